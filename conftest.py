@@ -1,0 +1,75 @@
+"""What every test of the repository shares: one engine per process, few threads, the shared data, a clean environment.
+
+It lies in the root so that the plugins' own tests find it too.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent
+ENGINES = ("jax", "torch", "tensorflow")
+
+# One thread per pool: small tests gain nothing from more; two busy processes on two cores slow each other 5-25 times.
+for _variable in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+    os.environ.setdefault(_variable, "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+_INSTALLED = [engine for engine in ENGINES if importlib.util.find_spec(engine) is not None]
+if not _INSTALLED:
+    raise pytest.UsageError(f'No engine is installed. Install one of {", ".join(ENGINES)}: pip install "./core[jax]"')
+BACKEND = os.environ.setdefault("KERAS_BACKEND", _INSTALLED[0])
+if "torch" in _INSTALLED and "tensorflow" in _INSTALLED:
+    importlib.import_module("torch")  # loaded after TensorFlow in one process, torch crashes
+
+
+def pytest_report_header() -> list[str]:
+    """Name the engine, after checking that Keras really runs on the one asked for."""
+    import keras
+
+    if keras.backend.backend() != BACKEND:
+        raise pytest.UsageError(f"KERAS_BACKEND={BACKEND} was asked for, but Keras runs on {keras.backend.backend()}.")
+    version = importlib.import_module(BACKEND).__version__
+    return [f"engine: {BACKEND} {version}, keras {keras.__version__}, threads {os.environ['OMP_NUM_THREADS']}"]
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of the larger test data (`GENLOOM_TEST_DATA`, or `../shared/data`); skips without it."""
+    folder = Path(os.environ.get("GENLOOM_TEST_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no test data in {folder}; set GENLOOM_TEST_DATA to the folder that holds mnist-10k and its like")
+    return folder
+
+
+@pytest.fixture
+def subprocess_env(tmp_path: Path) -> Callable[..., dict[str, str]]:
+    """A factory of environments for child processes: no GENLOOM_ settings of the caller, own caches, the test's engine.
+
+    Call it with variables to add; the value None removes one.
+    """
+
+    def environment(**changes: str | None) -> dict[str, str]:
+        env = {name: value for name, value in os.environ.items() if not name.startswith("GENLOOM_")}
+        env |= {"KERAS_BACKEND": BACKEND, "XDG_CACHE_HOME": str(tmp_path / "cache"), "NO_COLOR": "1", "COLUMNS": "120"}
+        for name, value in changes.items():
+            if value is None:
+                env.pop(name, None)
+            else:
+                env[name] = value
+        return env
+
+    return environment

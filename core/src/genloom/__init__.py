@@ -1,0 +1,113 @@
+"""GenLoom's public API, lazy (PEP 562): importing it imports no Keras, no backend, not even NumPy."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from genloom import (
+        backend,
+        data,
+        errors,
+        initializers,
+        layers,
+        metrics,
+        objectives,
+        optimizers,
+        options,
+        random,
+        report,
+        runs,
+        testing,
+        training,
+    )
+    from genloom.creation import create
+    from genloom.data.spec import DataSpec
+    from genloom.evaluation import compare, evaluate
+    from genloom.hookspecs import hookimpl
+    from genloom.loading import load
+    from genloom.model import GenerativeModel, Phase
+    from genloom.options import option
+    from genloom.plugins.component import Component
+    from genloom.runs import Run
+    from genloom.sampling import Samples, sample
+    from genloom.training.trainer import train
+
+    __version__: str
+
+__all__ = [
+    "Component",
+    "DataSpec",
+    "GenerativeModel",
+    "Phase",
+    "Run",
+    "Samples",
+    "__version__",
+    "backend",
+    "compare",
+    "create",
+    "data",
+    "errors",
+    "evaluate",
+    "hookimpl",
+    "initializers",
+    "layers",
+    "load",
+    "metrics",
+    "objectives",
+    "optimizers",
+    "option",
+    "options",
+    "random",
+    "report",
+    "runs",
+    "sample",
+    "testing",
+    "train",
+    "training",
+]
+
+_ATTRIBUTES = {
+    "Component": "genloom.plugins.component",
+    "DataSpec": "genloom.data.spec",
+    "GenerativeModel": "genloom.model",
+    "Phase": "genloom.model",
+    "Run": "genloom.runs",
+    "Samples": "genloom.sampling",
+    "compare": "genloom.evaluation",
+    "create": "genloom.creation",
+    "evaluate": "genloom.evaluation",
+    "hookimpl": "genloom.hookspecs",
+    "load": "genloom.loading",
+    "option": "genloom.options",
+    "sample": "genloom.sampling",
+    "train": "genloom.training.trainer",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used."""
+    if name == "__version__":
+        value: Any = _version()
+    elif name in _ATTRIBUTES:
+        value = getattr(importlib.import_module(_ATTRIBUTES[name]), name)
+    elif name in __all__:
+        value = importlib.import_module(f"genloom.{name}")
+    else:
+        raise AttributeError(f"module 'genloom' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _version() -> str:
+    import importlib.metadata
+
+    try:
+        return importlib.metadata.version("genloom")
+    except importlib.metadata.PackageNotFoundError:
+        return "0+unknown"  # a source tree on PYTHONPATH

@@ -1,0 +1,56 @@
+"""The only door to a backend: five primitives and the training step, one module for each engine.
+
+`value_and_grad`, `grad`, `jvp`, `compiled` and `loop` are what a model may need beyond `keras.ops`. The backend is the
+one Keras chose from `KERAS_BACKEND`; this is the only place that branches on it.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+import keras
+
+from genloom.errors import ConfigError
+
+__all__ = [
+    "StepMixin",
+    "compiled",
+    "grad",
+    "group_norm",
+    "image_layout",
+    "jvp",
+    "loop",
+    "name",
+    "native_normal",
+    "native_uniform",
+    "prepare_optimizer",
+    "value_and_grad",
+]
+
+_ENGINES = ("jax", "tensorflow", "torch")
+
+
+def name() -> str:
+    """Return the running backend: "jax", "tensorflow" or "torch"."""
+    return str(keras.config.backend())
+
+
+if name() not in _ENGINES:
+    raise ConfigError(
+        f"GenLoom runs on {', '.join(_ENGINES)}; Keras was started with {name()!r}.",
+        mend="Set KERAS_BACKEND before Keras is imported.",
+    )
+
+_engine = importlib.import_module(f"genloom.backend.{name()}")
+
+value_and_grad = _engine.value_and_grad
+grad = _engine.grad
+jvp = _engine.jvp
+compiled = _engine.compiled
+loop = _engine.loop
+native_normal = _engine.native_normal
+native_uniform = _engine.native_uniform
+image_layout = _engine.image_layout
+group_norm = _engine.group_norm
+prepare_optimizer = _engine.prepare_optimizer
+StepMixin = _engine.StepMixin

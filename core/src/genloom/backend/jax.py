@@ -1,0 +1,180 @@
+"""The engine on JAX: nested stateless scopes give functional gradients to imperative code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from keras import StatelessScope
+from keras.src.backend.common.stateless_scope import get_stateless_scope
+
+from genloom.backend.normalisation import group_norm_in_ops
+from genloom.backend.purity import run_pure
+
+__all__ = [
+    "StepMixin",
+    "compiled",
+    "grad",
+    "group_norm",
+    "image_layout",
+    "jvp",
+    "loop",
+    "native_normal",
+    "native_uniform",
+    "prepare_optimizer",
+    "value_and_grad",
+]
+
+
+class _Inner:
+    """Run code in a scope that starts from the outer one, and hand its writes back.
+
+    Stateless scopes neither fall through to the outer one nor merge into it by themselves.
+    """
+
+    def __init__(self) -> None:
+        self.outer = get_stateless_scope()
+        self.start = dict(self.outer.state_mapping) if self.outer else {}
+
+    def run(self, fn: Callable[..., Any], args: Sequence[Any], replaced: dict[int, Any]) -> tuple[Any, dict[int, Any]]:
+        """Return fn's result and the values it wrote, by variable id."""
+        before = {**self.start, **replaced}
+        scope = StatelessScope()
+        scope.state_mapping = dict(before)
+        with scope:
+            result = fn(*args)
+        writes = {k: v for k, v in scope.state_mapping.items() if before.get(k) is not v}
+        return result, writes
+
+    def commit(self, writes: dict[int, Any]) -> None:
+        """Write the inner values to the outer scope; outside one they are dropped, as tracing never happened."""
+        if self.outer is not None:
+            self.outer.state_mapping.update(writes)
+
+
+def value_and_grad(fn: Callable[[], tuple[Any, Any]], variables: Sequence[Any]) -> tuple[tuple[Any, Any], list[Any]]:
+    """Differentiate the first output of `fn` with respect to Keras variables.
+
+    Args:
+        fn: takes nothing, returns (scalar, auxiliary pytree); may write to variables (batch statistics).
+        variables: Keras variables; one that `fn` does not use gets a zero gradient.
+
+    Returns:
+        ((scalar, auxiliary), gradients), one gradient per variable.
+    """
+    inner = _Inner()
+    ids = [id(v) for v in variables]
+
+    def pure(values: list[Any]) -> tuple[Any, Any]:
+        (value, aux), writes = inner.run(fn, (), dict(zip(ids, values, strict=True)))
+        return value, (aux, writes)
+
+    (value, (aux, writes)), grads = jax.value_and_grad(pure, has_aux=True)([v.value for v in variables])
+    inner.commit(writes)
+    return (value, aux), list(grads)
+
+
+def grad(fn: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return x -> d(sum fn(x))/dx, itself differentiable: gradient penalties, scores, R1 and R2."""
+
+    def derivative(x: Any) -> Any:
+        inner = _Inner()
+
+        def pure(x: Any) -> tuple[Any, Any]:
+            value, writes = inner.run(fn, (x,), {})
+            return jnp.sum(value), writes
+
+        result, writes = jax.grad(pure, has_aux=True)(x)
+        inner.commit(writes)
+        return result
+
+    return derivative
+
+
+def jvp(fn: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    """Return (fn(*primals), directional derivative along `tangents`), by forward mode."""
+    return jax.jvp(fn, tuple(primals), tuple(tangents))
+
+
+def loop(step: Callable[[Any, Any], Any], n: int, state: Any) -> Any:
+    """Apply `state = step(i, state)` for i = 0 … n-1. What differs between calls must be in `state`."""
+    return jax.lax.fori_loop(0, n, step, state)
+
+
+def compiled(fn: Callable[..., Any], owner: Any) -> Callable[..., Any]:
+    """Compile a pure function of tensors that reads the variables of `owner` at every call."""
+
+    @jax.jit
+    def pure(values: list[Any], *args: Any) -> Any:
+        return run_pure(fn, args, zip(owner.variables, values, strict=True), owner)
+
+    return lambda *args: pure([v.value for v in owner.variables], *args)
+
+
+def _key(seed: int, step: Any, draw: int) -> Any:
+    key = jax.random.key(np.uint32(seed & 0xFFFFFFFF))
+    return jax.random.fold_in(jax.random.fold_in(key, jnp.asarray(step, "uint32")), draw)
+
+
+def native_normal(seed: int, step: Any, draw: int, shape: tuple[int, ...], dtype: str) -> Any:
+    """Draw standard normals from JAX's generator, keyed by (seed, step, draw)."""
+    return jax.random.normal(_key(seed, step, draw), shape, dtype)
+
+
+def native_uniform(seed: int, step: Any, draw: int, shape: tuple[int, ...], dtype: str) -> Any:
+    """Draw uniforms in [0, 1) from JAX's generator, keyed by (seed, step, draw)."""
+    return jax.random.uniform(_key(seed, step, draw), shape, dtype)
+
+
+def image_layout() -> str:
+    """Return the fastest convolution layout here."""
+    return "channels_last"
+
+
+def group_norm(x: Any, groups: int, gamma: Any, beta: Any, epsilon: float, axis: int = -1) -> Any:
+    """Normalise channels in groups per sample (Wu and He 2018, eq. 7); x of any shape, channels on axis -1 or 1."""
+    return group_norm_in_ops(x, groups, gamma, beta, epsilon, axis)
+
+
+def prepare_optimizer(optimizer: Any) -> Any:
+    """Return the optimizer ready for a compiled step; Keras's own need nothing here."""
+    return optimizer
+
+
+class StepMixin:
+    """Run a model's imperative update inside one stateless scope, so that the whole step is one jitted function."""
+
+    def _stateless(self, groups: list[list[Any]], state: Sequence[Any], fn: Callable[[], Any]) -> tuple[Any, Any]:
+        scope = StatelessScope()
+        for variables, values in zip(groups, state, strict=True):
+            scope.state_mapping.update({id(v): x for v, x in zip(variables, values, strict=True)})
+        with scope:
+            result = fn()
+        return result, tuple([scope.state_mapping[id(v)] for v in variables] for variables in groups)
+
+    def train_step(self, state: Any, data: Any) -> tuple[dict[str, Any], Any]:
+        """One update of every phase; called by Keras's `fit` under jit."""
+        groups = [
+            self.trainable_variables,  # type: ignore[attr-defined]
+            self.non_trainable_variables,  # type: ignore[attr-defined]
+            self.optimizer.variables,  # type: ignore[attr-defined]
+            self.metrics_variables,  # type: ignore[attr-defined]
+        ]
+
+        def update() -> Any:
+            self.optimizer.follow_schedules()  # type: ignore[attr-defined]
+            return self.update_batch(data)  # type: ignore[attr-defined]
+
+        return self._stateless(groups, state, update)
+
+    def test_step(self, state: Any, data: Any) -> tuple[dict[str, Any], Any]:
+        """Held-out losses of one batch; called by Keras's `evaluate` under jit."""
+        groups = [self.trainable_variables, self.non_trainable_variables, self.metrics_variables]  # type: ignore[attr-defined]
+        return self._stateless(groups, state, lambda: self.validate_batch(data))  # type: ignore[attr-defined]
+
+    def sync_state(self) -> None:
+        """Give the variables back the values that a running `fit` holds, so that a callback may read them."""
+        self.jax_state_sync()  # type: ignore[attr-defined]

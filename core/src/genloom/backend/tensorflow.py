@@ -1,0 +1,162 @@
+"""The engine on TensorFlow: gradient tapes inside the one `tf.function` that Keras builds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from genloom.backend.normalisation import group_norm_in_ops
+from genloom.backend.purity import run_pure
+
+__all__ = [
+    "StepMixin",
+    "compiled",
+    "grad",
+    "group_norm",
+    "image_layout",
+    "jvp",
+    "loop",
+    "native_normal",
+    "native_uniform",
+    "prepare_optimizer",
+    "value_and_grad",
+]
+
+_ZERO = tf.UnconnectedGradients.ZERO
+
+
+def value_and_grad(fn: Callable[[], tuple[Any, Any]], variables: Sequence[Any]) -> tuple[tuple[Any, Any], list[Any]]:
+    """Differentiate the first output of `fn` with respect to Keras variables.
+
+    Args:
+        fn: takes nothing, returns (scalar, auxiliary pytree); may write to variables (batch statistics).
+        variables: Keras variables; one that `fn` does not use gets a zero gradient.
+
+    Returns:
+        ((scalar, auxiliary), gradients), one gradient per variable.
+    """
+    values = [v.value for v in variables]
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(values)
+        value, aux = fn()
+    grads = tape.gradient(value, values, unconnected_gradients=_ZERO)
+    return (value, aux), [tf.convert_to_tensor(g) for g in grads]
+
+
+def grad(fn: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return x -> d(sum fn(x))/dx, itself differentiable: gradient penalties, scores, R1 and R2."""
+
+    def derivative(x: Any) -> Any:
+        x = tf.convert_to_tensor(x)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(x)
+            value = tf.reduce_sum(fn(x))
+        return tape.gradient(value, x, unconnected_gradients=_ZERO)
+
+    return derivative
+
+
+def jvp(fn: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    """Return (fn(*primals), directional derivative along `tangents`), by forward mode."""
+    primals = [tf.convert_to_tensor(p) for p in primals]
+    tangents = [tf.convert_to_tensor(t) for t in tangents]
+    with tf.autodiff.ForwardAccumulator(primals, tangents) as accumulator:
+        value = fn(*primals)
+    derivative = tf.nest.map_structure(lambda v: accumulator.jvp(v, unconnected_gradients=_ZERO), value)
+    return value, derivative
+
+
+def loop(step: Callable[[Any, Any], Any], n: int, state: Any) -> Any:
+    """Apply `state = step(i, state)` for i = 0 … n-1. What differs between calls must be in `state`."""
+    flat = keras.tree.flatten(state)
+
+    def body(i: Any, *flat: Any) -> tuple[Any, ...]:
+        new = step(i, keras.tree.pack_sequence_as(state, list(flat)))
+        return (i + 1, *keras.tree.flatten(new))
+
+    flat = [tf.convert_to_tensor(x) for x in flat]
+    out = tf.while_loop(lambda i, *_: i < n, body, (tf.constant(0, "int32"), *flat))
+    return keras.tree.pack_sequence_as(state, list(out[1:]))
+
+
+def compiled(fn: Callable[..., Any], owner: Any) -> Callable[..., Any]:
+    """Compile a pure function of tensors that reads the variables of `owner` at every call."""
+
+    @tf.function(reduce_retracing=False, autograph=False)
+    def traced(*args: Any) -> Any:
+        return run_pure(fn, args, (), owner)
+
+    return lambda *args: traced(*keras.tree.map_structure(tf.convert_to_tensor, args))
+
+
+def _seed(seed: int, step: Any, draw: int) -> Any:
+    # Replicas of a distributed step share the counter; their index keeps their noise apart.
+    context = tf.distribute.get_replica_context()
+    replica = context.replica_id_in_sync_group if context is not None else 0
+    low = tf.constant(((seed & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000, "int32")
+    return tf.stack([low + 1_000_003 * draw, tf.cast(step, "int32") + 7_919 * replica * (1 << 16)])
+
+
+def native_normal(seed: int, step: Any, draw: int, shape: tuple[int, ...], dtype: str) -> Any:
+    """Draw standard normals from TensorFlow's stateless generator, keyed by (seed, step, draw)."""
+    return tf.random.stateless_normal(shape, _seed(seed, step, draw), dtype=dtype)
+
+
+def native_uniform(seed: int, step: Any, draw: int, shape: tuple[int, ...], dtype: str) -> Any:
+    """Draw uniforms in [0, 1) from TensorFlow's stateless generator, keyed by (seed, step, draw)."""
+    return tf.random.stateless_uniform(shape, _seed(seed, step, draw), dtype=dtype)
+
+
+def image_layout() -> str:
+    """Return the fastest convolution layout here."""
+    return "channels_last"
+
+
+def group_norm(x: Any, groups: int, gamma: Any, beta: Any, epsilon: float, axis: int = -1) -> Any:
+    """Normalise channels in groups per sample (Wu and He 2018, eq. 7); x of any shape, channels on axis -1 or 1."""
+    return group_norm_in_ops(x, groups, gamma, beta, epsilon, axis)
+
+
+def prepare_optimizer(optimizer: Any) -> Any:
+    """Return the optimizer ready for a compiled step; Keras's own need nothing here."""
+    return optimizer
+
+
+class StepMixin:
+    """Run a model's imperative update inside the `tf.function` that Keras builds."""
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """One update of every phase; called by Keras's `fit`."""
+        self.optimizer.follow_schedules()  # type: ignore[attr-defined]
+        return self.update_batch(data)  # type: ignore[attr-defined]
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """Held-out losses of one batch; called by Keras's `evaluate`."""
+        return self.validate_batch(data)  # type: ignore[attr-defined]
+
+    def make_train_function(self, force: bool = False) -> None:
+        """Compile the step on whole batches with static shapes; Keras's own reads a generator's as unknown."""
+        if self.train_function is None or force:  # type: ignore[has-type]
+            self.train_function = self._on_batches(self.train_step, super().make_train_function, "train_function")  # type: ignore[misc]
+
+    def make_test_function(self, force: bool = False) -> None:
+        """As `make_train_function`, for `evaluate`."""
+        if self.test_function is None or force:  # type: ignore[has-type]
+            self.test_function = self._on_batches(self.test_step, super().make_test_function, "test_function")  # type: ignore[misc]
+
+    def _on_batches(
+        self, step: Callable[[Any], Any], keras_way: Callable[..., None], name: str
+    ) -> Callable[[Any], Any]:
+        distributed = tf.distribute.has_strategy() or self._distribute_strategy is not None  # type: ignore[attr-defined]
+        if distributed or self.steps_per_execution > 1:  # type: ignore[attr-defined]
+            keras_way(True)
+            return getattr(self, name)
+        if not self.run_eagerly:  # type: ignore[attr-defined]
+            step = tf.function(step, jit_compile=self.jit_compile, autograph=False)  # type: ignore[attr-defined]
+        return lambda iterator: step(next(iterator))
+
+    def sync_state(self) -> None:
+        """Nothing to do: TensorFlow's variables are always current."""

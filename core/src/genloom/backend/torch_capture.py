@@ -1,0 +1,230 @@
+"""Capture torch code once into a flat graph of ATen operations and replay it without Python layers in between.
+
+`make_fx` traces second-order gradients and in-place updates, which `torch.compile` refuses. Variables stay outside
+the graph: it reads and writes their storage, so checkpoints and callbacks see every step.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import operator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import keras
+import torch
+from torch.fx.experimental import proxy_tensor
+
+__all__ = ["Captured", "LoopCache"]
+
+_TOLERANCE = 1e-5  # Relative; replay and eager run the same kernels, so real differences are far larger.
+
+# Without autograd these only rename a tensor.
+_ALIASES = (torch.ops.aten.detach.default, torch.ops.aten.alias.default)
+
+
+@contextlib.contextmanager
+def _no_baked_scalars() -> Iterator[None]:
+    """Keep one-element tensors (step counters, rates) as reads, not as constants frozen at capture."""
+    limit = proxy_tensor.CONSTANT_NUMEL_LIMIT
+    proxy_tensor.CONSTANT_NUMEL_LIMIT = 0
+    try:
+        yield
+    finally:
+        proxy_tensor.CONSTANT_NUMEL_LIMIT = limit
+
+
+def _signature(flat: Sequence[torch.Tensor]) -> tuple[Any, ...]:
+    return tuple((x.shape, x.dtype, x.device) for x in flat)
+
+
+def _pure(node: torch.fx.Node) -> bool:
+    """Whether removing an unused node changes nothing: no mutation, no random draw."""
+    if node.op == "get_attr" or node.target is operator.getitem:
+        return True
+    schema = getattr(node.target, "_schema", None)
+    random = torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
+    return node.op == "call_function" and schema is not None and not schema.is_mutable and not random
+
+
+def _trace(fn: Callable[..., Any], flat: Sequence[torch.Tensor]) -> torch.fx.GraphModule:
+    """Trace `fn(*flat)`, running it once, and strip what replay does not need."""
+    with _no_baked_scalars(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        module = proxy_tensor.make_fx(fn, tracing_mode="real", record_module_stack=False)(*flat)
+    for node in list(module.graph.nodes):
+        if node.op == "call_function" and node.target in _ALIASES:
+            node.replace_all_uses_with(node.args[0])
+            module.graph.erase_node(node)
+    for node in reversed(list(module.graph.nodes)):
+        if not node.users and _pure(node):
+            module.graph.erase_node(node)
+    module.recompile()
+    return module
+
+
+def _leaves(data: Any) -> list[torch.Tensor]:
+    return [keras.ops.convert_to_tensor(leaf) for leaf in keras.tree.flatten(data)]
+
+
+class Captured:
+    """A training step that is captured once per signature of its batch and then replayed.
+
+    The first call of each signature runs the step eagerly, captures it, replays it from the same state and compares;
+    a step that cannot be captured, or whose replay differs, runs eagerly from then on and says so once.
+
+    Args:
+        fn: `fn(batch) -> dict of tensors`; reads and writes the variables of `state()`.
+        state: returns every Keras variable that `fn` may write.
+        seed: called before each run to seed torch's default generator.
+        enabled: False runs eagerly always.
+    """
+
+    def __init__(
+        self,
+        fn: Callable[[Any], dict[str, Any]],
+        state: Callable[[], list[Any]],
+        seed: Callable[[], None],
+        enabled: bool = True,
+    ) -> None:
+        self.fn, self.state, self.seed, self.enabled = fn, state, seed, enabled
+        self.graphs: dict[Any, Any] = {}
+        self.captures = 0
+        self.fallback: str | None = None
+
+    def __call__(self, data: Any) -> dict[str, Any]:
+        """Run one step on a batch pytree."""
+        generator = torch.default_generator.get_state()
+        try:
+            return self._run(data)
+        finally:
+            torch.default_generator.set_state(generator)
+
+    def _run(self, data: Any) -> dict[str, Any]:
+        flat = _leaves(data)
+        if not self.enabled:
+            return self._eager(data, flat)
+        key = _signature(flat)
+        if key not in self.graphs:
+            return self._capture(key, data, flat)
+        module, names = self.graphs[key]
+        self.seed()
+        with torch.no_grad():
+            return dict(zip(names, module(*flat), strict=True))
+
+    def _eager(self, data: Any, flat: Sequence[torch.Tensor]) -> dict[str, Any]:
+        self.seed()
+        return self.fn(keras.tree.pack_sequence_as(data, list(flat)))
+
+    def _values(self) -> list[torch.Tensor]:
+        return [variable.value.detach() for variable in self.state()]
+
+    def _restore(self, kept: Sequence[torch.Tensor]) -> None:
+        for value, old in zip(self._values(), kept, strict=True):
+            value.copy_(old)
+
+    def _capture(self, key: Any, data: Any, flat: list[torch.Tensor]) -> dict[str, Any]:
+        before = [value.clone() for value in self._values()]
+        expected = self._eager(data, flat)
+        after = [value.clone() for value in self._values()]
+        names = list(expected)
+        try:
+            self._restore(before)
+            self.seed()
+            module = _trace(
+                lambda *leaves: tuple(self.fn(keras.tree.pack_sequence_as(data, list(leaves))).values()), flat
+            )
+            self._restore(before)
+            self.seed()
+            with torch.no_grad():
+                result = dict(zip(names, module(*flat), strict=True))
+            reason = self._difference(after)
+        except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
+            reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+        if reason is None:
+            self.captures += 1
+            self.graphs[key] = (module, names)
+            return result
+        self.enabled, self.fallback = False, reason
+        self._restore(after)
+        warnings.warn(f"This training step runs eagerly on torch, more slowly: {reason}", stacklevel=2)
+        return expected
+
+    def _difference(self, after: Sequence[torch.Tensor]) -> str | None:
+        """Name the first variable in which the replay differs from the eager step."""
+        for variable, value, old in zip(self.state(), self._values(), after, strict=True):
+            scale = old.double().abs().max().clamp(min=1e-3) if old.numel() else 1.0
+            if old.numel() and ((value.double() - old.double()).abs().max() / scale) > _TOLERANCE:
+                return f"its captured form gives another value of {variable.path}"
+        return None
+
+
+def _closure_tensors(fn: Callable[..., Any]) -> list[torch.Tensor]:
+    """Tensors that a step function closes over, directly or in containers."""
+    found: list[torch.Tensor] = []
+
+    def visit(value: Any, depth: int) -> None:
+        if isinstance(value, torch.Tensor):
+            found.append(value)
+        elif isinstance(value, (list, tuple)) and depth:
+            for item in value:
+                visit(item, depth - 1)
+        elif isinstance(value, dict) and depth:
+            for item in value.values():
+                visit(item, depth - 1)
+        elif callable(value) and getattr(value, "__closure__", None) and depth:
+            for cell in value.__closure__:
+                visit(cell.cell_contents, depth - 1)
+
+    visit(fn, 4)
+    return found
+
+
+class LoopCache:
+    """The captured steps of the loops inside one compiled function, found again by their order and signature.
+
+    A step may close over constants; when a tensor it closes over has changed since the capture, it is captured anew.
+    """
+
+    def __init__(self) -> None:
+        self.steps: dict[Any, tuple[Any, list[torch.Tensor]]] = {}
+        self.calls: int | None = None
+
+    def restart(self) -> LoopCache:
+        """Begin a new call of the compiled function."""
+        self.calls = 0
+        return self
+
+    def run(self, step: Callable[[Any, Any], Any], n: int, state: Any) -> Any:
+        """Apply the step n times; outside a compiled function, plainly."""
+        if self.calls is None or torch.is_grad_enabled():
+            for i in range(n):
+                state = step(torch.tensor(i, dtype=torch.int32), state)
+            return state
+        flat = _leaves(state)
+        module = self._captured(step, state, flat)
+        for i in range(n):
+            flat = module(torch.tensor(i, dtype=torch.int32, device=flat[0].device), *flat)
+        return keras.tree.pack_sequence_as(state, list(flat))
+
+    def _captured(self, step: Callable[[Any, Any], Any], state: Any, flat: list[torch.Tensor]) -> Any:
+        key = (self.calls, _signature(flat))
+        self.calls = (self.calls or 0) + 1
+        held = _closure_tensors(step)
+        if key in self.steps:
+            module, known = self.steps[key]
+            same = len(held) == len(known) and all(
+                a is b or (a.shape == b.shape and torch.equal(a, b)) for a, b in zip(held, known, strict=True)
+            )
+            if same:
+                return module
+
+        def flat_step(i: Any, *leaves: Any) -> tuple[Any, ...]:
+            return tuple(_leaves(step(i, keras.tree.pack_sequence_as(state, list(leaves)))))
+
+        # Clones, so that a state that is also a closed-over constant is not taken for the same input.
+        inputs = [torch.tensor(0, dtype=torch.int32, device=flat[0].device), *(x.clone() for x in flat)]
+        module = _trace(flat_step, inputs)
+        self.steps[key] = (module, held)
+        return module

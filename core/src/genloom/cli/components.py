@@ -1,0 +1,130 @@
+"""`genloom list` and `genloom show`: what plugins offer, without importing any of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from genloom.cli.flags import json_flag
+from genloom.cli.output import note, print_json, table
+from genloom.errors import NotFoundError, nearest
+
+if TYPE_CHECKING:
+    from genloom.plugins.component import Component
+
+__all__ = ["list_command", "show"]
+
+#: Word on the command line -> kind of component.
+KINDS = {"models": "model", "datasets": "dataset", "metrics": "metric", "postprocessors": "postprocessor"}
+
+
+@click.command("list")
+@click.argument("kind", type=click.Choice(list(KINDS)), required=False)
+@json_flag
+def list_command(kind: str | None, as_json: bool) -> None:
+    """List models, data sets, metrics and post-processors, or one kind of them."""
+    from genloom.plugins.registry import clashes, components
+
+    found = components(KINDS[kind] if kind else None)
+    if as_json:
+        print_json(components=[_summary(component) for component in found], clashes=clashes())
+        return
+    table(
+        ("kind", "id", "presets", "summary"),
+        [(component.kind, component.id, " ".join(component.presets), component.summary) for component in found],
+    )
+    for line in clashes():
+        note(f"Warning: {line}")
+
+
+@click.command()
+@click.argument("id")
+@json_flag
+def show(id: str, as_json: bool) -> None:
+    """Show the component ID: where it comes from, its options and its presets."""
+    from genloom.options import describe
+
+    found = _find_any(id)
+    for number, component in enumerate(found):
+        options = [] if component.options is None else describe(component.options)
+        if as_json and len(found) == 1:
+            print_json(**_details(component, options))
+        elif not as_json:
+            _print(component, options, blank=number > 0)
+    if as_json and len(found) > 1:
+        rows = [_details(each, [] if each.options is None else describe(each.options)) for each in found]
+        print_json(components=rows)
+
+
+def _find_any(id: str) -> list[Component]:
+    """Return the component of each kind with this id; usually there is one."""
+    from genloom.plugins.registry import components, find
+
+    found = []
+    for kind in KINDS.values():
+        try:
+            found.append(find(kind, id))
+        except NotFoundError:
+            continue
+    if not found:
+        known = components()
+        near = nearest(id, [each.id for each in known]) or nearest(id, [each.name for each in known])
+        raise NotFoundError(f"There is no component {id!r}.{near}", mend="See: genloom list.")
+    return found
+
+
+def _summary(component: Component) -> dict[str, Any]:
+    from genloom.plugins.registry import owner
+
+    status = owner(component)
+    return {
+        "kind": component.kind,
+        "id": component.id,
+        "summary": component.summary,
+        "presets": list(component.presets),
+        "accepts": list(component.accepts),
+        "distribution": status.distribution,
+        "version": status.version,
+    }
+
+
+def _details(component: Component, options: list[dict[str, Any]]) -> dict[str, Any]:
+    presets = {name: dict(values) for name, values in component.presets.items()}
+    return {**_summary(component), "options": options, "presets": presets}
+
+
+def _print(component: Component, options: list[dict[str, Any]], blank: bool) -> None:
+    summary = _summary(component)
+    lines = [
+        f"{component.id} ({component.kind})",
+        component.summary,
+        f"from {summary['distribution']} {summary['version']}".rstrip(),
+    ]
+    if component.accepts:
+        lines.append(f"takes {', '.join(component.accepts)}")
+    print("\n".join([*([""] if blank else []), *lines]))
+    if options:
+        print()
+        table(("option", "type", "default", "meaning"), [_option_cells(row) for row in options])
+    if component.presets:
+        print()
+        table(("preset", "options"), [(name, _assignments(each)) for name, each in component.presets.items()])
+
+
+def _option_cells(row: dict[str, Any]) -> tuple[Any, ...]:
+    limits = []
+    if row["choices"]:
+        limits.append("one of " + ", ".join(map(str, row["choices"])))
+    limits += [f"{word} {row[key]}" for key, word in (("minimum", "≥"), ("maximum", "≤")) if row[key] is not None]
+    meaning = row["help"] + (f" ({'; '.join(limits)})" if limits else "")
+    return row["name"], row["type"], _word(row["default"]), meaning
+
+
+def _word(value: Any) -> str:
+    """Write a value the way --set reads it."""
+    return ",".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
+
+
+def _assignments(values: Any) -> str:
+    return " ".join(f"{name}={_word(value)}" for name, value in values.items())

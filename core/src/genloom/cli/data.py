@@ -1,0 +1,56 @@
+"""`genloom data check`: what is in a data set and what is wrong with it, before training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from genloom.cli.flags import json_flag
+from genloom.cli.output import note, print_json, table
+
+__all__ = ["data"]
+
+
+@click.group()
+def data() -> None:
+    """Look at data before training on it."""
+
+
+@data.command()
+@click.argument("source", metavar="SRC")
+@click.option("--out", metavar="FILE.png", type=click.Path(), help="Write a grid of training pictures.")
+@json_flag
+def check(source: str, out: str | None, as_json: bool) -> None:
+    """Read all of SRC and say what is in it, how it is split, and what looks wrong."""
+    from genloom.data.check import check as inspect
+
+    found = inspect(source, out)
+    if as_json:
+        print_json(**found)
+        return
+    print(f"{found['address']} (fingerprint {found['fingerprint']})")
+    print("; ".join(f"{name} {_word(value)}" for name, value in found["spec"].items() if not name.startswith("class_")))
+    names = [name for name in found["train"] if name != "classes"]
+    table(("split", *names), [(part, *(_word(found[part].get(name)) for name in names)) for part in ("train", "test")])
+    _print_classes(found)
+    for line in found["notes"]:
+        print(f"Note: {line}")
+    for line in found["warnings"]:
+        note(f"Warning: {line}")
+    if out is not None:
+        print(found["out"])
+
+
+def _print_classes(found: dict[str, Any]) -> None:
+    classes = found["train"].get("classes") or {}
+    held_out = found["test"].get("classes") or {}
+    if classes:
+        print()
+        table(("class", "train", "test"), [(name, count, held_out.get(name, 0)) for name, count in classes.items()])
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return ", ".join(map(_word, value)) if isinstance(value, (list, tuple)) else str(value)

@@ -1,0 +1,81 @@
+"""`genloom encode`: the latent codes of a data set, written so that `npz:FILE` reads them as data."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+import click
+
+from genloom.cli import engine
+from genloom.cli.flags import backend, json_flag, run_argument
+from genloom.cli.output import print_json
+from genloom.errors import ConfigError
+
+__all__ = ["encode"]
+
+
+@click.command()
+@run_argument
+@click.option("--data", metavar="SRC", required=True, help="Data to encode.")
+@click.option("--out", metavar="z.npz", type=click.Path(), required=True, help="File to write.")
+@backend
+@json_flag
+def encode(run: str, data: str, out: str, backend: str | None, as_json: bool) -> None:
+    """Write the latent codes of a data set: arrays x, label, x_test and label_test.
+
+    The file is a data set itself: genloom train MODEL --data npz:z.npz
+    """
+    from genloom.runs import open_run
+
+    opened = open_run(run)
+    path = pathlib.Path(out)
+    if path.suffix != ".npz":
+        raise ConfigError(f"Codes are written as .npz, got {out!r}.", mend="End --out in .npz.")
+    engine.choose(backend)
+    arrays = _codes(opened, data)
+    _save(arrays, path)
+    if as_json:
+        print_json(run=opened.path, out=path, arrays={name: list(array.shape) for name, array in arrays.items()})
+    else:
+        print(path)
+
+
+def _codes(run: Any, data: str) -> dict[str, Any]:
+    import genloom
+    from genloom.cli.modes import CHUNK, encoded
+
+    model = genloom.load(run)
+    dataset = genloom.data.open(data)
+    if dataset.spec.shape != model.spec.shape:
+        raise ConfigError(f"Samples of {data} are {dataset.spec.shape}, the run's are {model.spec.shape}.")
+    arrays: dict[str, Any] = {}
+    for split, suffix in ((dataset.train, ""), (dataset.test, "_test")):
+        arrays |= {f"{name}{suffix}": array for name, array in _encoded_split(model, split, CHUNK, encoded).items()}
+    return arrays
+
+
+def _encoded_split(model: Any, split: Any, chunk: int, encoded: Any) -> dict[str, Any]:
+    """Encode chunk by chunk: a streamed data set never lies in memory whole."""
+    import numpy as np
+
+    parts: dict[str, list[Any]] = {}
+    for start in range(0, len(split), chunk):
+        batch = split.take(np.arange(start, min(start + chunk, len(split))))
+        parts.setdefault("x", []).append(encoded(model, batch))
+        if "label" in batch:
+            parts.setdefault("label", []).append(batch["label"])
+    return {name: np.concatenate(arrays) for name, arrays in parts.items()}
+
+
+def _save(arrays: dict[str, Any], path: pathlib.Path) -> None:
+    import io
+
+    import numpy as np
+
+    from genloom.runs.files import write_atomic
+
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, buffer.getvalue())

@@ -1,0 +1,47 @@
+"""`genloom evaluate`: scores beside the floor of real data and simple opponents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from genloom.cli import engine
+from genloom.cli.flags import backend, json_flag, run_argument
+from genloom.cli.output import print_json, table
+
+__all__ = ["evaluate"]
+
+
+@click.command()
+@run_argument
+@click.option("--metric", "metrics", multiple=True, metavar="M", help="Measure only this one (repeatable).")
+@click.option("-n", "n", type=click.IntRange(min=1), help="Samples to draw; as many as are held out by default.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the samples.")
+@backend
+@json_flag
+def evaluate(run: str, metrics: tuple[str, ...], n: int | None, seed: int, backend: str | None, as_json: bool) -> None:
+    """Measure RUN against held-out data and keep the results in RUN/metrics.json.
+
+    The floor is what real held-out data score at the same number of samples; opponents are simple models.
+    """
+    from genloom.runs import open_run
+
+    opened = open_run(run)
+    engine.choose(backend)
+    from genloom.evaluation import evaluate as measure
+
+    result = measure(opened, list(metrics) or None, n, seed)
+    if as_json:
+        print_json(**result)
+        return
+    table(("metric", "value", "floor", "n", "opponents"), [_cells(entry) for entry in result["results"]])
+
+
+def _cells(entry: dict[str, Any]) -> tuple[Any, ...]:
+    opponents = ", ".join(f"{name} {_number(score)}" for name, score in entry["opponents"].items())
+    return entry["name"], _number(entry["value"]), _number(entry["floor"]), entry["n"] or "", opponents
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"

@@ -1,0 +1,88 @@
+"""One way out for every error: one line on stderr, or one JSON document, and the exit code that says what kind.
+
+Exit codes: 0 done, 1 the run failed, 2 usage or configuration, 3 a plugin is defective, 4 a component or plugin is
+absent, 130 interrupted, 143 terminated.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+from genloom.errors import GenLoomError
+
+__all__ = ["SCHEMA_VERSION", "Terminated", "guarded"]
+
+#: Version of the documents that --json prints.
+SCHEMA_VERSION = 1
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived; not an Exception, so that nothing on the way takes it for a failure."""
+
+
+def guarded(command: Callable[[], Any], arguments: Sequence[str]) -> int:
+    """Run a command and return its exit code; errors are printed as `arguments` ask (--json, --traceback)."""
+    _watch_for_termination()
+    try:
+        result = command()
+        sys.stdout.flush()
+        # click returns the code of ctx.exit() here; commands themselves return None.
+        return result if isinstance(result, int) else 0
+    except BrokenPipeError:
+        # The reader of a pipe left (`genloom list | head`); without this Python complains once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else int(error.code is not None)
+    except BaseException as error:
+        return _failed(error, arguments)
+
+
+def _watch_for_termination() -> None:
+    def stop(*_: object) -> None:
+        raise Terminated
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, stop)
+
+
+def _failed(error: BaseException, arguments: Sequence[str]) -> int:
+    if "--traceback" in arguments and not isinstance(error, click.UsageError):
+        import traceback
+
+        traceback.print_exception(error)
+    report = _describe(error)
+    if "--json" in arguments:
+        print(json.dumps({"schema_version": SCHEMA_VERSION, "error": report}, indent=2))
+    mend = f" {report['mend']}" if report["mend"] else ""
+    print(f"Error: {report['message']}{mend}", file=sys.stderr)
+    return int(report["exit_code"])
+
+
+def _describe(error: BaseException) -> dict[str, Any]:
+    """Return type, message, mend and exit_code of any error."""
+    kind = type(error).__name__
+    if isinstance(error, GenLoomError):
+        return _report(kind, error.message, error.mend, error.exit_code)
+    if isinstance(error, click.UsageError):
+        path = error.ctx.command_path if error.ctx is not None else "genloom"
+        return _report("UsageError", error.format_message(), f"Try '{path} --help'.", 2)
+    if isinstance(error, click.ClickException):
+        return _report(kind, error.format_message(), None, error.exit_code)
+    if isinstance(error, (KeyboardInterrupt, click.Abort)):
+        return _report("Interrupted", "Interrupted.", None, 130)
+    if isinstance(error, Terminated):
+        return _report("Terminated", "Terminated.", None, 143)
+    return _report(kind, f"{kind}: {error}".rstrip(": "), "Put --traceback before the command to see where.", 1)
+
+
+def _report(kind: str, message: str, mend: str | None, exit_code: int) -> dict[str, Any]:
+    return {"type": kind, "message": " ".join(message.split()), "mend": mend, "exit_code": exit_code}

@@ -1,0 +1,25 @@
+"""Flags that several commands share, so that one flag reads and means the same everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+__all__ = ["backend", "json_flag", "run_argument", "setting"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+json_flag = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+run_argument = click.argument("run", type=click.Path(), metavar="RUN")
+
+
+def setting(flag: str, *names: str, **attributes: Any) -> Callable[[F], F]:
+    """Declare a flag that the environment variable GENLOOM_<FLAG> stands in for."""
+    variable = "GENLOOM_" + flag.lstrip("-").replace("-", "_").upper()
+    return click.option(*names, flag, envvar=variable, default=None, show_envvar=False, **attributes)
+
+
+#: --backend, which must be known before Keras is imported.
+backend = setting("--backend", metavar="ENGINE", help="Engine to run on: jax, torch or tensorflow.")

@@ -1,0 +1,165 @@
+"""What `genloom train` was asked for, gathered from flag, environment, configuration file and run, in that precedence.
+
+The preset and the defaults lie below these layers; the trainer adds them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import tomllib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from genloom.errors import ConfigError, nearest
+from genloom.options import configure, option, parse_assignments
+
+__all__ = ["Plan", "environment_settings", "gather", "read_config"]
+
+_TABLES = ("model", "data", "training", "versions")
+# What run.toml records beside what was asked for; a run can so be given as --config and is trained again.
+_RECORDED = {"data": ("fingerprint", "spec", "notes"), "training": ("steps_per_epoch",), "model": ("hash",)}
+_EXCLUSIVE = (("epochs", "steps"), ("seed", "seeds"))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Schedule:
+    """What the command line itself reads; every other key is a training setting or a model option."""
+
+    epochs: int | None = option(None, "passes over the data", minimum=0)
+    steps: int | None = option(None, "optimizer steps", minimum=0)
+    batch_size: int | None = option(None, "samples per step", minimum=1)
+    seed: int | None = option(None, "seed of weights, order and noise", minimum=0)
+    seeds: tuple[int, ...] | None = option(None, "one run per seed", minimum=0)
+    stop_when: str | None = option(None, "METRIC<VALUE")
+    patience: int | None = option(None, "epochs without improvement", minimum=1)
+    init_from: str | None = option(None, "run whose weights to start from")
+    out: str | None = option(None, "run directory")
+    backend: str | None = option(None, "engine")
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """Everything `genloom train` passes on.
+
+    Attributes:
+        model: model id.
+        data: data address.
+        preset: name of a preset, or None.
+        options: model options by name, as given (strings are read by the options' types).
+        schedule: epochs, steps, batch_size, seed, seeds, out, ...; only what was given.
+        settings: training settings by name, as given.
+        backend: engine, or None.
+    """
+
+    model: str
+    data: str
+    preset: str | None
+    options: dict[str, Any]
+    schedule: dict[str, Any]
+    settings: dict[str, Any]
+    backend: str | None
+
+
+def gather(
+    flags: Mapping[str, Any], environment: Mapping[str, Any], assignments: Iterable[str], config: Mapping[str, Any]
+) -> Plan:
+    """Merge the layers into one plan.
+
+    Args:
+        flags: values given on the command line, by name.
+        environment: values given as GENLOOM_<NAME>, by name.
+        assignments: `--set` words, "k=v" for the model, "training.k=v" for a training setting.
+        config: content of a configuration file, see `read_config`.
+
+    Raises:
+        ConfigError: no model or data, two exclusive settings in one layer, a wrong type, an unknown table.
+    """
+    model, data = dict(config.get("model", {})), dict(config.get("data", {}))
+    set_model, set_training = _split(parse_assignments(assignments))
+    asked = _layered(dict(config.get("training", {})), {**environment}, set_training | {**flags})
+    # run.toml keeps the seed of the weights with the model; as a request it is the seed of the run.
+    if "seed" in model and not {"seed", "seeds"} & asked.keys():
+        asked["seed"] = model["seed"]
+    names = {field.name for field in dataclasses.fields(_Schedule)}
+    schedule = configure(_Schedule, {key: value for key, value in asked.items() if key in names})
+    given = {key: value for key, value in dataclasses.asdict(schedule).items() if value is not None}
+    inline = {key: value for key, value in model.items() if key not in ("id", "preset", "seed", "options")}
+    return Plan(
+        model=_needed(
+            "model", asked.pop("model", None) or model.get("id"), "genloom train MODEL, see: genloom list models"
+        ),
+        data=_needed("data", asked.pop("data", None) or data.get("address"), "--data SRC, see: genloom list datasets"),
+        preset=asked.pop("preset", None) or model.get("preset"),
+        options={**model.get("options", {}), **inline, **set_model},
+        backend=given.pop("backend", None),
+        schedule=given,
+        settings={key: value for key, value in asked.items() if key not in names},
+    )
+
+
+def read_config(path: str | pathlib.Path) -> dict[str, dict[str, Any]]:
+    """Read a configuration file with the tables [model], [data] and [training]; a run's run.toml is one, too.
+
+    Raises:
+        ConfigError: the file is absent, not TOML, or holds another table.
+    """
+    try:
+        content = tomllib.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"The configuration file {str(path)!r} cannot be read: {error}.") from error
+    for name, values in content.items():
+        if name not in _TABLES or not isinstance(values, dict):
+            raise ConfigError(
+                f"{str(path)!r} holds the unknown table {name!r}.{nearest(name, _TABLES[:3])}",
+                mend="Use [model], [data] and [training].",
+            )
+    content.pop("versions", None)
+    return {
+        name: {key: value for key, value in values.items() if key not in _RECORDED[name]}
+        for name, values in content.items()
+    }
+
+
+def environment_settings() -> dict[str, str]:
+    """Return the training settings that GENLOOM_<NAME> variables give; those of flags are read by the flags."""
+    from genloom.training.settings import TrainingSettings
+
+    own = {field.name for field in dataclasses.fields(_Schedule)}
+    names = [field.name for field in dataclasses.fields(TrainingSettings) if field.name not in own]
+    found = {name: os.environ.get(f"GENLOOM_{name.upper()}", "") for name in names}
+    return {name: value for name, value in found.items() if value}
+
+
+def _split(assignments: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Part "k=v" from "training.k=v"; "model.k=v" is the first kind as well."""
+    model: dict[str, str] = {}
+    training: dict[str, str] = {}
+    for key, value in assignments.items():
+        prefix, dot, name = key.partition(".")
+        if dot and prefix == "training":
+            training[name] = value
+        else:
+            model[name if dot and prefix == "model" else key] = value
+    return model, training
+
+
+def _layered(*layers: dict[str, Any]) -> dict[str, Any]:
+    """Merge layers; one that gives `steps` also takes away the `epochs` of those below it."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for pair in _EXCLUSIVE:
+            given = [name for name in pair if name in layer]
+            if len(given) > 1:
+                raise ConfigError(f"{pair[0]} and {pair[1]} exclude each other.", mend="Give one of them.")
+            if given:
+                merged = {key: value for key, value in merged.items() if key not in pair}
+        merged.update(layer)
+    return merged
+
+
+def _needed(what: str, value: Any, how: str) -> str:
+    if not isinstance(value, str) or not value:
+        raise ConfigError(f"No {what} is given.", mend=f"Write {how}.")
+    return value

@@ -1,0 +1,141 @@
+"""`genloom train`: gather what was asked for, choose the engine, call `genloom.train`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from genloom.cli import engine
+from genloom.cli.flags import backend, json_flag, setting
+from genloom.cli.output import note, print_json, table
+from genloom.cli.plan import Plan, environment_settings, gather, read_config
+
+__all__ = ["train"]
+
+
+@click.command()
+@click.argument("model", required=False)
+@setting("--data", metavar="SRC", help="Data to train on, such as digits, toy:8-ring or images:DIR.")
+@setting("--preset", metavar="NAME", help="Named option values, such as tiny, small or base (see: genloom show MODEL).")
+@click.option(
+    "--set", "assignments", multiple=True, metavar="K=V", help="A model option, or training.K=V (repeatable)."
+)
+@click.option("--config", metavar="F.toml", type=click.Path(), help="Tables [model], [data] and [training].")
+@setting("--epochs", type=click.IntRange(min=0), help="Train for this many passes over the data.")
+@setting("--steps", type=click.IntRange(min=0), help="Train for this many optimizer steps.")
+@setting("--batch-size", type=click.IntRange(min=1), help="Samples per step.")
+@setting("--stop-when", metavar="METRIC<VALUE", help="Stop once a metric passes a value, such as 'val_loss<90'.")
+@setting("--patience", type=click.IntRange(min=1), help="Stop after this many epochs without improvement.")
+@setting("--seed", type=click.IntRange(min=0), help="Seed of weights, order and noise.")
+@setting("--seeds", metavar="1,2,3", help="Train one run per seed.")
+@backend
+@setting("--init-from", metavar="RUN", type=click.Path(), help="Start from the weights of this run.")
+@setting("--out", metavar="RUN", type=click.Path(), help="Where to write the run.")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out.")
+@click.option("--dry-run", is_flag=True, help="Check everything and build the model, but train nothing.")
+@json_flag
+@click.pass_context
+def train(
+    ctx: click.Context,
+    /,
+    assignments: tuple[str, ...],
+    config: str | None,
+    resume: bool,
+    dry_run: bool,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Train MODEL on a data set and keep the run.
+
+    Values are taken from the flag, then from GENLOOM_<FLAG> in the environment, then from --config, the preset and
+    the defaults. With --resume, MODEL and --data may be left out: the run knows them.
+    """
+    flags, environment = _by_source(ctx, given)
+    plan = gather(flags, {**environment_settings(), **environment}, assignments, _config(config, resume, given["out"]))
+    engine.choose(plan.backend)
+    result = _train(plan, resume, dry_run)
+    results = list(result) if isinstance(result, (list, tuple)) else [result]
+    if dry_run:
+        _tell_plans(results, as_json)
+    else:
+        _tell_runs(results, as_json)
+
+
+def _by_source(ctx: click.Context, given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Part what flags gave from what the environment gave."""
+    present = {name: value for name, value in given.items() if value is not None}
+    environment = {name for name in present if ctx.get_parameter_source(name) is ParameterSource.ENVIRONMENT}
+    flags = {name: value for name, value in present.items() if name not in environment}
+    return flags, {name: present[name] for name in environment}
+
+
+def _config(config: str | None, resume: bool, out: str | None) -> dict[str, dict[str, Any]]:
+    """Return the configuration file, or what identifies the run to resume when no file is given."""
+    if config is not None:
+        return read_config(config)
+    if resume and out is not None:
+        from genloom.runs import Run
+
+        run = Run(out)
+        return _identity(run.config) if run.exists else {}
+    return {}
+
+
+def _identity(stored: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the model, data, seed and engine of a run; the trainer reads all its other settings from it."""
+    training = {"seed": stored["training"]["seed"]}
+    # A run goes on bitwise on its own engine only; what the caller names, or what is installed, wins over that.
+    if stored["training"].get("backend") in engine.installed() and not os.environ.get("KERAS_BACKEND"):
+        training["backend"] = stored["training"]["backend"]
+    return {
+        "model": {"id": stored["model"]["id"]},
+        "data": {"address": stored["data"]["address"]},
+        "training": training,
+    }
+
+
+def _train(plan: Plan, resume: bool, dry_run: bool) -> Any:
+    from genloom.training.trainer import train as run_training
+
+    return run_training(
+        plan.model,
+        plan.data,
+        preset=plan.preset,
+        options=plan.options,
+        resume=resume,
+        dry_run=dry_run,
+        **plan.schedule,
+        **plan.settings,
+    )
+
+
+def _tell_runs(runs: list[Any], as_json: bool) -> None:
+    from genloom.runs import list_runs
+
+    rows = [list_runs(run.path)[0] for run in runs]
+    if as_json:
+        print_json(runs=rows)
+        return
+    for row in rows:
+        print(row["path"])
+
+
+def _tell_plans(plans: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        print_json(plans=plans)
+        return
+    for plan in plans:
+        table(("what", "value"), list(_flat(plan)))
+    note("Everything fits; nothing was trained.")
+
+
+def _flat(nested: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in nested.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

@@ -1,0 +1,135 @@
+"""Write samples to a file by its ending: a picture, the arrays, an animation, a table; or one file each in a folder."""
+
+from __future__ import annotations
+
+import csv
+import io
+import pathlib
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from genloom.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from genloom.data.spec import DataSpec
+
+__all__ = ["ENDINGS", "Drawn", "check_ending", "write"]
+
+FRAME_MS = 120  # milliseconds that one sample of an animation is shown
+
+
+class Drawn(NamedTuple):
+    """Samples ready to be written.
+
+    Attributes:
+        samples: (n, *spec.shape), in the spec's value range.
+        labels: (n,) int, or None.
+        seeds: (n,) or (n, k) numbers that identify each sample.
+        spec: what one sample is.
+    """
+
+    samples: Any
+    labels: Any
+    seeds: Any
+    spec: DataSpec
+
+
+def check_ending(out: str | pathlib.Path) -> pathlib.Path:
+    """Return the path when its ending can be written; called before drawing, which may take long.
+
+    Raises:
+        ConfigError: another ending, or a file where a folder is asked for.
+    """
+    path = pathlib.Path(out)
+    if path.suffix and path.suffix not in ENDINGS and not path.is_dir():
+        raise ConfigError(
+            f"Samples cannot be written as {path.suffix!r} ({str(out)!r}).{nearest(path.suffix, ENDINGS)}",
+            mend=f"End the file in {', '.join(ENDINGS)}, or name a folder for one file each.",
+        )
+    if path.is_file() and not path.suffix:
+        raise ConfigError(f"{str(out)!r} is a file.", mend="Name a folder, or a file with an ending.")
+    return path
+
+
+def write(drawn: Drawn, out: str | pathlib.Path) -> pathlib.Path:
+    """Write samples to `out` and return its path; missing folders are made.
+
+    Raises:
+        ConfigError: an ending that is unknown or that this kind of data does not have.
+    """
+    path = check_ending(out)
+    if path.is_dir() or not path.suffix:
+        return _folder(drawn, path)
+    from genloom.runs.files import write_atomic
+
+    content = ENDINGS[path.suffix](drawn)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, content)
+    return path
+
+
+def _png(drawn: Drawn) -> bytes:
+    """One picture; labelled images stand in the order of their classes."""
+    import numpy as np
+
+    from genloom.report.pictures import picture, to_bytes
+
+    samples = drawn.samples
+    if drawn.labels is not None and drawn.spec.kind == "image":
+        samples = samples[np.argsort(drawn.labels, kind="stable")]
+    return to_bytes(picture(samples, drawn.spec))
+
+
+def _npz(drawn: Drawn) -> bytes:
+    import numpy as np
+
+    arrays: dict[str, Any] = {"samples": drawn.samples, "labels": drawn.labels, "seeds": drawn.seeds}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **{name: array for name, array in arrays.items() if array is not None})
+    return buffer.getvalue()
+
+
+def _gif(drawn: Drawn) -> bytes:
+    """An animation: the frames of the first video, or one image after the other."""
+    from genloom.report.pictures import grid
+
+    spec, frames = drawn.spec, drawn.samples
+    if spec.kind == "video":
+        frames, spec = drawn.samples[0], spec.replace(kind="image", shape=spec.shape[1:])
+    if spec.kind != "image":
+        raise ConfigError(f"Samples of kind {spec.kind!r} have no animation.", mend="Write .png, .npz or .csv.")
+    pictures = [grid(frame[None], spec) for frame in frames]
+    buffer = io.BytesIO()
+    shown = round(1000 / spec.rate) if spec.rate else FRAME_MS
+    pictures[0].save(buffer, "GIF", save_all=True, append_images=pictures[1:], duration=shown, loop=0)
+    return buffer.getvalue()
+
+
+def _csv(drawn: Drawn) -> bytes:
+    """One row per sample, its label last; a header names the columns."""
+    if drawn.spec.kind not in ("signal", "table"):
+        raise ConfigError(f"Samples of kind {drawn.spec.kind!r} make no table.", mend="Write .png or .npz.")
+    flat = drawn.samples.reshape(len(drawn.samples), -1)  # (n, features)
+    names = drawn.spec.columns if len(drawn.spec.columns) == flat.shape[1] else [f"x{i}" for i in range(flat.shape[1])]
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    labelled = drawn.labels is not None
+    writer.writerow([*names, *(["label"] if labelled else [])])
+    for index, row in enumerate(flat.tolist()):
+        writer.writerow([*row, *([int(drawn.labels[index])] if labelled else [])])
+    return text.getvalue().encode()
+
+
+#: Ending -> function from samples to the file's bytes.
+ENDINGS = {".png": _png, ".npz": _npz, ".gif": _gif, ".csv": _csv}
+
+
+def _folder(drawn: Drawn, folder: pathlib.Path) -> pathlib.Path:
+    """One file per sample: a picture of an image, the numbers of anything else."""
+    ending = ".png" if drawn.spec.kind == "image" else ".csv" if drawn.spec.kind in ("signal", "table") else ".npz"
+    folder.mkdir(parents=True, exist_ok=True)
+    for index in range(len(drawn.samples)):
+        samples, labels, seeds = (None if part is None else part[index : index + 1] for part in drawn[:3])
+        one = Drawn(samples, labels, seeds, drawn.spec)
+        label = "" if drawn.labels is None else f"-class{int(drawn.labels[index])}"
+        (folder / f"{index:05d}{label}{ending}").write_bytes(ENDINGS[ending](one))
+    return folder

@@ -1,0 +1,94 @@
+"""What samples are conditioned on: the caller's arrays checked, or labels drawn by seed from the training data's."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from genloom.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from genloom.data.spec import DataSpec
+    from genloom.model import GenerativeModel
+
+__all__ = ["conditions", "drawn_labels", "is_conditional"]
+
+
+def is_conditional(model: GenerativeModel) -> bool:
+    """Say whether a model takes labels: what its attribute or option `conditional` says, else what its data has."""
+    if not model.spec.classes:
+        return False
+    options = getattr(model, "options", None)
+    said = getattr(model, "conditional", getattr(options, "conditional", None))
+    return "label" in model.spec.condition if said is None else bool(said)
+
+
+def conditions(
+    model: GenerativeModel, n: int, seed: int, given: Mapping[str, Any] | None, offset: int = 0
+) -> dict[str, np.ndarray[Any, Any]]:
+    """Return the condition's arrays with n rows.
+
+    Args:
+        model: whose `spec` says which conditions there are.
+        n: number of samples.
+        seed: draws the labels when none are given.
+        given: arrays with n rows, or single values for all, by name.
+        offset: number of the first sample.
+
+    Raises:
+        ConfigError: a condition the model does not take, of another length, or a label out of range.
+    """
+    labelled = is_conditional(model)
+    known = {*(name for name in model.spec.condition if name != "label"), *getattr(model, "conditions", ())}
+    known |= {"label"} if labelled else set()
+    found: dict[str, np.ndarray[Any, Any]] = {}
+    for name, value in (given or {}).items():
+        if name not in known:
+            raise ConfigError(
+                f"{type(model).__name__} takes no condition {name!r}.{nearest(name, known)}",
+                mend=f"Conditions: {', '.join(sorted(known)) or 'none'}.",
+            )
+        found[name] = _labels(value, n, model.spec) if name == "label" else _rows(name, np.asarray(value), n)
+    if labelled and "label" not in found:
+        found["label"] = drawn_labels(model.spec, n, seed, offset)
+    return found
+
+
+def drawn_labels(spec: DataSpec, n: int, seed: int, offset: int = 0) -> np.ndarray[Any, Any]:
+    """Draw int32 labels (n,) from the training frequencies; label i depends on (seed, offset + i) only."""
+    from genloom.random import threefry
+
+    words = np.array([seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF], np.uint32)
+    words[0] ^= np.uint32(zlib.crc32(b"labels"))
+    key = words.view(np.int32)
+    counter = np.arange(offset, offset + n, dtype=np.int32)
+    with np.errstate(over="ignore"):
+        bits, _ = threefry((key[:1], key[1:]), (counter, np.zeros_like(counter)), xp=np)
+    uniform = (bits.view(np.uint32).astype(np.float64) + 0.5) / 2.0**32
+    shares = np.asarray(spec.class_frequencies or np.full(spec.classes, 1.0 / spec.classes), np.float64)
+    edges = np.cumsum(shares / shares.sum())
+    return np.minimum(np.searchsorted(edges, uniform, side="right"), spec.classes - 1).astype(np.int32)
+
+
+def _labels(value: Any, n: int, spec: DataSpec) -> np.ndarray[Any, Any]:
+    labels = np.asarray(value)
+    if labels.dtype.kind not in "iu":
+        raise ConfigError(f"A label is a whole number from 0 to {spec.classes - 1}, got {value!r}.")
+    labels = np.full(n, labels, np.int64) if labels.ndim == 0 else labels
+    if labels.shape != (n,):
+        raise ConfigError(f"{n} samples need {n} labels, got an array of shape {labels.shape}.")
+    wrong = labels[(labels < 0) | (labels >= spec.classes)]
+    if len(wrong):
+        raise ConfigError(f"There is no class {int(wrong[0])}.", mend=f"Labels go from 0 to {spec.classes - 1}.")
+    return labels.astype(np.int32)
+
+
+def _rows(name: str, value: np.ndarray[Any, Any], n: int) -> np.ndarray[Any, Any]:
+    if value.ndim == 0:
+        return np.repeat(value[None], n, axis=0)
+    if len(value) != n:
+        raise ConfigError(f"The condition {name!r} has {len(value)} rows for {n} samples.")
+    return value

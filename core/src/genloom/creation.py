@@ -1,0 +1,89 @@
+"""`genloom.create`: from a component's id to a compiled model, or to one whose weights wait for training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from genloom.errors import ConfigError
+from genloom.plugins.component import Component
+from genloom.plugins.registry import find
+
+if TYPE_CHECKING:
+    from genloom.data.spec import DataSpec
+    from genloom.model import GenerativeModel
+
+__all__ = ["create", "instantiate"]
+
+
+def create(
+    id: str,
+    spec: DataSpec,
+    *,
+    preset: str | None = None,
+    seed: int = 0,
+    noise: Literal["native", "portable"] = "native",
+    networks: Mapping[str, Any] | None = None,
+    compile: bool = True,
+    **options: Any,
+) -> GenerativeModel:
+    """Build a model for data of a given description.
+
+    Args:
+        id: the model, `vae/conv` or short while unique (`genloom list models`).
+        spec: what one sample is; a data set has it as `.spec`.
+        preset: named option values, such as "tiny".
+        seed: seed of the initial weights and of the training noise.
+        noise: "native" training noise, or "portable" across backends.
+        networks: the caller's own Keras networks by the name of the constructor's argument, such as
+            {"encoder": model}; they keep their weights.
+        compile: whether to compile with the family's optimizers, so that `fit` can be called at once.
+        **options: the model's options by name (`genloom show ID`); they win over the preset.
+
+    Returns:
+        The model, its weights drawn from `seed`.
+
+    Raises:
+        NotFoundError: no model has this id; names the nearest.
+        ConfigError: an unknown preset, option or network, a value out of range, or data of a kind the model
+            does not take.
+    """
+    component = find("model", id)
+    model = instantiate(component, spec, component.configure(preset, **options), seed, noise, networks or {})
+    if compile:
+        model.compile()
+    return model
+
+
+def instantiate(
+    component: Component, spec: DataSpec, options: Any, seed: int, noise: str, networks: Mapping[str, Any]
+) -> GenerativeModel:
+    """Build a component's model from checked options, not compiled.
+
+    Raises:
+        ConfigError: data of a kind the model does not take, or a network it has no place for.
+    """
+    if component.accepts and spec.kind not in component.accepts:
+        raise ConfigError(
+            f"{component.id} takes {', '.join(component.accepts)} data, got {spec.kind}.",
+            mend="See: genloom list models.",
+        )
+    target = component.load()
+    _check_networks(component, target, networks)
+    model: GenerativeModel = target(spec, options, seed=seed, noise=noise, **networks)
+    return model
+
+
+def _check_networks(component: Component, target: Any, networks: Mapping[str, Any]) -> None:
+    import inspect
+
+    from genloom.errors import nearest
+
+    reserved = ("self", "spec", "options", "seed", "noise", "values")
+    places = [name for name in inspect.signature(target.__init__).parameters if name not in reserved]
+    for name in networks:
+        if name not in places:
+            raise ConfigError(
+                f"{component.id} has no network {name!r}.{nearest(name, places)}",
+                mend=f"Networks: {', '.join(places) or 'none'}.",
+            )

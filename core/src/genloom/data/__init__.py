@@ -1,0 +1,49 @@
+"""The data package: sources, splits, the resumable loader; importing it imports NumPy at most when a name is used."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from genloom.data.dataset import ArraySplit, Dataset, Split, Subset
+    from genloom.data.loader import Loader, steps_per_epoch
+    from genloom.data.opening import open
+    from genloom.data.spec import DataSpec
+    from genloom.data.validation import split_validation, validation_batches
+
+__all__ = [
+    "ArraySplit",
+    "DataSpec",
+    "Dataset",
+    "Loader",
+    "Split",
+    "Subset",
+    "open",
+    "split_validation",
+    "steps_per_epoch",
+    "validation_batches",
+]
+
+_HOMES = {
+    "ArraySplit": "dataset",
+    "DataSpec": "spec",
+    "Dataset": "dataset",
+    "Loader": "loader",
+    "Split": "dataset",
+    "Subset": "dataset",
+    "open": "opening",
+    "split_validation": "validation",
+    "steps_per_epoch": "loader",
+    "validation_batches": "validation",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,72 @@
+"""How data is named on a command line and in a run: `scheme:rest?option=value&option=value`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from genloom.errors import DataError
+
+__all__ = ["Address"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Address:
+    """The parts of an address.
+
+    Attributes:
+        scheme: which source opens it, `images`.
+        rest: what the source is given, a folder, a file or a name.
+        options: option name to value; strings when they were parsed.
+    """
+
+    scheme: str
+    rest: str = ""
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """Read an address; a plain path is an error that says which scheme to write.
+
+        Raises:
+            DataError: an empty address, a path without a scheme, or an option without a value.
+        """
+        body, options = _split_options(text)
+        scheme, colon, rest = body.partition(":")
+        if not scheme or not _is_scheme(scheme) or (not colon and Path(body).exists()):
+            raise DataError(f"{text!r} names no kind of data.", mend=f"Write scheme:rest, such as {_guess(body)}.")
+        return cls(scheme, rest, options)
+
+    def __str__(self) -> str:
+        body = f"{self.scheme}:{self.rest}" if self.rest else self.scheme
+        given = "&".join(f"{name}={_plain(value)}" for name, value in sorted(self.options.items()))
+        return f"{body}?{given}" if given else body
+
+
+def _split_options(text: str) -> tuple[str, dict[str, str]]:
+    body, mark, query = text.rpartition("?")
+    if not mark or "=" not in query:  # a question mark may be part of a file's name
+        return text, {}
+    options = {}
+    for item in query.split("&"):
+        name, _, value = item.partition("=")
+        if not name or not value:
+            raise DataError(f"{item!r} in {text!r} is no option.", mend="Write ?name=value&name=value.")
+        options[name] = value
+    return body, options
+
+
+def _is_scheme(text: str) -> bool:
+    return text.replace("_", "").replace("-", "").replace("/", "").isalnum() and not text.startswith("/")
+
+
+def _guess(path: str) -> str:
+    if Path(path).suffix == ".npz":
+        return f"npz:{path}"
+    return f"images:{path}" if path else "digits"
+
+
+def _plain(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)

@@ -1,0 +1,104 @@
+"""What is in a data set, and what is wrong with it, before any training: the answer of `genloom data check`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from genloom.data.dataset import Dataset
+from genloom.data.opening import open as open_dataset
+from genloom.data.summary import summarise
+from genloom.errors import ConfigError
+
+__all__ = ["SCHEMA_VERSION", "check", "inspect"]
+
+SCHEMA_VERSION = 1
+_RARE = 0.1  # a class below this share of an even one is worth a warning
+_BORDER, _SIDE = 32, 8  # grey between the pictures of the grid, and pictures along a side
+
+
+def check(address: str, out: str | Path | None = None, **options: Any) -> dict[str, Any]:
+    """Open a data set, read every sample, and report.
+
+    Args:
+        address: as for `genloom.data.open`.
+        out: where a PNG grid of training pictures is written; only data of the kind image have one.
+        options: options of the source.
+
+    Returns:
+        Plain values for JSON: schema_version, address, fingerprint, spec, notes, train and test (each with samples,
+        dtype, minimum, maximum, mean, deviation, constant, duplicates, nan, out_of_range and, when labelled,
+        classes as name -> count), leaked (test samples that are in train too), warnings (sentences), and out.
+
+    Raises:
+        DataError: the data cannot be used; names the file and the mend.
+        ConfigError: `out` without pictures to draw.
+    """
+    return inspect(open_dataset(address, **options), out)
+
+
+def inspect(dataset: Dataset, out: str | Path | None = None) -> dict[str, Any]:
+    """Report on a data set that is open already (see `check`)."""
+    train, test = (summarise(split, dataset.spec) for split in (dataset.train, dataset.test))
+    seen = set(train.hashes)
+    report: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "address": dataset.address,
+        "fingerprint": dataset.fingerprint,
+        "spec": dataset.spec.to_dict(),
+        "notes": list(dataset.notes),
+        "train": train.to_dict(),
+        "test": test.to_dict(),
+        "leaked": sum(name in seen for name in test.hashes),
+    }
+    report["warnings"] = _warnings(report)
+    if out is not None:
+        report["out"] = str(_draw(dataset, Path(out)))
+    return report
+
+
+def _warnings(report: dict[str, Any]) -> list[str]:
+    found = []
+    for part in ("train", "test"):
+        summary = report[part]
+        texts = {
+            "nan": "samples with NaN or infinite values",
+            "out_of_range": "samples outside the value range",
+            "constant": "samples of one value only",
+            "duplicates": "repeated samples",
+        }
+        found += [f"{summary[key]} {text} in {part}." for key, text in texts.items() if summary[key]]
+    if report["leaked"]:
+        found.append(f"{report['leaked']} test samples are in train too: held-out values will look too good.")
+    classes = report["train"].get("classes", {})
+    even = sum(classes.values()) / max(len(classes), 1)
+    found += [
+        f"Class {name} has {count} of {sum(classes.values())} training samples."
+        for name, count in classes.items()
+        if count < _RARE * even
+    ]
+    return found
+
+
+def _draw(dataset: Dataset, out: Path) -> Path:
+    """Write up to 8 × 8 training pictures, spread evenly over the split."""
+    from PIL import Image
+
+    spec = dataset.spec
+    if spec.kind != "image" or len(spec.shape) != 3 or spec.shape[-1] not in (1, 3, 4):
+        raise ConfigError(f"{dataset.address} holds {spec.kind} data: there is no picture to draw.", mend="Drop --out.")
+    if out.suffix.lower() != ".png":
+        raise ConfigError(f"The picture grid is a PNG, got {out}.", mend="End the name in .png.")
+    shown = min(len(dataset.train), _SIDE * _SIDE)
+    x = dataset.train.take(np.arange(shown) * len(dataset.train) // shown)["x"]
+    pixels = np.rint(np.clip((spec.normalise(x) + 1) / 2, 0, 1) * 255).astype(np.uint8)
+    height, width, channels = spec.shape
+    grid = np.full((_SIDE * (height + 1) + 1, _SIDE * (width + 1) + 1, channels), _BORDER, dtype=np.uint8)
+    for place, picture in enumerate(pixels):
+        top, left = (place // _SIDE) * (height + 1) + 1, (place % _SIDE) * (width + 1) + 1
+        grid[top : top + height, left : left + width] = picture
+    out.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(grid[..., 0] if channels == 1 else grid).save(out)
+    return out

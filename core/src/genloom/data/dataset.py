@@ -1,0 +1,123 @@
+"""What a source returns: a spec and two splits that give any rows by index, so order stays the loader's business."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from genloom.data.spec import DataSpec
+from genloom.errors import DataError
+
+__all__ = ["ArraySplit", "Batch", "Dataset", "Split", "Subset"]
+
+Batch = dict[str, NDArray[Any]]
+
+
+@runtime_checkable
+class Split(Protocol):
+    """A finite list of samples with random access; reading must be thread-safe and the same every time."""
+
+    def __len__(self) -> int:
+        """Number of samples."""
+
+    def take(self, indices: ArrayLike) -> Batch:
+        """Return {"x": float32 (n, *shape)} in the spec's value range, and "label" int32 (n,) when labelled."""
+
+    def arrays(self, limit: int | None = None) -> Batch:
+        """Return the first `limit` samples (None: all) as `take` does."""
+
+
+class ArraySplit:
+    """A split held in memory, in the type it was given, turned into float32 when taken.
+
+    Args:
+        x: (n, *shape), any numeric type; uint8 pictures stay bytes in memory.
+        label: (n,) integers, or None without labels.
+        divisor: what a stored value is divided by when taken: 255 brings bytes to [0, 1].
+
+    Raises:
+        DataError: as many labels as samples are needed.
+    """
+
+    streamed = False
+
+    def __init__(self, x: ArrayLike, label: ArrayLike | None = None, *, divisor: float = 1.0) -> None:
+        self._x = np.asarray(x)
+        self._label = None if label is None else np.asarray(label, dtype=np.int32)
+        self._divisor = np.float32(divisor)
+        if self._label is not None and self._label.shape != self._x.shape[:1]:
+            raise DataError(
+                f"{len(self._x)} samples have labels of shape {self._label.shape}.", mend="Give one label per sample."
+            )
+
+    def __len__(self) -> int:
+        return len(self._x)
+
+    def take(self, indices: ArrayLike) -> Batch:
+        """Return the rows `indices` as float32, with their labels."""
+        rows = np.asarray(indices, dtype=np.intp)
+        x = self._x.take(rows, axis=0).astype(np.float32, copy=False)
+        batch: Batch = {"x": x if self._divisor == 1 else x / self._divisor}
+        if self._label is not None:
+            batch["label"] = self._label.take(rows)
+        return batch
+
+    def arrays(self, limit: int | None = None) -> Batch:
+        """Return the first `limit` samples (None: all)."""
+        return self.take(np.arange(len(self))[:limit])
+
+
+class Subset:
+    """Some rows of another split, in the order given; nothing is copied.
+
+    Args:
+        split: where the rows live.
+        indices: (n,) rows of `split`.
+    """
+
+    def __init__(self, split: Split, indices: ArrayLike) -> None:
+        self._split = split
+        self._indices = np.asarray(indices, dtype=np.intp)
+
+    @property
+    def streamed(self) -> bool:
+        """Whether taking a row reads a file."""
+        return bool(getattr(self._split, "streamed", False))
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def take(self, indices: ArrayLike) -> Batch:
+        """Return rows of this subset."""
+        return self._split.take(self._indices.take(np.asarray(indices, dtype=np.intp)))
+
+    def arrays(self, limit: int | None = None) -> Batch:
+        """Return the first `limit` samples (None: all)."""
+        return self._split.take(self._indices[:limit])
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """A data set: where it came from, what one sample is, and its two splits.
+
+    Attributes:
+        address: what `genloom.data.open` was given, options included, so that a run can name its data.
+        spec: description of one sample.
+        train: samples to learn from.
+        test: held-out samples, never seen in training; floors of metrics come from it.
+        fingerprint: first 16 hexadecimal digits of a SHA-256 over spec and content.
+        density: log density, (n, *shape) -> (n,) in nats, where the distribution is known; None otherwise.
+        notes: what a reader should know: licence, how the split was made, what was resized.
+    """
+
+    address: str
+    spec: DataSpec
+    train: Split
+    test: Split
+    fingerprint: str
+    density: Callable[[NDArray[Any]], NDArray[Any]] | None = None
+    notes: tuple[str, ...] = ()

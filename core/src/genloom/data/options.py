@@ -1,0 +1,50 @@
+"""Options of the data sources, apart from their code so that listing them imports nothing heavy."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from genloom.options import option
+
+__all__ = ["FILTERS", "ArraysOptions", "ImagesOptions", "ToyOptions"]
+
+FILTERS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
+
+
+@dataclasses.dataclass(frozen=True)
+class ImagesOptions:
+    """Options of `images:DIR`."""
+
+    size: tuple[int, ...] | None = option(
+        None,
+        "side in pixels, or height,width; pictures are cropped to its shape at the centre, then resized; "
+        "none: the most common size in the folder",
+        minimum=1,
+        maximum=16384,
+    )
+    channels: int | None = option(None, "1 grey, 3 RGB, 4 RGBA; none: as stored, when all agree", choices=(1, 3, 4))
+    filter: str = option("lanczos", "Pillow's resampling filter; lanczos is sharpest when shrinking", choices=FILTERS)
+    limit: int | None = option(None, "use at most this many pictures, spread evenly over the sorted list", minimum=2)
+    test: float = option(0.1, "share held out when there are no train and test folders", minimum=0.001, maximum=0.9)
+    max_pixels: int = option(50_000_000, "refuse pictures of more pixels: a small file may unpack to any size")
+
+
+@dataclasses.dataclass(frozen=True)
+class ArraysOptions:
+    """Options of `npz:FILE`."""
+
+    value_range: tuple[float, ...] | None = option(
+        None, "lowest,highest value of a picture; none: 0,255 for bytes, else 0,1 or -1,1 or 0,255 as the data says"
+    )
+    test: float = option(0.1, "share held out when the file has no x_test", minimum=0.001, maximum=0.9)
+
+
+@dataclasses.dataclass(frozen=True)
+class ToyOptions:
+    """Options of `toy:NAME`."""
+
+    n: int = option(50_000, "training points; a fifth as many are made for the test", minimum=5)
+    sigma: float | None = option(
+        None, "standard deviation of the noise; none: the customary one of each toy", minimum=1e-6
+    )
+    seed: int = option(0, "fixes the points")

@@ -1,0 +1,112 @@
+"""What every array source does at the end: check, describe, split, fingerprint."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genloom.data.dataset import ArraySplit, Dataset
+from genloom.data.fingerprint import fingerprint_arrays
+from genloom.data.spec import DataSpec
+from genloom.errors import DataError
+
+__all__ = ["Arrays", "assemble", "check_finite", "check_labels", "class_frequencies", "held_out"]
+
+Arrays = tuple[NDArray[Any], NDArray[Any] | None]
+
+
+def held_out(n: int, share: float) -> NDArray[np.bool_]:
+    """Return a mask (n,) of the rows held out: every k-th in order, so that sorted classes stay represented.
+
+    The share is met to within one row and is at least one row; the first row is never held out.
+    """
+    places = np.arange(1, n + 1)
+    mask = np.floor(places * share) > np.floor((places - 1) * share)
+    if not mask.any():
+        mask[-1] = True
+    mask[0] = False
+    return mask
+
+
+def class_frequencies(label: NDArray[Any], classes: int) -> tuple[float, ...]:
+    """Return the share of each class."""
+    return tuple(float(count) / len(label) for count in np.bincount(label, minlength=classes))
+
+
+def check_finite(x: NDArray[Any], name: str) -> None:
+    """Refuse NaN and infinity, naming the first row that has one.
+
+    Raises:
+        DataError: naming `name`, the number of bad rows and the first of them.
+    """
+    if not np.issubdtype(x.dtype, np.floating):
+        return
+    bad = np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(axis=1))
+    if len(bad):
+        raise DataError(
+            f"{name} has NaN or infinite values in {len(bad)} of {len(x)} rows, first in row {bad[0]}.",
+            mend="Remove or repair those rows.",
+        )
+
+
+def check_labels(label: NDArray[Any], samples: int, name: str) -> NDArray[np.int32]:
+    """Return labels as int32 (n,).
+
+    Raises:
+        DataError: not one whole number from 0 up per sample.
+    """
+    if label.shape != (samples,):
+        raise DataError(
+            f"{name}: {samples} samples have labels of shape {label.shape}.", mend="Give one label per sample."
+        )
+    whole = label.astype(np.int32) if np.issubdtype(label.dtype, np.number) and np.isfinite(label).all() else None
+    if whole is None or (whole != label).any() or (whole < 0).any():
+        raise DataError(f"{name}: labels must be whole numbers from 0 up, got {label[:3]} ….", mend="Renumber them.")
+    return whole
+
+
+def assemble(
+    address: str,
+    spec: DataSpec,
+    train: Arrays,
+    test: Arrays,
+    *,
+    divisor: float = 1.0,
+    notes: tuple[str, ...] = (),
+    density: Any = None,
+) -> Dataset:
+    """Build the data set of arrays in memory.
+
+    Args:
+        address: what was opened.
+        spec: description of a sample; classes, their frequencies and the condition are filled in from the labels.
+        train: x (n, *shape) and label (n,) or None.
+        test: the same, held out.
+        divisor: what stored values are divided by when taken.
+        notes: what a reader should know.
+        density: log density, where known.
+
+    Raises:
+        DataError: fewer than one sample in a split, NaN, or labels that do not fit.
+    """
+    for name, (x, label) in (("train", train), ("test", test)):
+        if len(x) == 0:
+            raise DataError(f"{address} has no samples in {name}.", mend="Give at least two samples.")
+        check_finite(x, f"{address} ({name})")
+        if label is not None:
+            check_labels(label, len(x), f"{address} ({name})")
+    if train[1] is not None:
+        classes = spec.classes or 1 + max(int(part.max()) for part in (train[1], test[1]) if part is not None)
+        frequencies = class_frequencies(train[1], classes)
+        spec = spec.replace(classes=classes, class_frequencies=frequencies, condition=("label",))
+    return Dataset(
+        address=address,
+        spec=spec,
+        train=ArraySplit(*train, divisor=divisor),
+        test=ArraySplit(*test, divisor=divisor),
+        fingerprint=fingerprint_arrays(spec, *train, *test),
+        density=density,
+        notes=notes,
+    )

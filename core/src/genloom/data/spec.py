@@ -1,0 +1,111 @@
+"""What one sample of a data set is: the description that travels with data, models, runs and samples."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from genloom.errors import ConfigError, nearest
+
+__all__ = ["KINDS", "DataSpec"]
+
+KINDS = ("image", "audio", "music", "text", "video", "signal", "table")
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSpec:
+    """Describe one sample of a data set.
+
+    Attributes:
+        shape: shape of one sample, without the batch axis, channels last: (height, width, channels) for an
+            image, (features,) for a signal or table.
+        kind: one of `KINDS`.
+        dtype: NumPy name of the stored type.
+        value_range: (lowest, highest) value of a sample, or None when values are unbounded.
+        classes: number of classes, 0 without labels.
+        class_names: one name per class, or empty.
+        class_frequencies: share of each class in the training data; labels are drawn from it when no
+            condition is given. Empty means uniform.
+        vocabulary: number of tokens of a text or music, 0 otherwise.
+        columns: column names of a table.
+        rate: Hz of audio, frames/s of video, ticks per quarter of music, None otherwise.
+        maximum_length: longest sequence, 0 where it does not apply.
+        condition: names of the arrays a condition holds, ("label",) for class labels.
+
+    Raises:
+        ConfigError: an unknown kind, an empty or non-positive shape, an inverted range, names that do not
+            match the number of classes.
+    """
+
+    shape: tuple[int, ...]
+    kind: str = "image"
+    dtype: str = "float32"
+    value_range: tuple[float, float] | None = (0.0, 1.0)
+    classes: int = 0
+    class_names: tuple[str, ...] = ()
+    class_frequencies: tuple[float, ...] = ()
+    vocabulary: int = 0
+    columns: tuple[str, ...] = ()
+    rate: float | None = None
+    maximum_length: int = 0
+    condition: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ConfigError(f"Unknown kind of data {self.kind!r}.", mend=f"Use one of {', '.join(KINDS)}.")
+        if not self.shape or any(int(side) < 1 for side in self.shape):
+            raise ConfigError(f"A sample's shape needs positive sides, got {self.shape}.")
+        if self.value_range is not None and not self.value_range[0] < self.value_range[1]:
+            raise ConfigError(f"value_range must be (lowest, highest), got {self.value_range}.")
+        for name in ("class_names", "class_frequencies"):
+            if getattr(self, name) and len(getattr(self, name)) != self.classes:
+                raise ConfigError(f"{name} has {len(getattr(self, name))} entries for {self.classes} classes.")
+
+    @property
+    def size(self) -> int:
+        """Number of values in one sample."""
+        total = 1
+        for side in self.shape:
+            total *= side
+        return total
+
+    @property
+    def centre(self) -> float:
+        """Middle of the value range, 0 when unbounded."""
+        return 0.0 if self.value_range is None else (self.value_range[0] + self.value_range[1]) / 2
+
+    @property
+    def half_width(self) -> float:
+        """Half the width of the value range, 1 when unbounded."""
+        return 1.0 if self.value_range is None else (self.value_range[1] - self.value_range[0]) / 2
+
+    def normalise(self, x: Any) -> Any:
+        """Map samples from the value range to [-1, 1] (identity when unbounded). Any array or tensor."""
+        return (x - self.centre) / self.half_width
+
+    def denormalise(self, x: Any) -> Any:
+        """Map samples from [-1, 1] back to the value range. Any array or tensor."""
+        return x * self.half_width + self.centre
+
+    def replace(self, **changes: Any) -> DataSpec:
+        """Return a copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain lists, numbers and strings, without empty fields: TOML and JSON can hold it."""
+        plain = {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+        plain["value_range"] = "unbounded" if self.value_range is None else list(self.value_range)
+        return {k: v for k, v in plain.items() if v not in (None, [], 0)}
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> DataSpec:
+        """Rebuild a spec from `to_dict`; an unknown key is an error with the nearest name."""
+        names = {field.name for field in dataclasses.fields(cls)}
+        for key in plain:
+            if key not in names:
+                raise ConfigError(f"Unknown key {key!r} in a data spec.{nearest(key, names)}")
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()}
+        if values.get("value_range") == "unbounded":
+            values["value_range"] = None
+        return cls(**values)

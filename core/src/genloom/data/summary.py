@@ -1,0 +1,86 @@
+"""Running totals over the samples of a split, so that data larger than memory can be summarised in one pass."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genloom.data.dataset import Batch, Split
+from genloom.data.spec import DataSpec
+
+__all__ = ["Summary", "summarise"]
+
+_CHUNK = 256  # samples held in memory at once
+
+
+class Summary:
+    """Totals of one split; `add` batches, then read `to_dict` and `hashes`.
+
+    Args:
+        spec: gives the value range and the names of the classes.
+    """
+
+    def __init__(self, spec: DataSpec) -> None:
+        self.hashes: list[bytes] = []
+        self._spec = spec
+        self._dtype = ""
+        self._count, self._total, self._squares = 0, 0.0, 0.0
+        self._low, self._high = np.inf, -np.inf
+        self._nan = self._outside = self._constant = 0
+        self._classes = np.zeros(spec.classes, dtype=np.int64)
+        self._labelled = False
+
+    def add(self, batch: Batch) -> None:
+        """Count the samples of one batch."""
+        x = np.ascontiguousarray(batch["x"])
+        self._dtype = str(x.dtype)
+        self.hashes += [hashlib.sha256(sample.tobytes()).digest()[:16] for sample in x]
+        flat = x.reshape(len(x), -1).astype(np.float64)
+        finite = np.isfinite(flat)
+        self._add_values(flat[finite])
+        self._nan += int((~finite.all(axis=1)).sum())
+        self._constant += int((flat.min(axis=1) == flat.max(axis=1)).sum())
+        if self._spec.value_range is not None:
+            low, high = self._spec.value_range
+            self._outside += int(((flat < low) | (flat > high)).any(axis=1).sum())
+        if "label" in batch:
+            self._labelled = True
+            self._classes += np.bincount(batch["label"], minlength=len(self._classes))
+
+    def _add_values(self, values: NDArray[np.float64]) -> None:
+        self._count += values.size
+        self._total += float(values.sum())
+        self._squares += float((values**2).sum())
+        self._low = min(self._low, values.min(initial=np.inf))
+        self._high = max(self._high, values.max(initial=-np.inf))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values; see `genloom.data.check.check` for the keys."""
+        mean = self._total / max(self._count, 1)
+        summary: dict[str, Any] = {
+            "samples": len(self.hashes),
+            "dtype": self._dtype,
+            "minimum": float(self._low) if self._count else None,
+            "maximum": float(self._high) if self._count else None,
+            "mean": mean,
+            "deviation": float(np.sqrt(max(self._squares / max(self._count, 1) - mean**2, 0.0))),
+            "constant": self._constant,
+            "duplicates": len(self.hashes) - len(set(self.hashes)),
+            "nan": self._nan,
+            "out_of_range": self._outside,
+        }
+        if self._labelled:
+            names = self._spec.class_names or tuple(str(number) for number in range(len(self._classes)))
+            summary["classes"] = {name: int(n) for name, n in zip(names, self._classes, strict=True)}
+        return summary
+
+
+def summarise(split: Split, spec: DataSpec) -> Summary:
+    """Read a split once, a few samples at a time."""
+    summary = Summary(spec)
+    for begin in range(0, len(split), _CHUNK):
+        summary.add(split.take(np.arange(begin, min(begin + _CHUNK, len(split)))))
+    return summary

@@ -1,0 +1,269 @@
+"""Measure a run against held-out data, beside the floor and simple opponents, and lay runs side by side."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genloom.errors import ConfigError, DataError, RunError
+from genloom.metrics.fingerprint import Fingerprint
+from genloom.metrics.result import MetricResult
+from genloom.runs import Run, open_run
+
+if TYPE_CHECKING:
+    from genloom.data.dataset import Dataset
+    from genloom.metrics.context import MetricContext, SampleSet
+
+__all__ = ["compare", "evaluate"]
+
+#: `(n, seed)` → an object with `.samples` (n, *shape) and `.labels` (n,) or None.
+Sampler = Callable[[int, int], Any]
+
+# Samples drawn when n is not given, at most: pairwise metrics then take seconds, not minutes.
+_DEFAULT_N = 5_000
+# Training samples held in memory while measuring.
+_TRAIN_BYTES = 256 * 2**20
+# A first draw longer than this is not repeated: compiling is a small part of it.
+_LONG_SECONDS = 60.0
+
+
+def evaluate(
+    run: Run | str | Path,
+    metrics: Sequence[str] | None = None,
+    n: int | None = None,
+    seed: int = 0,
+    *,
+    sampler: Sampler | None = None,
+    dataset: Dataset | None = None,
+) -> dict[str, Any]:
+    """Sample a run, measure the samples against held-out data, and write RUN/metrics.json.
+
+    Results of an earlier evaluation of the same step stay in the file unless they are measured again.
+
+    Args:
+        run: a run directory or its path.
+        metrics: names (`fd[pca20]`, `precision`, …); None measures all default ones that fit the data.
+        n: samples to draw; None draws as many as are held out, at most 5,000.
+        seed: of the samples. Floors and opponents do not depend on it.
+        sampler: draws samples instead of the run's own model.
+        dataset: the run's data, for a run that was trained on a data set object; None opens its address.
+
+    Returns:
+        schema_version, run, model, data, n, seed, step, and "results": dicts of `MetricResult.to_dict` with "role"
+        ("score", "cost" or "loss"), "seed" and "step".
+
+    Raises:
+        ConfigError: no run there, a metric that does not apply, n below 1.
+        DataError: the data changed since the training, or hold too few samples.
+        RunError: the model drew samples that are not finite.
+    """
+    run = run if isinstance(run, Run) else open_run(run)
+    config = run.config
+    dataset = _checked_data(config, dataset)
+    count = _count(n, dataset)
+    engine = "injected" if sampler else _engine()
+    generated, costs = _draw(sampler or _model_sampler(run), count, seed, engine, dataset.fingerprint)
+    scores = _scores(metrics, generated, dataset)
+    entries = [
+        *_entries("score", scores),
+        *_entries("cost", costs),
+        *_entries("loss", _validation_losses(run, config)),
+    ]
+    stamp = {"seed": seed, "step": _step(run)}
+    results = [{**entry, **stamp} for entry in entries]
+    run.write_metrics(_merged(run.metrics(), results))
+    head = {"schema_version": 1, "run": str(run.path), "model": config["model"]["id"], "data": dataset.address}
+    return {**head, "n": count, **stamp, "results": results}
+
+
+def compare(runs: Sequence[Run | str | Path]) -> dict[str, Any]:
+    """Lay measured runs side by side; scores with different fingerprints get columns of their own.
+
+    Args:
+        runs: run directories or their paths, each evaluated before.
+
+    Returns:
+        schema_version, columns, rows, references (floor and opponents) and spread over seeds: see
+        `genloom.metrics.table.table`.
+
+    Raises:
+        ConfigError: no runs, or one that was not evaluated.
+    """
+    from genloom.metrics.table import table
+
+    opened = [run if isinstance(run, Run) else open_run(run) for run in runs]
+    if not opened:
+        raise ConfigError("There is nothing to compare.", mend="Name one run or more.")
+    return table([_row(run) for run in opened])
+
+
+def _checked_data(config: dict[str, Any], dataset: Dataset | None) -> Dataset:
+    from genloom import data
+
+    stated = config["data"]
+    dataset = dataset or data.open(stated["address"])
+    if stated.get("fingerprint") not in (None, dataset.fingerprint):
+        raise DataError(
+            f"The data at {stated['address']!r} changed since this run was trained: fingerprint "
+            f"{dataset.fingerprint} instead of {stated['fingerprint']}.",
+            mend="Restore the data, or train again on the new data.",
+        )
+    return dataset
+
+
+def _count(n: int | None, dataset: Dataset) -> int:
+    if len(dataset.test) < 2:
+        raise DataError(f"{dataset.address!r} holds {len(dataset.test)} test samples; measuring needs two or more.")
+    if n is not None and n < 1:
+        raise ConfigError(f"n must be at least 1, got {n}.")
+    return min(len(dataset.test), _DEFAULT_N) if n is None else n
+
+
+def _context(dataset: Dataset, count: int) -> MetricContext:
+    """Hold out as many samples as are drawn; the rows are the same for every run and every seed of samples."""
+    import numpy as np
+
+    from genloom.metrics.context import MetricContext, SampleSet
+
+    def taken(split: Any, most: int) -> SampleSet:
+        rows = np.arange(len(split))
+        if most < len(rows):
+            rows = np.sort(np.random.default_rng(0).permutation(rows)[:most])
+        batch = split.take(rows)
+        return SampleSet(batch["x"], batch.get("label"))
+
+    train_rows = max(_TRAIN_BYTES // (4 * dataset.spec.size), 1)
+    return MetricContext(
+        train=taken(dataset.train, train_rows),
+        test=taken(dataset.test, count),
+        spec=dataset.spec,
+        data=dataset.fingerprint,
+        density=dataset.density,
+    )
+
+
+def _scores(names: Sequence[str] | None, generated: SampleSet, dataset: Dataset) -> list[MetricResult]:
+    from genloom.metrics.choosing import choose
+    from genloom.metrics.measuring import measure
+
+    context = _context(dataset, len(generated))
+    chosen = choose(
+        names,
+        dataset.spec,
+        data_labelled=context.train.label is not None,
+        samples_labelled=generated.label is not None,
+        known_modes=hasattr(dataset.density, "centres"),
+    )
+    return [measure(component, generated, context) for component in chosen]
+
+
+def _model_sampler(run: Run) -> Sampler:
+    from genloom.loading import load
+    from genloom.sampling import sample
+
+    model = load(run)  # once, so that the second draw meets a compiled sampler
+    return lambda n, seed: sample(model, n, seed)
+
+
+def _engine() -> str:
+    from genloom import backend
+
+    return backend.name()
+
+
+def _draw(sampler: Sampler, n: int, seed: int, engine: str, data: str) -> tuple[SampleSet, list[MetricResult]]:
+    """Draw n samples and time the drawing without its compilation."""
+    import numpy as np
+
+    from genloom.metrics.context import SampleSet
+
+    drawn, seconds = _timed(sampler, n, seed)
+    state = "first draw"
+    if seconds < _LONG_SECONDS:
+        state = "compiled"
+        drawn, seconds = _timed(sampler, n, seed)
+    x = np.asarray(drawn.samples)
+    bad = int((~np.isfinite(x).reshape(len(x), -1).all(1)).sum()) if x.dtype.kind == "f" else 0
+    if bad:
+        raise RunError(f"{bad} of {n} samples are not finite.", mend="The training diverged: see its losses.")
+    labels = getattr(drawn, "labels", None)
+    setting = f"{engine}, {platform.machine()}, {os.cpu_count()} cores, {state}"
+    costs = [_cost("seconds per 1,000 samples", 1000.0 * seconds / n, n, data, setting)]
+    evaluations = getattr(drawn, "evaluations", None)
+    if evaluations is not None:
+        costs.append(_cost("network evaluations", float(evaluations), n, data, ""))
+    return SampleSet(x, None if labels is None else np.asarray(labels)), costs
+
+
+def _timed(sampler: Sampler, n: int, seed: int) -> tuple[Any, float]:
+    start = time.perf_counter()
+    drawn = sampler(n, seed)
+    return drawn, time.perf_counter() - start
+
+
+def _cost(name: str, value: float, n: int, data: str, setting: str) -> MetricResult:
+    fingerprint = Fingerprint(metric=name, data=data, n=n, setting=setting)
+    return MetricResult(name, value, n, True, fingerprint)
+
+
+def _validation_losses(run: Run, config: dict[str, Any]) -> list[MetricResult]:
+    """Return the run's last own held-out losses; they compare among runs of one model only."""
+    last: dict[str, Any] = {}
+    for entry in run.log():
+        held_out = {name: value for name, value in entry.get("losses", {}).items() if name.startswith("val_")}
+        last = held_out or last
+    options = json.dumps({**_model(config), "validation": config.get("training", {}).get("validation")}, sort_keys=True)
+    return [
+        MetricResult(
+            name,
+            float(value),
+            0,  # how many samples it is the mean of is not logged
+            True if name.endswith("loss") else None,
+            Fingerprint(metric=name, data=config["data"].get("fingerprint", ""), n=0, setting=options),
+        )
+        for name, value in last.items()
+        if value is not None and math.isfinite(value)
+    ]
+
+
+def _entries(role: str, results: Sequence[MetricResult]) -> list[dict[str, Any]]:
+    return [{**result.to_dict(), "role": role} for result in results]
+
+
+def _merged(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Keep what was measured on the same weights and samples and is not measured now."""
+
+    def key(entry: dict[str, Any]) -> tuple[Any, ...]:
+        return entry.get("name"), entry.get("fingerprint")
+
+    stamps = {(entry["seed"], entry["step"]) for entry in new}
+    now = {key(entry) for entry in new}
+    kept = [e for e in old if (e.get("seed"), e.get("step")) in stamps and key(e) not in now]
+    return [*kept, *new]
+
+
+def _step(run: Run) -> int:
+    latest = run.latest()
+    return 0 if latest is None else int(latest.name.rpartition("-")[2])
+
+
+def _model(config: dict[str, Any]) -> dict[str, Any]:
+    return {key: config["model"].get(key) for key in ("id", "preset", "options")}
+
+
+def _row(run: Run) -> dict[str, Any]:
+    results = run.metrics()
+    if not results:
+        raise ConfigError(f"{str(run.path)!r} was not measured.", mend=f"Run: genloom evaluate {run.path}")
+    config = run.config
+    training = {key: value for key, value in config.get("training", {}).items() if key not in ("seed", "backend")}
+    shared = {"model": _model(config), "data": config["data"].get("fingerprint"), "training": training}
+    seed = config["model"].get("seed", config.get("training", {}).get("seed"))
+    measured = [entry for entry in results if entry.get("value") is not None]
+    return {"run": str(run.path), "model": config["model"]["id"], "seed": seed, "config": shared, "results": measured}

@@ -1,0 +1,83 @@
+"""The whole extension API on one page: what a plugin may implement, and nothing else.
+
+A plugin is a light module named by an entry point of the group `genloom`; its functions carry `@genloom.hookimpl`.
+Hooks grow by new arguments: an implementation names only the arguments it uses.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    import pathlib
+
+    from genloom.plugins.component import Component
+    from genloom.runs import Run
+
+__all__ = ["API_VERSION", "GROUP", "SampleRequest", "hookimpl", "hookspec"]
+
+#: Version of this page; a plugin may say which one it was written for: `GENLOOM_API = 1`.
+API_VERSION = 1
+#: Entry point group, and the prefix of every hook.
+GROUP = "genloom"
+
+hookspec = pluggy.HookspecMarker(GROUP)
+hookimpl = pluggy.HookimplMarker(GROUP)
+
+
+@dataclasses.dataclass(frozen=True)
+class SampleRequest:
+    """What `genloom_sample` is asked for.
+
+    Attributes:
+        n: number of samples.
+        seed: seed of the samples; sample i of one seed is always the same.
+        condition: arrays with leading n by name, or None.
+        options: the model's own sampling options.
+        draw: draws the samples; called once by the core, inside all wrappers.
+    """
+
+    n: int
+    seed: int
+    condition: Mapping[str, Any] | None
+    options: Mapping[str, Any]
+    draw: Callable[[], Any] = dataclasses.field(repr=False)
+
+
+@hookspec
+def genloom_components() -> Iterable[Component]:  # type: ignore[empty-body]
+    """Return models, data sets, metrics and post-processors; their targets are imported only when used."""
+
+
+@hookspec
+def genloom_commands() -> Mapping[str, tuple[str, str]]:  # type: ignore[empty-body]
+    """Return commands: name -> ("module:attr" of a click command, one line of help); imported only when run."""
+
+
+@hookspec
+def genloom_callbacks(run: Run) -> Iterable[Any]:  # type: ignore[empty-body]
+    """Return Keras callbacks for this training run: the one way to training events."""
+
+
+@hookspec
+def genloom_checkpoint_saved(run: Run, path: pathlib.Path) -> None:
+    """Be told that a checkpoint is whole and on disk."""
+
+
+@hookspec(firstresult=True)
+def genloom_sample(run: Run, request: SampleRequest) -> Any:
+    """Wrap sampling (`hookimpl(wrapper=True)`, yield once, return the samples); a failure fails the sample, exit 3."""
+
+
+@hookspec
+def genloom_report_sections(run: Run) -> Iterable[tuple[str, str]]:  # type: ignore[empty-body]
+    """Return (title, HTML) sections for the end of a run's report; the HTML may refer to nothing outside itself."""
+
+
+@hookspec
+def genloom_doctor() -> Iterable[tuple[str, bool, str]]:  # type: ignore[empty-body]
+    """Return checks for `genloom doctor`: (what is checked, whether it is well, what was found or what to do)."""

@@ -1,0 +1,68 @@
+"""`genloom.load`: rebuild a run's model from the registry and read its arrays; nothing in a run is executed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from genloom.creation import instantiate
+from genloom.data.spec import DataSpec
+from genloom.errors import ConfigError, nearest
+from genloom.plugins.registry import find
+from genloom.runs import Run, load_latest, open_run
+from genloom.training.precision import policy
+from genloom.training.state import restore_weights
+
+if TYPE_CHECKING:
+    from genloom.model import GenerativeModel
+
+__all__ = ["load", "rebuild"]
+
+
+def load(
+    run: Run | str | Path, model: GenerativeModel | None = None, *, weights: Literal["ema", "trained"] = "ema"
+) -> GenerativeModel:
+    """Open a run's model, frozen, with the weights of its latest whole checkpoint.
+
+    Args:
+        run: a run or its path.
+        model: a model to read the weights into, for runs that were trained on a model object; by default the
+            model is rebuilt from the registry.
+        weights: "ema" reads the moving average where the run has one, "trained" the weights themselves.
+
+    Returns:
+        The model, not compiled and not trainable: `draw`, `encode` and `decode` work where the family has them.
+
+    Raises:
+        ConfigError: there is no run, or it was trained on a model object and none is given.
+        NotFoundError: the model's plugin is not installed.
+        RunError: no whole checkpoint, or arrays that do not fit the model.
+    """
+    if weights not in ("ema", "trained"):
+        raise ConfigError(f"weights must be 'ema' or 'trained', got {weights!r}.{nearest(weights, ('ema', 'trained'))}")
+    opened = open_run(run) if isinstance(run, (str, Path)) else run
+    config = opened.config
+    built = rebuild(config) if model is None else model
+    arrays, _ = load_latest(opened)
+    restore_weights(built, arrays, averaged=weights == "ema")
+    built.trainable = False
+    return built
+
+
+def rebuild(config: dict[str, Any]) -> GenerativeModel:
+    """Build the model that a run.toml describes, its weights drawn from its seed.
+
+    Raises:
+        ConfigError: the run was trained on a model object.
+    """
+    stated, training = config["model"], config.get("training", {})
+    if stated.get("given"):
+        raise ConfigError(
+            f"This run was trained on a model object of class {stated['id']}.",
+            mend="Build it again and pass it: genloom.load(run, model=model).",
+        )
+    component = find("model", stated["id"])
+    options = component.configure(stated.get("preset"), **stated.get("options", {}))
+    spec = DataSpec.from_dict(config["data"]["spec"])
+    with policy(training.get("precision", "float32")):
+        return instantiate(component, spec, options, stated.get("seed", 0), training.get("noise", "native"), {})

@@ -1,0 +1,69 @@
+"""A small cache of arrays that are the same for every run on one data set: classifier weights, floors."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genloom.runs.files import tell, write_atomic
+
+__all__ = ["cache_directory", "read", "write"]
+
+_DIGEST_BYTES = 64  # hexadecimal SHA-256
+
+
+def cache_directory() -> Path:
+    """Return GENLOOM_CACHE, or the user's own cache folder, made with mode 0700 when absent."""
+    chosen = os.environ.get("GENLOOM_CACHE")
+    if chosen:
+        folder = Path(chosen).expanduser()
+    else:
+        import platformdirs
+
+        folder = Path(platformdirs.user_cache_dir("genloom", appauthor=False))
+    folder = folder / "metrics"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)  # what others can write, others can falsify
+    return folder
+
+
+def read(key: str) -> dict[str, NDArray[Any]] | None:
+    """Return the arrays stored under a key, or None without any; damaged ones are named on stderr and dropped."""
+    try:
+        path = _path(key)
+        content = path.read_bytes()
+    except OSError:
+        return None
+    digest, body = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
+    try:
+        if hashlib.sha256(body).hexdigest().encode() != digest:
+            raise ValueError("its hash is wrong")
+        with np.load(io.BytesIO(body), allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        tell(f"{str(path)!r} is damaged ({error}) and is made again.")
+        return None
+
+
+def write(key: str, arrays: Mapping[str, Any]) -> None:
+    """Store arrays under a key, whole or not at all; a folder that cannot be written is named on stderr."""
+    body = io.BytesIO()
+    np.savez(body, allow_pickle=False, **{name: np.asarray(array) for name, array in arrays.items()})
+    content = body.getvalue()
+    try:
+        write_atomic(_path(key), hashlib.sha256(content).hexdigest().encode() + content)
+    except OSError as error:
+        tell(f"the metrics' cache cannot be written ({error}); set GENLOOM_CACHE to another folder.")
+
+
+def _path(key: str) -> Path:
+    # The key is hashed, so nothing in it can name another folder.
+    return cache_directory() / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"

@@ -1,0 +1,59 @@
+"""Which metrics fit a data set and a set of samples, and which were asked for by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from genloom.data.spec import DataSpec
+from genloom.errors import ConfigError
+from genloom.plugins.component import Component
+
+__all__ = ["choose", "spell"]
+
+_REASONS = {
+    "needs_classifier": "it trains a classifier, and the data have no labels",
+    "needs_labels": "it needs a class-conditional model, and these samples have no labels",
+    "needs_modes": "it needs data that are a mixture with known modes, such as toy:8-ring",
+}
+
+
+def spell(name: str) -> str:
+    """Return a metric's id from the name it is reported under: `fd[pca20]` is `fd-pca20`."""
+    return name.replace("[", "-").replace("]", "")
+
+
+def choose(
+    names: Sequence[str] | None,
+    spec: DataSpec,
+    *,
+    data_labelled: bool,
+    samples_labelled: bool,
+    known_modes: bool = False,
+) -> list[Component]:
+    """Return the metrics named, or for None the default ones that apply.
+
+    Raises:
+        NotFoundError: no metric has that name; names the nearest.
+        ConfigError: a metric named does not take this kind of data, or needs labels that are absent.
+    """
+    from genloom.plugins.registry import components, find
+
+    has = {"needs_classifier": data_labelled, "needs_labels": samples_labelled, "needs_modes": known_modes}
+    if names is None:
+        defaults = [metric for metric in components("metric") if metric.extras.get("default")]
+        return [m for m in defaults if _obstacle(m, spec, has) is None]
+    chosen = [find("metric", spell(name)) for name in dict.fromkeys(names)]
+    for metric in chosen:
+        obstacle = _obstacle(metric, spec, has)
+        if obstacle:
+            raise ConfigError(f"The metric {metric.id!r} does not apply: {obstacle}.")
+    return chosen
+
+
+def _obstacle(metric: Component, spec: DataSpec, has: Mapping[str, bool]) -> str | None:
+    if metric.accepts and spec.kind not in metric.accepts:
+        return f"it takes {', '.join(metric.accepts)}, got {spec.kind}"
+    for need, reason in _REASONS.items():
+        if metric.extras.get(need) and not has[need]:
+            return reason
+    return None

@@ -1,0 +1,202 @@
+"""The list of the core's metrics, light enough for `genloom list`: nothing here imports what it names."""
+
+from __future__ import annotations
+
+from genloom.plugins.component import Component
+
+__all__ = ["COMPONENTS", "metric_component"]
+
+# Distances need numbers that can be averaged; tokens and notes cannot.
+_NUMERIC = ("image", "audio", "video", "signal", "table")
+
+
+def metric_component(
+    id: str,
+    target: str,
+    summary: str,
+    *,
+    lower_is_better: bool | None,
+    features: str = "values",
+    needs_labels: bool = False,
+    needs_classifier: bool = False,
+    needs_modes: bool = False,
+    floor: str = "train",
+    limit: int | None = None,
+    default: bool = False,
+    accepts: tuple[str, ...] = _NUMERIC,
+) -> Component:
+    """Describe a metric: a function `(generated: SampleSet, context: MetricContext) -> float`.
+
+    The floor and the opponents cost its author nothing: the same function is called on real and on simple samples.
+
+    Args:
+        id: its name; features follow a hyphen (`fd-pca20` is reported as `fd[pca20]`).
+        target: "module:function".
+        summary: one line for `genloom list`.
+        lower_is_better: None when nearer to the floor is better.
+        features: what it looks at: `values`, `pca<k>` or `classifier<k>`.
+        needs_labels: whether generated samples must carry the label they were asked to have.
+        needs_classifier: whether the data set must be labelled.
+        needs_modes: whether the data set must be a mixture with known modes.
+        floor: "train" scores training samples against held-out ones, "test" the held-out ones themselves (for a
+            metric that searches the training data).
+        limit: most samples it looks at.
+        default: whether `evaluate` measures it without being asked.
+        accepts: kinds of data it takes.
+    """
+    extras = {
+        "lower_is_better": lower_is_better,
+        "features": features,
+        "needs_labels": needs_labels,
+        "needs_classifier": needs_classifier or features.startswith("classifier"),
+        "needs_modes": needs_modes,
+        "floor": floor,
+        "limit": limit,
+        "default": default,
+    }
+    return Component("metric", id, target, summary, accepts=accepts, extras=extras)
+
+
+def _own(name: str, function: str, summary: str, *, lower_is_better: bool | None, **traits: object) -> Component:
+    return metric_component(
+        name,
+        f"genloom.metrics.scores:{function}",
+        summary,
+        lower_is_better=lower_is_better,
+        **traits,  # type: ignore[arg-type]
+    )
+
+
+#: The core's metrics; those with `default` are what `evaluate` measures.
+COMPONENTS: tuple[Component, ...] = (
+    _own(
+        "fd-pca20",
+        "fd_pca20",
+        "Fréchet distance over 20 principal components of the training data.",
+        lower_is_better=True,
+        features="pca20",
+        default=True,
+    ),
+    _own(
+        "fd-classifier32",
+        "fd_classifier32",
+        "Fréchet distance over the hidden units of a classifier of the training data.",
+        lower_is_better=True,
+        features="classifier32",
+        default=True,
+    ),
+    _own(
+        "kid-pca20",
+        "kid_pca20",
+        "Unbiased cubic-kernel distance over 20 principal components.",
+        lower_is_better=True,
+        features="pca20",
+        default=True,
+    ),
+    _own(
+        "precision",
+        "precision",
+        "Share of samples inside the neighbourhoods of held-out data.",
+        lower_is_better=False,
+        features="pca20",
+        default=True,
+    ),
+    _own(
+        "recall",
+        "recall",
+        "Share of held-out data inside the samples' neighbourhoods.",
+        lower_is_better=False,
+        features="pca20",
+        default=True,
+    ),
+    _own(
+        "density",
+        "density",
+        "Held-out neighbourhoods a sample lies in; 1 for real data.",
+        lower_is_better=None,
+        features="pca20",
+        default=True,
+    ),
+    _own(
+        "coverage",
+        "coverage",
+        "Share of held-out data with a sample in its neighbourhood.",
+        lower_is_better=False,
+        features="pca20",
+        default=True,
+    ),
+    _own(
+        "nearest-train",
+        "nearest_train",
+        "Distance to the nearest training sample over that of held-out data; near 0: copies.",
+        lower_is_better=None,
+        floor="test",
+        limit=500,
+        default=True,
+    ),
+    _own(
+        "class-agreement",
+        "class_agreement",
+        "Share of samples a classifier gives the label that was asked for.",
+        lower_is_better=False,
+        features="classifier32",
+        needs_labels=True,
+        floor="test",
+        default=True,
+    ),
+    _own(
+        "modes",
+        "modes",
+        "Modes of the true mixture that the samples reach.",
+        lower_is_better=False,
+        needs_modes=True,
+        default=True,
+    ),
+    _own(
+        "mode-share",
+        "mode_share",
+        "Share of samples within 3σ of a mode.",
+        lower_is_better=False,
+        needs_modes=True,
+        default=True,
+    ),
+    _own(
+        "mode-kl",
+        "mode_kl",
+        "Reverse KL of the modes' frequencies, nats.",
+        lower_is_better=True,
+        needs_modes=True,
+        default=True,
+    ),
+    _own(
+        "label-transfer",
+        "label_transfer",
+        "Held-out accuracy of three nearest neighbours among the samples.",
+        lower_is_better=False,
+        needs_labels=True,
+        needs_classifier=True,
+    ),
+    _own(
+        "is-classifier32",
+        "is_classifier32",
+        "Inception-style score of a classifier of the training data.",
+        lower_is_better=False,
+        features="classifier32",
+        floor="test",
+    ),
+    _own(
+        "mmd-pca20",
+        "mmd",
+        "Unbiased Gaussian-kernel distance over 20 principal components.",
+        lower_is_better=True,
+        features="pca20",
+    ),
+    _own("sliced-w2", "sliced_w2", "Squared sliced Wasserstein distance over the values.", lower_is_better=True),
+    _own(
+        "c2st",
+        "two_sample",
+        "Accuracy of telling samples from held-out data; 0.5 is best.",
+        lower_is_better=None,
+        features="pca20",
+    ),
+)

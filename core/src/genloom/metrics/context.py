@@ -1,0 +1,145 @@
+"""What a metric may look at: the real data, their spec, and features fitted once on the training split."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Hashable
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genloom.data.spec import DataSpec
+from genloom.errors import ConfigError
+from genloom.metrics.features import (
+    ClassifierFeatures,
+    Features,
+    ValueFeatures,
+    classifier_features,
+    pca_features,
+)
+
+__all__ = ["FIT_ROWS", "MetricContext", "SampleSet"]
+
+T = TypeVar("T")
+
+#: Features and opponents are fitted on at most this many training samples: enough for both, and seconds of work.
+FIT_ROWS = 10_000
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SampleSet:
+    """Samples with their labels.
+
+    Attributes:
+        x: (n, *shape) in the spec's value range.
+        label: (n,) integers: the true class of real samples, the one that was asked for of generated ones; or None.
+    """
+
+    x: NDArray[Any]
+    label: NDArray[Any] | None = None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def take(self, rows: NDArray[Any]) -> SampleSet:
+        """Return the samples at `rows` (n,)."""
+        return SampleSet(self.x[rows], None if self.label is None else self.label[rows])
+
+    def first(self, n: int | None) -> SampleSet:
+        """Return the first n samples, all for None."""
+        return self if n is None or n >= len(self) else self.take(np.arange(n))
+
+    def spread(self, n: int) -> SampleSet:
+        """Return at most n samples at even steps, so that data sorted by class keep every class."""
+        return self if n >= len(self) else self.take(np.linspace(0, len(self) - 1, n).astype(int))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class MetricContext:
+    """The real side of a measurement, shared by all metrics of one evaluation.
+
+    Attributes:
+        train: training samples; features and opponents are fitted on them, and copies are searched among them.
+        test: held-out samples that generated ones are compared with.
+        spec: description of one sample.
+        data: fingerprint of the data set.
+        seed: of whatever a metric draws.
+        density: the true log density where it is known; one with `centres` (k, d) and `sigma` has known modes.
+    """
+
+    train: SampleSet
+    test: SampleSet
+    spec: DataSpec
+    data: str = ""
+    seed: int = 0
+    density: Any = None
+    _kept: dict[Hashable, Any] = dataclasses.field(default_factory=dict, repr=False)
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return `make()`, kept under `key` for the metrics that ask again."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        found: T = self._kept[key]
+        return found
+
+    def values(self, samples: SampleSet) -> NDArray[np.float64]:
+        """Return samples flattened (n, d) and scaled, so that scores do not depend on the unit values are stored in.
+
+        The value range maps to [0, 1]; unbounded values are divided by their spread over the training data.
+        """
+        offset, scale = self._scale()
+        return (np.asarray(samples.x, np.float64).reshape(len(samples), -1) - offset) / scale
+
+    def restore(self, values: NDArray[np.float64]) -> SampleSet:
+        """Return unlabelled samples from scaled values (n, d), clipped to the value range."""
+        offset, scale = self._scale()
+        x = values * scale + offset
+        if self.spec.value_range is not None:
+            x = x.clip(*self.spec.value_range)
+        return SampleSet(x.reshape(len(x), *self.spec.shape))
+
+    def features(self, name: str) -> Features:
+        """Return the features `values`, `pca<k>` or `classifier<k>`, fitted on the training samples.
+
+        Raises:
+            ConfigError: another name, or a classifier for data without labels.
+        """
+        if name == "values":
+            return ValueFeatures()
+        kind, size = name.rstrip("0123456789"), name.lstrip("abcdefghijklmnopqrstuvwxyz")
+        if kind == "pca" and size.isdigit():
+            return self.once(name, lambda: pca_features(self.values(self.fitted), int(size)))
+        if kind == "classifier" and size.isdigit():
+            return self.classifier(int(size))
+        raise ConfigError(f"Unknown features {name!r}.", mend="Use values, pca<k> or classifier<k>.")
+
+    def classifier(self, hidden: int = 32) -> ClassifierFeatures:
+        """Return the classifier of `hidden` units fitted on the training samples.
+
+        Raises:
+            ConfigError: the data have no labels.
+        """
+        label, test_label = self.fitted.label, self.test.label
+        if label is None:
+            raise ConfigError("This data set has no labels to train a classifier on.", mend="Use features pca20.")
+        test = None if test_label is None else (self.values(self.test), test_label)
+        return self.once(
+            f"classifier{hidden}",
+            lambda: classifier_features(self.values(self.fitted), label, hidden, seed=0, test=test),
+        )
+
+    def embed(self, name: str, samples: SampleSet) -> NDArray[np.float64]:
+        """Return samples as features (n, d) of the given name."""
+        return self.once((name, samples), lambda: self.features(name)(self.values(samples)))
+
+    @property
+    def fitted(self) -> SampleSet:
+        """The training samples that features and opponents are fitted on, at most `FIT_ROWS`."""
+        return self.once("fitted", lambda: self.train.spread(FIT_ROWS))
+
+    def _scale(self) -> tuple[float, float]:
+        if self.spec.value_range is not None:
+            low, high = self.spec.value_range
+            return low, high - low
+        return 0.0, self.once("spread", lambda: float(np.std(self.train.x, dtype=np.float64)) or 1.0)

@@ -1,0 +1,104 @@
+"""One metric on one set of samples: its value, and the values of real data and of simple models beside it."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import numpy as np
+
+from genloom.metrics import cache
+from genloom.metrics.context import MetricContext, SampleSet
+from genloom.metrics.fingerprint import Fingerprint
+from genloom.metrics.opponents import OPPONENTS
+from genloom.metrics.result import MetricResult
+from genloom.plugins.component import Component
+
+__all__ = ["measure"]
+
+_FEATURES = re.compile(r"-((?:pca|classifier)\d+)$")
+
+
+def measure(component: Component, generated: SampleSet, context: MetricContext) -> MetricResult:
+    """Call a metric on generated samples, real ones and those of the opponents, at the same n.
+
+    Args:
+        component: a metric, made by `genloom.metrics.components.metric_component`.
+        generated: the samples; only the first `limit` of the metric are looked at.
+        context: the real side.
+
+    Raises:
+        ConfigError: the metric does not apply to these samples.
+        DataError: samples that are not finite, or too few of them.
+    """
+    samples = generated.first(component.extras.get("limit"))
+    fingerprint = _fingerprint(component, context, len(samples))
+    value = float(component.load()(samples, context))
+    references = _references(component, context, fingerprint)
+    return MetricResult(
+        name=fingerprint.metric,
+        value=value,
+        n=len(samples),
+        lower_is_better=component.extras.get("lower_is_better"),
+        fingerprint=fingerprint,
+        floor=references.pop("floor", None),
+        opponents=references,
+    )
+
+
+def _fingerprint(component: Component, context: MetricContext, n: int) -> Fingerprint:
+    features = context.features(component.extras.get("features", "values"))
+    return Fingerprint(
+        # The data may allow fewer components than were asked for: the name says what was used.
+        metric=_FEATURES.sub(f"[{features.name}]", component.id),
+        data=context.data,
+        n=n,
+        reference_n=len(context.test),
+        features=features.name,
+        features_digest=features.digest,
+        shape=context.spec.shape,
+    )
+
+
+def _references(component: Component, context: MetricContext, fingerprint: Fingerprint) -> dict[str, float]:
+    """Return the floor and the opponents' scores; those of the core's own metrics are cached for the data set."""
+    key = f"references-{component.id}-{fingerprint.digest}-{context.seed}"
+    # Another author's metric may change under the same name, so its numbers are never remembered.
+    own = component.target.startswith("genloom.") and bool(context.data)
+    found = cache.read(key) if own else None
+    if found is not None:
+        return {name: float(value) for name, value in found.items()}
+    metric = component.load()
+    scores = {
+        name: float(metric(samples, context)) for name, samples in _real_and_simple(component, context, fingerprint.n)
+    }
+    scores = {name: score for name, score in scores.items() if math.isfinite(score)}
+    if own:
+        cache.write(key, scores)
+    return scores
+
+
+def _real_and_simple(component: Component, context: MetricContext, n: int) -> list[tuple[str, SampleSet]]:
+    sets = []
+    if component.extras.get("floor") == "test":
+        sets.append(("floor", context.test.first(n)))
+    elif len(context.train) >= n:  # fewer would be another score: Fréchet distances grow as n falls
+        sets.append(("floor", _training(context, n)))
+    if not component.extras.get("needs_labels"):
+        sets += [(name, _opponent(name, context, n)) for name in OPPONENTS]
+    return sets
+
+
+def _training(context: MetricContext, n: int) -> SampleSet:
+    def draw() -> SampleSet:
+        rows = np.random.default_rng(context.seed).permutation(len(context.train))
+        return context.train.take(rows[:n])
+
+    return context.once(("training", n), draw)
+
+
+def _opponent(name: str, context: MetricContext, n: int) -> SampleSet:
+    def draw() -> SampleSet:
+        return context.restore(OPPONENTS[name](context.values(context.fitted), n, context.seed))
+
+    return context.once((name, n), draw)

@@ -1,0 +1,263 @@
+"""The model interface: a family builds its networks, names its phases and losses, and draws samples.
+
+Everything else — the update of each phase, its optimizer, the moving average, held-out losses — happens here once,
+in `keras.ops`, for every family and backend.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Literal
+
+import keras
+from keras import ops
+
+from genloom import backend, random
+from genloom.data.spec import DataSpec
+from genloom.errors import ConfigError, nearest
+from genloom.initializers import reseed
+from genloom.optimizers import PhaseOptimizers
+from genloom.options import configure
+from genloom.phase import Phase
+from genloom.update import Update
+
+__all__ = ["GenerativeModel", "Phase"]
+
+
+class _Built(type(keras.Model)):  # type: ignore[misc]
+    """Draw the initial weights from the seed once the family's constructor has built its networks.
+
+    Networks that the caller passed in keep their weights: they may be trained already.
+    """
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        model = super().__call__(*args, **kwargs)
+        if isinstance(model, GenerativeModel) and type(model) is cls:
+            given = [value for value in (*args, *kwargs.values()) if isinstance(value, keras.Layer)]
+            reseed(model, model.seed, keep=given)
+        return model
+
+
+class GenerativeModel(backend.StepMixin, keras.Model, metaclass=_Built):
+    """Base of every family.
+
+    A subclass calls `super().__init__(spec, options, seed=seed, noise=noise, **values)`, builds its networks with
+    concrete input shapes, and implements `phases` and `draw`; `validate` too where held-out losses make sense.
+
+    Args:
+        spec: what one sample is.
+        options: an instance of the family's `Options`, or None to make one from `values`.
+        seed: seed of the initial weights and of the training noise.
+        noise: "native" draws training noise from the backend's generator, "portable" from Threefry, so that losses
+            agree across backends.
+        **values: option values by name.
+
+    Raises:
+        ConfigError: an unknown option (with the nearest name), or a value out of range.
+    """
+
+    Options: ClassVar[type] = type(None)
+    """The family's frozen dataclass of options."""
+
+    validation: ClassVar[tuple[str, ...]] = ()
+    """Names that `validate` returns."""
+
+    def __init__(
+        self,
+        spec: DataSpec,
+        options: Any = None,
+        *,
+        seed: int = 0,
+        noise: Literal["native", "portable"] = "native",
+        **values: Any,
+    ) -> None:
+        super().__init__(name=type(self).__name__.lower())
+        if noise not in ("native", "portable"):
+            raise ConfigError(f"noise must be 'native' or 'portable', got {noise!r}.")
+        policy = keras.config.dtype_policy().name
+        if policy == "mixed_float16":
+            raise ConfigError("mixed_float16 is not supported.", mend="Use the policy 'mixed_bfloat16'.")
+        if self.Options is not type(None):
+            self.options = (
+                options if options is not None and not values else configure(self.Options, _as_dict(options), values)
+            )
+        elif values:
+            raise ConfigError(f"{type(self).__name__} takes no options, got {sorted(values)}.")
+        self.spec, self.seed, self.noise = spec, int(seed), noise
+        self._step = self.add_weight(shape=(), dtype="int32", initializer="zeros", trainable=False, name="step")
+        self.built = True
+
+    # What a family implements.
+
+    def phases(self) -> list[Phase]:
+        """Return the ordered update phases of one training step."""
+        raise NotImplementedError(f"{type(self).__name__} must implement phases().")
+
+    def draw(self, keys: Any, condition: dict[str, Any], **options: Any) -> Any:
+        """Return samples (n, *spec.shape) in the spec's value range for per-sample keys (n, 2). Pure."""
+        raise NotImplementedError(f"{type(self).__name__} must implement draw().")
+
+    def validate(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Return held-out values (n,), one per sample, under exactly the names in `validation`."""
+        return {}
+
+    def after_step(self) -> None:
+        """Update what has no gradient, after the phases of a step."""
+
+    def default_optimizers(self) -> Any:
+        """Return the optimizer, or one per phase, that suits the family's defaults."""
+        return keras.optimizers.Adam(1e-3)
+
+    # What a family uses.
+
+    @property
+    def step(self) -> keras.Variable:
+        """The number of finished steps, an int32 scalar readable in a loss."""
+        return self._step
+
+    def normal(self, shape: tuple[int, ...]) -> Any:
+        """Draw float32 training noise N(0, 1) of `shape` (n, …) in a loss."""
+        return self._stream().normal(shape)
+
+    def uniform(self, shape: tuple[int, ...]) -> Any:
+        """Draw float32 training noise U[0, 1) of `shape` (n, …) in a loss."""
+        return self._stream().uniform(shape)
+
+    def validation_keys(self, batch: dict[str, Any]) -> Any:
+        """Return keys (n, 2) for held-out losses: the same for a sample at every evaluation."""
+        return random.keys(self.seed, batch["index"], domain="validation")
+
+    def _stream(self) -> random.NoiseStream:
+        return random.ambient() or random.NoiseStream(self.seed, self._step.value, self.noise)
+
+    # Training.
+
+    def compile(
+        self,
+        optimizer: Any = None,
+        *,
+        update: Literal["alternating", "simultaneous"] = "alternating",
+        ema: float | None = None,
+        accumulate: int = 1,
+        **kwargs: Any,
+    ) -> None:
+        """Prepare training.
+
+        Args:
+            optimizer: one Keras optimizer (cloned per phase), a mapping phase → optimizer, or None for the family's.
+            update: "alternating" applies each phase before the next takes its gradient; "simultaneous" takes all
+                gradients at the same parameters first.
+            ema: decay of the moving average of weights, which sampling and evaluation then use; None for none.
+            accumulate: split each batch into this many parts and average their gradients by weight.
+            **kwargs: Keras's own `run_eagerly`, `jit_compile`, `steps_per_execution`.
+
+        Raises:
+            ConfigError: unknown phase names, a trainable variable that no phase moves, loss or metrics given to
+                Keras's compile, an optimizer with its own moving average or accumulation.
+        """
+        for name in ("loss", "metrics", "weighted_metrics", "loss_weights"):
+            if kwargs.get(name) is not None:
+                raise ConfigError(f"compile() got {name}={kwargs[name]!r}.", mend="A model's phases hold its losses.")
+        phases = self.phases()
+        variables = {phase.name: phase.resolve() for phase in phases}
+        _check_covered(self, variables)
+        chosen = _per_phase(self.default_optimizers() if optimizer is None else optimizer, list(variables))
+        super().compile(optimizer=PhaseOptimizers(chosen, variables, ema), loss=None, **kwargs)
+        self._loss_tracker = None  # Keras's own "loss" would shadow the phases' names.
+        self._update = Update(self, phases, update, accumulate)
+        names = dict.fromkeys([*self._update.names, *self.validation])
+        self.trackers = [keras.metrics.Mean(name=name, dtype="float32") for name in names]
+        self._means = {mean.name: mean for mean in self.trackers}
+
+    def update_batch(self, data: Any) -> dict[str, Any]:
+        """Run one training step on a batch dict; return the running means of losses and metrics."""
+        stream = random.NoiseStream(self.seed, self._step.value, self.noise)
+        with random.training_noise(stream):
+            values = self._update(_batch(data))
+        for name, (value, weight) in values.items():
+            self._means[name].update_state(value, sample_weight=weight)
+        self.after_step()
+        self.optimizer.finish_step()
+        self._step.assign_add(1)
+        return {name: self._means[name].result() for name in self._update.names}
+
+    def validate_batch(self, data: Any) -> dict[str, Any]:
+        """Return the running means of held-out values over batches, the padding masked."""
+        batch = _batch(data)
+        n = ops.shape(batch["x"])[0]
+        batch.setdefault("index", ops.arange(n, dtype="int32"))
+        mask = ops.cast(batch.get("mask", ops.ones((n,))), "float32")
+        values = self.validate(batch)
+        if set(values) != set(self.validation):
+            raise ConfigError(f"validate() returned {sorted(values)}, declared are {sorted(self.validation)}.")
+        for name, value in values.items():
+            self._means[name].update_state(ops.cast(value, "float32"), sample_weight=mask)
+        return {name: self._means[name].result() for name in self.validation}
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        """Keras's evaluate, on the averaged weights when there are any."""
+        with self.averaged_weights():
+            return super().evaluate(*args, **kwargs)
+
+    @contextlib.contextmanager
+    def averaged_weights(self) -> Iterator[None]:
+        """Swap in the moving average of the weights for the length of a `with` block (nothing without one)."""
+        optimizer: Any = getattr(self, "optimizer", None)
+        if getattr(optimizer, "ema", None) is None or getattr(self, "_swapped", False):
+            yield
+            return
+        self.sync_state()
+        kept = [ops.copy(v.value) for v in optimizer.averaged]
+        self._swapped = True
+        try:
+            for variable, shadow in zip(optimizer.averaged, optimizer.shadows, strict=True):
+                # A copy: JAX gives away the buffers of the variables it evaluates, and the average must survive that.
+                variable.assign(ops.copy(shadow.value))
+            yield
+        finally:
+            for variable, value in zip(optimizer.averaged, kept, strict=True):
+                variable.assign(value)
+            self._swapped = False
+
+    def call(self, keys: Any, condition: dict[str, Any] | None = None) -> Any:
+        """Draw samples: `model(keys)` is `model.draw(keys, condition or {})`."""
+        return self.draw(keys, condition or {})
+
+    def _symbolic_build(self, *args: Any, **kwargs: Any) -> None:
+        """Skip Keras's symbolic build: every network is built in the constructor."""
+
+
+def _as_dict(options: Any) -> Mapping[str, Any]:
+    return {} if options is None else vars(options)
+
+
+def _batch(data: Any) -> dict[str, Any]:
+    """Unwrap what a data adapter hands over: a dict, possibly inside a one-element tuple."""
+    while isinstance(data, (tuple, list)):
+        data = data[0]
+    return dict(data) if isinstance(data, Mapping) else {"x": data}
+
+
+def _per_phase(optimizer: Any, names: list[str]) -> dict[str, Any]:
+    if isinstance(optimizer, str):
+        optimizer = keras.optimizers.get(optimizer)
+    if not isinstance(optimizer, Mapping):
+        return dict.fromkeys(names, optimizer)
+    for name in optimizer:
+        if name not in names:
+            raise ConfigError(f"There is no phase {name!r}; the phases are {names}.{nearest(name, names)}")
+    for name in names:
+        if name not in optimizer:
+            raise ConfigError(f"Phase {name!r} has no optimizer.", mend=f"Give one for each of {names}.")
+    return {name: optimizer[name] for name in names}
+
+
+def _check_covered(model: keras.Model, variables: Mapping[str, list[Any]]) -> None:
+    covered = {id(v) for group in variables.values() for v in group}
+    for variable in model.trainable_variables:
+        if id(variable) not in covered:
+            raise ConfigError(
+                f"No phase moves the trainable variable {variable.path}.",
+                mend="Add it to a phase's variables, or set trainable=False on its layer.",
+            )

@@ -1,0 +1,277 @@
+"""Typed, frozen options: one dataclass says name, type, default, range and help, and every layer is checked by it.
+
+An options class is a plain `@dataclasses.dataclass(frozen=True)` whose fields are made with `option`. Values come in
+layers (default, preset, configuration file, environment, flag); strings are read by the field's type, so a flag and a
+TOML number mean the same.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import numbers
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+from genloom.errors import ConfigError, nearest
+
+__all__ = ["configure", "describe", "option", "parse_assignments"]
+
+T = TypeVar("T")
+
+_TRUE = ("true", "yes", "on", "1")
+_FALSE = ("false", "no", "off", "0")
+
+
+def option(
+    default: T,
+    help: str,
+    *,
+    choices: Iterable[Any] | None = None,
+    minimum: float | None = None,
+    maximum: float | None = None,
+) -> T:
+    """Declare one field of an options class.
+
+    Args:
+        default: the value without any layer; must be immutable (a tuple, not a list).
+        help: what the option means, with its unit and the reason of the default.
+        choices: the only values allowed.
+        minimum: lowest value allowed, inclusive; checked on each item of a tuple.
+        maximum: highest value allowed, inclusive; checked on each item of a tuple.
+
+    Returns:
+        A `dataclasses.field`, typed as the default so that type checkers see the option's type.
+    """
+    limits = {
+        "choices": None if choices is None else tuple(choices),
+        "minimum": minimum,
+        "maximum": maximum,
+    }
+    metadata = {
+        "help": help,
+        **{key: value for key, value in limits.items() if value is not None},
+    }
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def configure(cls: type[T], *layers: Mapping[str, Any]) -> T:
+    """Build an options object from layers of values; later layers win.
+
+    Args:
+        cls: a frozen dataclass of options.
+        layers: mappings of option name to value; a string is read by the field's type.
+
+    Raises:
+        ConfigError: an unknown key (with the nearest name), a value of the wrong type, out of range, not among the
+            choices, or a missing value without default.
+    """
+    fields = _fields(cls)
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            name = key.replace("-", "_")
+            if name not in fields:
+                raise ConfigError(
+                    f"Unknown option {key!r}.{nearest(name, fields)}",
+                    mend=_known(fields),
+                )
+            merged[name] = value
+    values = {name: _checked(fields[name], _types(cls)[name], value) for name, value in merged.items()}
+    missing = [name for name, field in fields.items() if _is_required(field) and name not in values]
+    if missing:
+        raise ConfigError(f"Option {missing[0]!r} has no default.", mend=f"Give {missing[0]}=VALUE.")
+    return cls(**values)
+
+
+def describe(cls: type[Any]) -> list[dict[str, Any]]:
+    """Return one row per option: name, type, default, help, choices, minimum, maximum (None where absent)."""
+    return [
+        {
+            "name": name,
+            "type": _type_name(_types(cls)[name]),
+            "default": None if _is_required(field) else _default(field),
+            "help": field.metadata.get("help", ""),
+            "choices": field.metadata.get("choices"),
+            "minimum": field.metadata.get("minimum"),
+            "maximum": field.metadata.get("maximum"),
+        }
+        for name, field in _fields(cls).items()
+    ]
+
+
+def parse_assignments(assignments: Iterable[str]) -> dict[str, str]:
+    """Read ["latent=16", "training.clip=1"] into {"latent": "16", "training.clip": "1"}.
+
+    Raises:
+        ConfigError: an item without "=" or without a name, or one name twice.
+    """
+    values: dict[str, str] = {}
+    for item in assignments:
+        name, equals, value = item.partition("=")
+        name = name.strip().replace("-", "_")
+        if not equals or not name:
+            raise ConfigError(f"Expected NAME=VALUE, got {item!r}.")
+        if name in values:
+            raise ConfigError(f"Option {name!r} is given twice: {values[name]!r} and {value.strip()!r}.")
+        values[name] = value.strip()
+    return values
+
+
+def _fields(cls: type[Any]) -> dict[str, dataclasses.Field[Any]]:
+    return {field.name: field for field in dataclasses.fields(cls) if field.init}
+
+
+def _types(cls: type[Any]) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
+
+
+def _known(fields: Iterable[str]) -> str:
+    names = ", ".join(fields)
+    return f"Options: {names}." if names else "There are no options here."
+
+
+def _is_required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+
+
+def _checked(field: dataclasses.Field[Any], kind: Any, value: Any) -> Any:
+    """Read `value` as `kind`, then hold it against the field's choices and range."""
+    try:
+        parsed = _parse(kind, value)
+    except (TypeError, ValueError, OverflowError):
+        raise ConfigError(f"Option {field.name!r} needs {_article(_type_name(kind))}, got {value!r}.") from None
+    choices = field.metadata.get("choices")
+    for item in parsed if isinstance(parsed, tuple) else (parsed,):
+        if choices is not None and item is not None and item not in choices:
+            near = nearest(str(item), [str(choice) for choice in choices])
+            raise ConfigError(
+                f"Option {field.name!r} cannot be {item!r}.{near}",
+                mend=f"Use one of {', '.join(map(str, choices))}.",
+            )
+        _check_range(field, item)
+    return parsed
+
+
+def _check_range(field: dataclasses.Field[Any], item: Any) -> None:
+    if isinstance(item, bool) or not isinstance(item, (int, float)):
+        return
+    low, high = field.metadata.get("minimum"), field.metadata.get("maximum")
+    # `not >=` and not `<`, so that NaN is refused as well.
+    if low is not None and not item >= low:
+        raise ConfigError(f"Option {field.name!r} must be at least {low}, got {item}.")
+    if high is not None and not item <= high:
+        raise ConfigError(f"Option {field.name!r} must be at most {high}, got {item}.")
+
+
+def _parse(kind: Any, value: Any) -> Any:
+    """Return `value` as `kind`, or raise TypeError or ValueError."""
+    origin = typing.get_origin(kind)
+    if kind is Any or kind is object:
+        return value
+    if origin in (typing.Union, types.UnionType):
+        return _parse_union(typing.get_args(kind), value)
+    if origin is typing.Literal:
+        return _parse_literal(typing.get_args(kind), value)
+    if kind is tuple or origin is tuple:
+        return _parse_tuple(typing.get_args(kind) or (Any, ...), value)
+    parser = _PARSERS.get(kind)
+    if parser is not None:
+        return parser(value)
+    if not isinstance(value, origin or kind):
+        raise TypeError
+    return value
+
+
+def _parse_union(members: tuple[Any, ...], value: Any) -> Any:
+    if type(None) in members:
+        if value is None or (isinstance(value, str) and value.lower() in ("none", "")):
+            return None
+        members = tuple(member for member in members if member is not type(None))
+    for member in members:
+        try:
+            return _parse(member, value)
+        except (TypeError, ValueError):
+            continue
+    raise ValueError
+
+
+def _parse_literal(members: tuple[Any, ...], value: Any) -> Any:
+    for member in members:
+        if value == member or (isinstance(value, str) and value == str(member)):
+            return member
+    raise ValueError
+
+
+def _parse_tuple(members: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
+    """Read a list, a tuple, or a string such as "32,64" or "(32, 64)"."""
+    if isinstance(value, str):
+        items: list[Any] = [item.strip() for item in value.strip().strip("()[]").split(",") if item.strip()]
+    elif isinstance(value, (list, tuple)):
+        items = list(value)
+    else:
+        items = [value]
+    if len(members) == 2 and members[1] is Ellipsis:
+        members = (members[0],) * len(items)
+    if len(members) != len(items):
+        raise ValueError
+    return tuple(_parse(member, item) for member, item in zip(members, items, strict=True))
+
+
+def _parse_int(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, (str, numbers.Real)):
+        raise TypeError
+    number: Any = value  # Real promises no __int__ to type checkers
+    if not isinstance(value, str) and not float(value).is_integer():
+        raise ValueError
+    return int(number)
+
+
+def _parse_float(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (str, numbers.Real)):
+        raise TypeError
+    parsed = float(value)
+    if math.isnan(parsed):
+        raise ValueError
+    return parsed
+
+
+def _parse_bool(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in _TRUE + _FALSE:
+        return value.lower() in _TRUE
+    raise TypeError
+
+
+def _parse_str(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+_PARSERS: dict[Any, Any] = {
+    int: _parse_int,
+    float: _parse_float,
+    bool: _parse_bool,
+    str: _parse_str,
+}
+
+
+def _type_name(kind: Any) -> str:
+    if isinstance(kind, type) and typing.get_origin(kind) is None:
+        return kind.__name__
+    members = typing.get_args(kind)
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        return " | ".join("None" if member is type(None) else _type_name(member) for member in members)
+    return str(kind).replace("typing.", "")
+
+
+def _article(name: str) -> str:
+    return f"an {name}" if name[0] in "aeiou" else f"a {name}"

@@ -1,0 +1,103 @@
+"""A component: one model, data set, metric or post-processor, described so lightly that listing imports nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from genloom.errors import ConfigError, PluginError, nearest
+from genloom.options import configure
+
+__all__ = ["COMPONENT_KINDS", "Component"]
+
+COMPONENT_KINDS = ("model", "dataset", "metric", "postprocessor")
+
+# One optional plugin prefix, then a name; brackets are for metrics over features, `fd[pixels]`.
+_ID = re.compile(r"([a-z0-9][\w.-]*/)?[a-z0-9][\w.\[\]-]*")
+
+
+@dataclasses.dataclass(frozen=True)
+class Component:
+    """Describe something a plugin offers under an id.
+
+    Attributes:
+        kind: one of `COMPONENT_KINDS`.
+        id: `<plugin>/<name>`, such as `vae/conv`; the name alone works while it is unique.
+        target: "module:attr", imported only when the component is used.
+        summary: one line for `genloom list`.
+        options: the frozen options dataclass, or None without options.
+        presets: named option values, such as {"tiny": {"latent": 2}}.
+        accepts: kinds of data it takes, such as ("image",); empty means any.
+        extras: anything else that readers of this kind of component know.
+
+    Raises:
+        PluginError: an unknown kind, a malformed id or target.
+    """
+
+    kind: str
+    id: str
+    target: str
+    summary: str
+    options: type[Any] | None = None
+    presets: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    accepts: tuple[str, ...] = ()
+    extras: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.kind not in COMPONENT_KINDS:
+            raise PluginError(
+                f"Component {self.id!r} has the unknown kind {self.kind!r}.",
+                mend=f"Use one of {', '.join(COMPONENT_KINDS)}.",
+            )
+        if not _ID.fullmatch(self.id):
+            raise PluginError(
+                f"Malformed component id {self.id!r}.",
+                mend="Write plugin/name in lower case.",
+            )
+        module, colon, attribute = self.target.partition(":")
+        if not (module and colon and attribute):
+            raise PluginError(
+                f"Component {self.id!r} has the target {self.target!r}.",
+                mend="Write module:attr.",
+            )
+
+    @property
+    def name(self) -> str:
+        """The id without the plugin's prefix."""
+        return self.id.rpartition("/")[2]
+
+    def load(self) -> Any:
+        """Import the target and return it.
+
+        Raises:
+            PluginError: the module cannot be imported, or has no such attribute.
+        """
+        module, _, attribute = self.target.partition(":")
+        try:
+            loaded: Any = importlib.import_module(module)
+            for part in attribute.split("."):
+                loaded = getattr(loaded, part)
+        except (ImportError, AttributeError) as error:
+            raise PluginError(f"Component {self.id!r} cannot be loaded from {self.target!r}: {error}.") from error
+        return loaded
+
+    def configure(self, preset: str | None = None, **values: Any) -> Any:
+        """Return the options object: defaults, then the preset, then `values`; None without an options class.
+
+        Raises:
+            ConfigError: an unknown preset or option (with the nearest name), or a value of the wrong type or range.
+        """
+        if preset is not None and preset not in self.presets:
+            known = ", ".join(self.presets) or "none"
+            raise ConfigError(
+                f"{self.id} has no preset {preset!r}.{nearest(preset, self.presets)}",
+                mend=f"Presets: {known}.",
+            )
+        if self.options is None:
+            if values:
+                raise ConfigError(f"{self.id} takes no options, got {', '.join(values)}.")
+            return None
+        return configure(self.options, self.presets.get(preset or "", {}), values)

@@ -1,0 +1,84 @@
+"""Look components up by kind and id; one page says what a short name, a clash and an absent id mean."""
+
+from __future__ import annotations
+
+from genloom.errors import ConfigError, NotFoundError, PluginError, nearest
+from genloom.plugins.component import Component
+from genloom.plugins.discovery import plugins
+from genloom.plugins.status import PluginStatus
+
+__all__ = ["clashes", "components", "find", "owner"]
+
+
+def components(kind: str | None = None) -> list[Component]:
+    """Return every component of a kind (all kinds for None), in the order the plugins were found."""
+    return [component for _, component in _owned(kind)]
+
+
+def find(kind: str, id: str) -> Component:
+    """Return the component with an id (`vae/conv`) or with a short name (`conv`) while that is unique.
+
+    Raises:
+        NotFoundError: nothing has that id; names the nearest one.
+        ConfigError: the short name is ambiguous; names the ids.
+        PluginError: two plugins claim the id; names both.
+    """
+    _refuse_clash(kind, id)
+    named = [component for component in components(kind) if component.id == id]
+    named = named or [component for component in components(kind) if component.name == id]
+    if not named:
+        raise _absent(kind, id)
+    if len(named) > 1:
+        ids = sorted({component.id for component in named})
+        if len(ids) == 1:
+            _refuse_clash(kind, ids[0])
+        raise ConfigError(f"The {kind} {id!r} is ambiguous.", mend=f"Use one of {', '.join(ids)}.")
+    return named[0]
+
+
+def owner(component: Component) -> PluginStatus:
+    """Return the plugin that offers a component.
+
+    Raises:
+        NotFoundError: no loaded plugin offers it.
+    """
+    for status, other in _owned(component.kind):
+        if other is component:
+            return status
+    raise NotFoundError(f"No plugin offers {component.id!r}.")
+
+
+def clashes() -> list[str]:
+    """Return one line per id that two plugins claim, naming both."""
+    lines = []
+    for kind, id in sorted({(component.kind, component.id) for component in components()}):
+        try:
+            _refuse_clash(kind, id)
+        except PluginError as error:
+            lines.append(str(error))
+    return lines
+
+
+def _owned(kind: str | None = None) -> list[tuple[PluginStatus, Component]]:
+    return [
+        (status, component) for status in plugins() for component in status.components if kind in (None, component.kind)
+    ]
+
+
+def _refuse_clash(kind: str, id: str) -> None:
+    claims = [status.distribution for status, component in _owned(kind) if component.id == id]
+    if len(claims) > 1:
+        raise PluginError(
+            f"The {kind} id {id!r} is claimed by {' and by '.join(claims)}.",
+            mend=f"Skip one with GENLOOM_DISABLE_PLUGINS={claims[-1]} or remove it with: pip uninstall {claims[-1]}",
+        )
+
+
+def _absent(kind: str, id: str) -> NotFoundError:
+    known = components(kind)
+    near = nearest(id, [component.id for component in known]) or nearest(id, [component.name for component in known])
+    broken = [status.name for status in plugins() if status.status != "ok"]
+    mend = f"See: genloom list {kind}s."
+    if broken:
+        mend += f" Plugins not in use: {', '.join(broken)} (see: genloom plugins list)."
+    return NotFoundError(f"There is no {kind} {id!r}.{near}", mend=mend)

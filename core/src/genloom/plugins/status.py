@@ -1,0 +1,65 @@
+"""What is known about one plugin after looking for it: where it came from, whether it works, what it offers."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from genloom.plugins.component import Component
+
+__all__ = ["PluginStatus"]
+
+
+@dataclasses.dataclass(frozen=True)
+class PluginStatus:
+    """The state of one plugin.
+
+    Attributes:
+        name: entry point name, or the stem of a file given with -p.
+        distribution: the distribution that brought it, or the file's path.
+        version: version of the distribution, "" for a file.
+        status: "ok", "failed", "incompatible" or "disabled".
+        cause: why it is not ok, or a defect that the rest of the plugin survives; "" without one.
+        components: what it offers.
+        hooks: names of the hooks it implements.
+        seconds: time its import took.
+        module: the imported module, None when it was not imported.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    status: str
+    cause: str = ""
+    components: tuple[Component, ...] = ()
+    hooks: tuple[str, ...] = ()
+    seconds: float = 0.0
+    module: Any = dataclasses.field(default=None, repr=False, compare=False)
+
+    def defect(self) -> str:
+        """Return one line: distribution, version, cause, and how to skip or remove the plugin."""
+        title = f"Plugin {self.name!r} ({self.distribution} {self.version})".replace(" )", ")")
+        if self.distribution.endswith(".py"):
+            return f"{title}: {_one_line(self.cause)}. Leave out -p {self.distribution} to skip it."
+        # Two distributions may share one entry point name, so the distribution is the name that always works.
+        return (
+            f"{title}: {_one_line(self.cause)}. Skip it with GENLOOM_DISABLE_PLUGINS={self.distribution}"
+            f" or remove it with: pip uninstall {self.distribution}"
+        )
+
+    def summary(self) -> dict[str, Any]:
+        """Return plain values for `--json`."""
+        return {
+            "name": self.name,
+            "distribution": self.distribution,
+            "version": self.version,
+            "status": self.status,
+            "cause": self.cause,
+            "components": [component.id for component in self.components],
+            "hooks": list(self.hooks),
+            "seconds": round(self.seconds, 4),
+        }
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split()).rstrip(".")

@@ -1,0 +1,147 @@
+"""What a report says about one run: read from its directory, each missing piece simply left out."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from genloom.errors import RunError
+from genloom.report.embedding import Shown, embed, evenly
+from genloom.report.numerals import count, duration
+from genloom.runs import Run, manifest
+
+__all__ = [
+    "command",
+    "epoch_strip",
+    "flat",
+    "headline",
+    "latest_sample",
+    "lineage",
+    "measured",
+    "parameters",
+    "post",
+    "table",
+]
+
+STRIP = 6  # pictures in the strip over training time
+
+
+def headline(run: Run) -> list[tuple[str, str]]:
+    """Return the (name, value) facts for the head of the page."""
+    config = run.config
+    training, versions, model = (table(config, key) for key in ("training", "versions", "model"))
+    last = _last(run)
+    facts = [
+        ("Data", table(config, "data").get("address")),
+        ("Engine", training.get("backend") or versions.get("backend")),
+        ("Seed", training.get("seed", model.get("seed"))),
+        ("Preset", model.get("preset")),
+        ("Steps", count(last.get("step"))),
+        ("Epochs", count(last.get("epoch"))),
+        ("Training", duration(last.get("seconds"))),
+        ("Parameters", count(parameters(run))),
+        ("GenLoom", versions.get("genloom")),
+        ("Keras", versions.get("keras")),
+        ("Status", run.status if run.status != "running" else None),  # a page cannot follow what runs on
+    ]
+    return [(name, str(value)) for name, value in facts if value not in (None, "", "–")]
+
+
+def command(run: Run) -> list[str]:
+    """Return the command line that repeats the run, a flag and its value to a piece."""
+    config = run.config
+    model, data, training = (table(config, key) for key in ("model", "data", "training"))
+    pieces = [["genloom", "train", str(model.get("id", "MODEL"))], ["--data", str(data.get("address", "SRC"))]]
+    flags = {"--preset": model.get("preset"), "--batch-size": training.get("batch_size")}
+    length = "steps" if training.get("steps") else "epochs"
+    flags |= {f"--{length}": training.get(length), "--seed": training.get("seed", model.get("seed"))}
+    flags["--backend"] = training.get("backend")
+    for flag, value in flags.items():
+        pieces += [[flag, str(value)]] if value not in (None, "") else []
+    for key, value in table(model, "options").items():
+        text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+        pieces.append(["--set", f"{key}={text}"])
+    return [shlex.join(piece) for piece in [*pieces, ["--out", "RUN"]]]
+
+
+def measured(run: Run) -> list[dict[str, Any]]:
+    """Return the rows of metrics.json that have a name, absent keys filled in; [] when it is absent or damaged."""
+    defaults = dict.fromkeys(("value", "floor", "n", "lower_is_better"))
+    try:
+        named = [{**defaults, "fingerprint": "", "role": "score", **row} for row in run.metrics() if "name" in row]
+    except RunError:
+        return []
+    return [{**row, "opponents": row["opponents"] if isinstance(row.get("opponents"), dict) else {}} for row in named]
+
+
+def parameters(run: Run) -> int | None:
+    """Return how many numbers the model holds, from the newest whole manifest."""
+    for folder in reversed(run.checkpoints()):
+        try:
+            arrays = manifest.read(folder)["arrays"]
+            return sum(math.prod(claim["shape"]) for name, claim in arrays.items() if name.startswith("model/"))
+        except (RunError, KeyError, TypeError):
+            continue
+    return None
+
+
+def latest_sample(run: Run, caption: str = "") -> Shown | None:
+    """Return the newest whole sample picture."""
+    for path in reversed(run.samples()):
+        shown = embed(path, caption or _epoch(path.stem))
+        if shown is not None:
+            return shown
+    return None
+
+
+def epoch_strip(run: Run) -> list[Shown]:
+    """Return up to six sample pictures, evenly over training."""
+    shown = [embed(path, _epoch(path.stem)) for path in evenly(run.samples(), STRIP)]
+    return [picture for picture in shown if picture is not None]
+
+
+def post(run: Run) -> list[Shown]:
+    """Return the pictures around post-processing, samples/post-*.png."""
+    paths = sorted((run.path / "samples").glob("post-*.png"))
+    order = sorted(paths, key=lambda path: ("before" not in path.stem, path.name))
+    shown = [embed(path, path.stem.removeprefix("post-").replace("-", " ")) for path in order]
+    return [picture for picture in shown if picture is not None]
+
+
+def lineage(run: Run) -> list[tuple[str, str]]:
+    """Return where the run came from: the [lineage] of run.toml and the run it began with."""
+    config = run.config
+    rows = flat(table(config, "lineage"))
+    begun = table(config, "training").get("init_from")
+    return [*rows, ("init_from", str(begun))] if begun else rows
+
+
+def flat(nested: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Return nested tables as ("model.options.width", "64") rows."""
+    rows: list[tuple[str, str]] = []
+    for key, value in nested.items():
+        if isinstance(value, Mapping):
+            rows += flat(value, f"{prefix}{key}.")
+        else:
+            text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            rows.append((f"{prefix}{key}", text))
+    return rows
+
+
+def _last(run: Run) -> dict[str, Any]:
+    last: dict[str, Any] = {}
+    for entry in run.log():
+        last |= {key: value for key, value in entry.items() if value is not None}
+    return last
+
+
+def _epoch(stem: str) -> str:
+    return f"epoch {int(stem.rpartition('-')[2]):,}"
+
+
+def table(config: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return one table of run.toml, {} when it is absent or no table."""
+    value = config.get(key)
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,121 @@
+"""From run directories to one HTML file: the context of each page, and its writing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from genloom.errors import ConfigError
+from genloom.report import curves, facts, standing
+from genloom.report.embedding import embed, show
+from genloom.report.numerals import count, number
+from genloom.report.section import Section
+from genloom.runs import Run, open_run
+from genloom.runs.files import write_atomic
+
+__all__ = ["comparison_page", "run_page"]
+
+Runs = Sequence[Run | str | Path]
+
+
+def run_page(run: Run | str | Path, out: str | Path | None, sections: Sequence[Section | tuple[str, str]]) -> Path:
+    """Write the report of one run; `out` is RUN/report.html by default."""
+    run = _opened(run)
+    results = facts.measured(run)
+    context = {
+        "title": str(facts.table(run.config, "model").get("id", run.path.name)),
+        "subtitle": run.path.name,
+        "facts": facts.headline(run),
+        "command": facts.command(run),
+        "real": embed(run.path / "samples" / "real.png", "real"),
+        "generated": facts.latest_sample(run),
+        "strip": facts.epoch_strip(run),
+        "post": facts.post(run),
+        "panels": curves.loss_panels(run),
+        "opponents": list(dict.fromkeys(name for result in results for name in result["opponents"])),
+        "metrics": [result for result in results if result["role"] not in ("cost", "loss")],
+        "costs": [result for result in results if result["role"] in ("cost", "loss")],
+        "lineage": facts.lineage(run),
+        "config": facts.flat(run.config),
+    }
+    return _written("template.html.j2", context, sections, Path(out) if out else run.path / "report.html")
+
+
+def comparison_page(
+    runs: Runs,
+    out: str | Path | None,
+    comparison: Mapping[str, Any] | None,
+    sections: Sequence[Section | tuple[str, str]],
+) -> Path:
+    """Write the page of several runs; `out` is report.html in the first run by default."""
+    opened = [_opened(run) for run in runs]
+    if not opened:
+        raise ConfigError("There is no run to report.", mend="Name one run or more.")
+    models = standing.groups(opened)
+    measured = standing.measured_groups(comparison or _arranged(opened), models)
+    context = {
+        "title": " · ".join(models) if len(models) < 5 else f"{len(models)} models",
+        "subtitle": "compared",
+        "facts": _common(opened),
+        "real": next((s for run in opened if (s := embed(run.path / "samples" / "real.png", "real data"))), None),
+        "models": [
+            {"label": label, "generated": facts.latest_sample(members[0]), "strip": facts.epoch_strip(members[0])}
+            for label, members in models.items()
+        ],
+        "panels": curves.shared_panels(models),
+        "measured": measured,
+        "references": [name for name, _ in measured[0]["rows"][0]["references"]] if measured else [],
+        "seeds": max(len(members) for members in models.values()),
+        "runs": [(str(run.path), " ".join(facts.command(run))) for run in opened],
+    }
+    return _written("comparison.html.j2", context, sections, Path(out) if out else opened[0].path / "report.html")
+
+
+def _opened(run: Run | str | Path) -> Run:
+    return open_run(run.path if isinstance(run, Run) else run)
+
+
+def _arranged(runs: Sequence[Run]) -> dict[str, Any]:
+    """Arrange the runs' own results as `genloom.compare` does, those without any left out."""
+    from genloom.metrics.table import table
+
+    measured = [(run, [r for r in facts.measured(run) if r.get("value") is not None]) for run in runs]
+    return table(
+        [
+            {"run": str(run.path), "model": "", "seed": index, "config": str(run.path), "results": results}
+            for index, (run, results) in enumerate(measured)
+            if results
+        ]
+    )
+
+
+def _common(runs: Sequence[Run]) -> list[tuple[str, str]]:
+    """Return the facts on which all runs agree."""
+    tables = [dict(facts.headline(run)) for run in runs]
+    shared = ("Data", "Engine", "GenLoom", "Keras")
+    rows = [
+        (name, tables[0][name])
+        for name in shared
+        if len({table.get(name) for table in tables}) == 1 and name in tables[0]
+    ]
+    return [*rows, ("Runs", str(len(runs)))]
+
+
+def _written(template: str, context: dict[str, Any], sections: Sequence[Section | tuple[str, str]], out: Path) -> Path:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,  # whatever a run directory says is text, never markup
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": number, "count": count}
+    extra = [section if isinstance(section, Section) else Section(section[0], html=section[1]) for section in sections]
+    pictures = [[show(image.copy(), caption) for caption, image in section.figures] for section in extra]
+    text = environment.get_template(template).render(**context, sections=list(zip(extra, pictures, strict=True)))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(out, text.encode())
+    return out

@@ -1,0 +1,189 @@
+"""Samples as pictures: what training, the command line and the report show of image, signal and table data.
+
+Pillow and matplotlib are imported when a picture is drawn, so importing this file stays cheap.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from genloom.data.spec import DataSpec
+from genloom.errors import ConfigError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from PIL.Image import Image
+
+__all__ = ["drawable", "grid", "lines", "picture", "scatter", "to_bytes"]
+
+GUTTER = 2  # pixels between two tiles
+SMALLEST_TILE = 48  # pixels: smaller pictures are enlarged by a whole factor, so that pixels stay square
+SERIES_SHOWN = 24  # more lines in one plot hide each other
+INK = "#4c63d2"
+
+
+def drawable(spec: DataSpec) -> bool:
+    """Say whether samples of `spec` have a picture; text and music have none."""
+    return spec.kind not in ("text", "music")
+
+
+def picture(samples: np.ndarray[Any, Any], spec: DataSpec) -> Image:
+    """Draw samples in the way their kind asks for.
+
+    Args:
+        samples: (n, *spec.shape), in `spec.value_range`.
+        spec: what one sample is.
+
+    Returns:
+        A grid for images, one row of frames per video, a scatter plot for two-dimensional points and
+        tables, one line per sample for other signals and audio.
+
+    Raises:
+        ConfigError: no samples, a shape that is not the spec's, or a kind without a picture.
+    """
+    samples = _checked(samples, spec)
+    if not drawable(spec):
+        raise ConfigError(f"Samples of kind {spec.kind!r} have no picture.", mend="Write them to .txt or .npz instead.")
+    if spec.kind == "image":
+        return grid(samples, spec)
+    if spec.kind == "video":
+        frames = samples.reshape(-1, *spec.shape[1:])  # (n * frames, h, w, c)
+        return grid(frames, spec.replace(kind="image", shape=spec.shape[1:]), columns=spec.shape[0])
+    flat = spec.shape == (2,) or (spec.kind == "table" and len(spec.shape) == 1 and spec.shape[0] >= 2)
+    return scatter(samples, spec) if flat else lines(samples, spec)
+
+
+def grid(samples: np.ndarray[Any, Any], spec: DataSpec, columns: int | None = None, scale: int | None = None) -> Image:
+    """Lay images out in rows, two pixels apart.
+
+    Args:
+        samples: (n, height, width, channels) with 1, 3 or 4 channels, in `spec.value_range`; values outside
+            the range are clipped, unbounded ones are stretched from their own lowest to their highest.
+        spec: what one sample is.
+        columns: tiles per row; by default the most nearly square layout.
+        scale: whole enlargement factor, nearest neighbour; by default small pictures grow to about 48 pixels.
+
+    Returns:
+        A picture of mode L, RGB or RGBA.
+
+    Raises:
+        ConfigError: no samples, another shape, or another number of channels.
+    """
+    from PIL import Image
+
+    pixels = _pixels(_checked(samples, spec), spec)  # (n, h, w, c) uint8
+    count, height, width, channels = pixels.shape
+    columns = columns or math.ceil(math.sqrt(count))
+    rows = math.ceil(count / columns)
+    scale = scale or max(1, math.ceil(SMALLEST_TILE / max(height, width)))
+    pixels = pixels.repeat(scale, axis=1).repeat(scale, axis=2)  # (n, h * scale, w * scale, c)
+    step_y, step_x = height * scale + GUTTER, width * scale + GUTTER
+    sheet = np.full((rows * step_y - GUTTER, columns * step_x - GUTTER, channels), 255, np.uint8)
+    for index, tile in enumerate(pixels):
+        y, x = (index // columns) * step_y, (index % columns) * step_x
+        sheet[y : y + height * scale, x : x + width * scale] = tile
+    return Image.fromarray(sheet[..., 0] if channels == 1 else sheet)
+
+
+def scatter(samples: np.ndarray[Any, Any], spec: DataSpec) -> Image:
+    """Draw points in the plane: the first two features of each sample.
+
+    Args:
+        samples: (n, features) with at least two features.
+        spec: its `value_range`, when bounded, fixes the axes so that pictures of one run can be compared;
+            its `columns` name them.
+
+    Returns:
+        A square RGB picture of 480 pixels.
+
+    Raises:
+        ConfigError: no samples, another shape, or fewer than two features.
+    """
+    samples = _checked(samples, spec)
+    if samples.ndim != 2 or samples.shape[1] < 2:
+        raise ConfigError(f"A scatter plot needs samples of two features or more, got shape {spec.shape}.")
+    figure, axes = _axes((4.8, 4.8))
+    opacity = min(0.9, max(0.25, 40 / math.sqrt(len(samples)) / 2))
+    axes.scatter(samples[:, 0], samples[:, 1], s=7, alpha=opacity, color=INK, linewidths=0)
+    if spec.kind != "table":
+        axes.set_aspect("equal", adjustable="datalim" if spec.value_range is None else "box")
+        if spec.value_range is not None:
+            axes.set_xlim(spec.value_range)
+            axes.set_ylim(spec.value_range)
+    if len(spec.columns) >= 2:
+        axes.set_xlabel(spec.columns[0])
+        axes.set_ylabel(spec.columns[1])
+    return _rendered(figure)
+
+
+def lines(samples: np.ndarray[Any, Any], spec: DataSpec) -> Image:
+    """Draw one line per sample over time, the first channel of the first samples.
+
+    Args:
+        samples: (n, time) or (n, time, channels).
+        spec: its `rate`, in Hz, turns the axis into seconds.
+
+    Returns:
+        An RGB picture of 720 × 360 pixels.
+
+    Raises:
+        ConfigError: no samples or another shape.
+    """
+    samples = _checked(samples, spec)[:SERIES_SHOWN]
+    series = samples.reshape(*samples.shape[:2], -1)[..., 0]  # (n, time)
+    time = np.arange(series.shape[1]) / (spec.rate or 1.0)
+    figure, axes = _axes((7.2, 3.6))
+    axes.plot(time, series.T, color=INK, alpha=0.5, linewidth=1.0)
+    axes.set_xlabel("seconds" if spec.rate else "position")
+    return _rendered(figure)
+
+
+def to_bytes(image: Image) -> bytes:
+    """Return the picture as a PNG file's bytes."""
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def _checked(samples: np.ndarray[Any, Any], spec: DataSpec) -> np.ndarray[Any, Any]:
+    samples = np.asarray(samples)
+    if samples.shape[1:] != tuple(spec.shape) or not len(samples):
+        raise ConfigError(f"A picture needs samples of shape (n, *{spec.shape}), got {samples.shape}.")
+    return samples
+
+
+def _pixels(samples: np.ndarray[Any, Any], spec: DataSpec) -> np.ndarray[Any, Any]:
+    """Map (n, h, w, c) samples from the value range to bytes; NaN shows as the lowest value."""
+    if samples.ndim != 4 or samples.shape[-1] not in (1, 3, 4):
+        raise ConfigError(f"A grid needs (height, width, channels) with 1, 3 or 4 channels, got {spec.shape}.")
+    values = samples.astype(np.float64)
+    finite = values[np.isfinite(values)]
+    low, high = spec.value_range or ((finite.min(), finite.max()) if finite.size else (0.0, 1.0))
+    unit = (np.nan_to_num(values, nan=low, posinf=high, neginf=low) - low) / ((high - low) or 1.0)
+    pixels: np.ndarray[Any, Any] = np.rint(np.clip(unit, 0.0, 1.0) * 255).astype(np.uint8)
+    return pixels
+
+
+def _axes(inches: tuple[float, float]) -> tuple[Figure, Any]:
+    """Return a figure without pyplot's global state, so that drawing has no side effects."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=inches, dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=8, color="#999999")
+    return figure, axes
+
+
+def _rendered(figure: Figure) -> Image:
+    from PIL import Image
+
+    canvas: Any = figure.canvas
+    canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())

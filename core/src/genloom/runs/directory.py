@@ -1,0 +1,268 @@
+"""The run directory: what a training leaves behind, read and written without Keras."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from genloom.errors import ConfigError, RunError
+from genloom.runs import manifest
+from genloom.runs.files import plain, tell, write_atomic
+from genloom.runs.lock import LOCK_NAME, RunLock, holder
+
+__all__ = ["Run", "create_run", "open_run"]
+
+CONFIG = "run.toml"
+LOG = "log.jsonl"
+METRICS = "metrics.json"
+EPOCH_PICTURE = re.compile(r"epoch-(\d+)\.png", re.ASCII)
+
+
+class Run:
+    """One run directory; nothing is read before it is asked for.
+
+    Args:
+        path: the directory. It need not exist; `open_run` insists on a run, `create_run` makes one.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._lock = RunLock(self.path)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    @property
+    def exists(self) -> bool:
+        """Whether the directory holds a run: a run.toml is there."""
+        return (self.path / CONFIG).is_file()
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The resolved configuration in run.toml.
+
+        Raises:
+            ConfigError: the directory is no run, or its run.toml cannot be read.
+        """
+        if not self.exists:
+            raise ConfigError(
+                f"{str(self.path)!r} is not a run: it has no {CONFIG}.",
+                mend="Name a folder that `genloom train --out` wrote; `genloom runs DIR` lists them.",
+            )
+        try:
+            return tomllib.loads((self.path / CONFIG).read_text("utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as cause:
+            raise ConfigError(f"{str(self.path / CONFIG)!r} cannot be read: {cause}.") from cause
+
+    def write_config(self, config: Mapping[str, Any]) -> None:
+        """Write run.toml whole; None is left out, as TOML has no null."""
+        import tomli_w
+
+        write_atomic(self.path / CONFIG, tomli_w.dumps(plain(config, keep_none=False)).encode())
+
+    @property
+    def planned_steps(self) -> int | None:
+        """Steps of the whole training by run.toml, None where it does not say."""
+        training = self.config.get("training")
+        if not isinstance(training, dict):
+            return None
+        steps = training.get("steps") or training.get("epochs", 0) * training.get("steps_per_epoch", 0)
+        return int(steps) or None
+
+    def lock(self) -> RunLock:
+        """Return the lock to hold while writing: `with run.lock():`.
+
+        Raises:
+            ConfigError: on entering, when another process is writing this run.
+        """
+        return self._lock
+
+    @property
+    def status(self) -> str:
+        """One of running (a process holds the lock), finished (as planned, or `finish` was called), interrupted."""
+        if holder(self.path) is not None:
+            return "running"
+        last = functools.reduce(lambda _, entry: entry, self.log(), dict[str, Any]())
+        return "finished" if last.get("status") == "finished" or self._reached(last) else "interrupted"
+
+    def log(self) -> Iterator[dict[str, Any]]:
+        """Yield the lines of log.jsonl in order: "step", "epoch", "seconds", "losses", "rates".
+
+        A last line without an end, left by a kill, is passed over; a damaged one in the middle is named on
+        stderr and passed over.
+        """
+        if not (self.path / LOG).is_file():
+            return
+        with open(self.path / LOG, "rb") as handle:
+            for number, line in enumerate(handle, 1):
+                entry = _parsed(line)
+                if entry is not None:
+                    yield entry
+                elif line.endswith(b"\n"):
+                    tell(f"line {number} of {str(self.path / LOG)!r} cannot be read and is passed over.")
+
+    def append_log(self, entry: Mapping[str, Any]) -> None:
+        """Add one line to log.jsonl; a number that is not finite is written as null."""
+        line = json.dumps(plain(entry), allow_nan=False).encode() + b"\n"
+        with open(self.path / LOG, "ab+") as handle:
+            handle.truncate(_whole_bytes(handle))
+            handle.write(line)
+
+    def rewind_log(self, step: int) -> None:
+        """Drop the lines after `step`, which a resume from there will write again."""
+        kept = [entry for entry in self.log() if entry.get("step", 0) <= step and "status" not in entry]
+        text = "".join(json.dumps(plain(entry), allow_nan=False) + "\n" for entry in kept)
+        write_atomic(self.path / LOG, text.encode())
+
+    def finish(self, step: int, epoch: int, seconds: float) -> None:
+        """Note in the log that the training ended as planned (or by its own stopping rule)."""
+        entry = {"step": step, "epoch": epoch, "seconds": seconds, "losses": {}, "rates": {}, "status": "finished"}
+        self.append_log(entry)
+
+    def checkpoints(self) -> list[Path]:
+        """Return the checkpoint folders, lowest step first."""
+        return manifest.checkpoint_folders(self.path / "checkpoints")
+
+    def latest(self) -> Path | None:
+        """Return the checkpoint of the highest step, None without any. It may be damaged: see `load_latest`."""
+        folders = self.checkpoints()
+        return folders[-1] if folders else None
+
+    def best(self, metric: str, mode: str = "min") -> Path | None:
+        """Return the checkpoint whose manifest states the best `metric`, the earlier of equals.
+
+        Args:
+            metric: a name in the manifests' "metrics".
+            mode: "min" or "max".
+
+        Returns:
+            None when no readable manifest states the metric.
+
+        Raises:
+            ConfigError: another mode.
+        """
+        if mode not in ("min", "max"):
+            raise ConfigError(f"mode must be 'min' or 'max', got {mode!r}.")
+        scores: dict[Path, float] = {}
+        for folder in self.checkpoints():
+            value = _stated(folder, metric)
+            if value is not None:
+                scores[folder] = value if mode == "min" else -value
+        return min(scores, key=lambda folder: scores[folder]) if scores else None
+
+    def samples(self) -> list[Path]:
+        """Return the pictures drawn during training, samples/epoch-*.png, earliest epoch first."""
+        found = (self.path / "samples").glob("epoch-*.png")
+        epochs = {path: match for path in found if (match := EPOCH_PICTURE.fullmatch(path.name))}
+        return sorted(epochs, key=lambda path: int(epochs[path][1]))
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Return the results in metrics.json, [] when nothing was measured.
+
+        Raises:
+            RunError: the file is not a list of results.
+        """
+        path = self.path / METRICS
+        if not path.is_file():
+            return []
+        try:
+            results = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError) as cause:
+            raise RunError(f"{str(path)!r} cannot be read: {cause}.", mend="Run `genloom evaluate` again.") from cause
+        if not isinstance(results, list) or not all(isinstance(result, dict) for result in results):
+            raise RunError(f"{str(path)!r} is not a list of results.", mend="Run `genloom evaluate` again.")
+        return results
+
+    def write_metrics(self, results: list[dict[str, Any]]) -> None:
+        """Write metrics.json whole; a number that is not finite is written as null."""
+        text = json.dumps(plain(results), indent=1, allow_nan=False) + "\n"
+        write_atomic(self.path / METRICS, text.encode())
+
+    def _reached(self, last: Mapping[str, Any]) -> bool:
+        """Say whether the last logged step is the last planned one."""
+        planned = self.planned_steps
+        return planned is not None and last.get("step", 0) >= planned
+
+
+def open_run(path: str | Path) -> Run:
+    """Return the run at `path`.
+
+    Raises:
+        ConfigError: there is no readable run.
+    """
+    run = Run(path)
+    run.config  # noqa: B018  reading it is the check
+    return run
+
+
+def create_run(path: str | Path, resume: bool = False) -> Run:
+    """Make a run directory, or open an interrupted one.
+
+    Args:
+        path: where; it may be absent, empty, or with `resume` an existing run.
+        resume: True continues a run that is there; one that is not yet there begins.
+
+    Raises:
+        ConfigError: a file is in the way, the folder holds something else, or a run is there and `resume`
+            is False.
+    """
+    run = Run(path)
+    if run.path.exists() and not run.path.is_dir():
+        raise ConfigError(f"{str(run.path)!r} is a file, not a folder.", mend="Choose another --out.")
+    if run.exists and not resume:
+        raise ConfigError(
+            f"{str(run.path)!r} already holds a run.", mend="Continue it with --resume, or choose another --out."
+        )
+    if not run.exists and run.path.is_dir() and _occupied(run.path):
+        raise ConfigError(
+            f"The folder {str(run.path)!r} is not empty and is not a run.", mend="Choose another --out or empty it."
+        )
+    (run.path / "checkpoints").mkdir(parents=True, exist_ok=True)
+    (run.path / "samples").mkdir(exist_ok=True)
+    return run
+
+
+def _occupied(folder: Path) -> bool:
+    """Say whether a folder holds more than what a run killed at its very start leaves."""
+    for entry in folder.iterdir():
+        ours = entry.name == LOCK_NAME or entry.name.startswith(f".{CONFIG}.")
+        empty = entry.name in ("checkpoints", "samples") and entry.is_dir() and not any(entry.iterdir())
+        if not ours and not empty:
+            return True
+    return False
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    """Return a log line's entry, None when it is torn or damaged."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) and line.endswith(b"\n") else None
+
+
+def _whole_bytes(handle: Any) -> int:
+    """Return the length of an open log up to the end of its last whole line."""
+    end = int(handle.seek(0, 2))
+    start = end
+    while start > 0:
+        start = max(0, start - 4096)
+        handle.seek(start)
+        newline = handle.read(min(4096, end - start)).rfind(b"\n")
+        if newline >= 0:
+            return int(start + newline + 1)
+    return 0
+
+
+def _stated(folder: Path, metric: str) -> float | None:
+    """Return the number a checkpoint's manifest states for a metric; None without one or when damaged."""
+    try:
+        value = manifest.read(folder).get("metrics", {}).get(metric)
+    except (RunError, AttributeError):
+        return None
+    return float(value) if isinstance(value, (int, float)) else None

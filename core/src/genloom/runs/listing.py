@@ -1,0 +1,67 @@
+"""The table behind `genloom runs`: every run under a folder, one row each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from genloom.errors import ConfigError
+from genloom.runs.directory import Run
+
+__all__ = ["list_runs"]
+
+DEEPEST = 3  # levels of folders searched below the one named
+
+
+def list_runs(directory: str | Path) -> list[dict[str, Any]]:
+    """Return one row per run in `directory` and the folders below it, ordered by path.
+
+    Returns:
+        Rows with "path" (str), "id" (model), "data", "engine", "seed", "step" (last logged), "steps"
+        (planned, None when unknown), "losses" (last logged), "seconds" and "status": finished,
+        interrupted, running, or damaged for a run.toml that cannot be read.
+
+    Raises:
+        ConfigError: `directory` is not a folder.
+    """
+    root = Path(directory)
+    if not root.is_dir():
+        raise ConfigError(f"{str(root)!r} is not a folder.", mend="Name the folder that holds the runs.")
+    return [_row(path) for path in sorted(_run_folders(root))]
+
+
+def _run_folders(root: Path) -> Iterator[Path]:
+    for folder, below, files in os.walk(root):
+        depth = len(Path(folder).relative_to(root).parts)
+        if "run.toml" in files:
+            yield Path(folder)
+            below.clear()
+        elif depth >= DEEPEST:
+            below.clear()
+        below[:] = [name for name in below if not name.startswith(".")]
+
+
+def _row(path: Path) -> dict[str, Any]:
+    run = Run(path)
+    row: dict[str, Any] = {"path": str(path), "id": None, "data": None, "engine": None, "seed": None}
+    row |= {"step": 0, "steps": None, "losses": {}, "seconds": 0.0, "status": "damaged"}
+    try:
+        config = run.config
+    except ConfigError:
+        return row
+    model, data, training = (_table(config, key) for key in ("model", "data", "training"))
+    row |= {"id": model.get("id"), "data": data.get("address"), "seed": training.get("seed", model.get("seed"))}
+    row["engine"] = training.get("backend") or _table(config, "versions").get("backend")
+    row["steps"] = run.planned_steps
+    for entry in run.log():
+        row["step"], row["seconds"] = entry.get("step", row["step"]), entry.get("seconds", row["seconds"])
+        row["losses"] = entry.get("losses") or row["losses"]
+    row["status"] = run.status
+    return row
+
+
+def _table(config: dict[str, Any], key: str) -> dict[str, Any]:
+    value = config.get(key)
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,135 @@
+"""One writer per run directory: a lock file that names its owner and dies with it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from genloom.errors import ConfigError
+
+__all__ = ["LOCK_NAME", "RunLock", "holder"]
+
+LOCK_NAME = "run.lock"
+RETRIES = 20  # a lock file may vanish between opening and locking it when its owner ends just then
+CLOCK_TOLERANCE_SECONDS = 2.0  # start times are read from the kernel's clock ticks
+
+
+class RunLock:
+    """Hold a run for writing, as a context manager; it may be entered again by the same object.
+
+    The operating system holds the lock and drops it when the process ends, however it ends, so a file left
+    by a killed process never blocks a resume. Where the system has no such locks, the process id and start
+    time in the file decide.
+
+    Args:
+        run_path: the run directory, which exists.
+
+    Raises:
+        ConfigError: on entering, when another process is writing this run.
+    """
+
+    def __init__(self, run_path: Path) -> None:
+        self.path = run_path / LOCK_NAME
+        self._handle: int | None = None
+        self._depth = 0
+
+    def __enter__(self) -> RunLock:
+        if self._depth == 0:
+            self._handle = self._acquire()
+        self._depth += 1
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._depth -= 1
+        if self._depth == 0 and self._handle is not None:
+            self.path.unlink(missing_ok=True)
+            os.close(self._handle)
+            self._handle = None
+
+    def _acquire(self) -> int:
+        for _ in range(RETRIES):
+            handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+            if not _lock(handle, self.path):
+                os.close(handle)
+                raise self._busy()
+            if self._still_named(handle):
+                owner = json.dumps(_identity()).encode()
+                os.ftruncate(handle, 0)
+                os.pwrite(handle, owner, 0)
+                return handle
+            os.close(handle)
+        raise self._busy()
+
+    def _still_named(self, handle: int) -> bool:
+        """Say whether the file just locked is still the one under the lock's name, not one just removed."""
+        try:
+            return os.path.samestat(os.fstat(handle), os.stat(self.path))
+        except FileNotFoundError:
+            return False
+
+    def _busy(self) -> ConfigError:
+        owner = _read(self.path)
+        who = f"process {owner['pid']} on {owner['host']}" if owner else "another process"
+        return ConfigError(
+            f"The run {str(self.path.parent)!r} is being written by {who}.",
+            mend="Wait for it, stop it, or choose another --out.",
+        )
+
+
+def holder(run_path: Path) -> dict[str, Any] | None:
+    """Return pid, host and start time of the process that is writing the run, or None.
+
+    A file left behind by a dead process, or whose process id now belongs to a younger process, counts as
+    none. A process on another host cannot be looked up and counts as alive.
+    """
+    owner = _read(run_path / LOCK_NAME)
+    if owner is None:
+        return None
+    if owner["host"] != socket.gethostname():
+        return owner
+    started = _started(owner["pid"])
+    alive = started is not None and abs(started - owner["started"]) <= CLOCK_TOLERANCE_SECONDS
+    return owner if alive else None
+
+
+def _lock(handle: int, path: Path) -> bool:
+    """Try to lock the open file; False when another process holds it."""
+    try:
+        import fcntl
+    except ImportError:
+        return holder(path.parent) is None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _identity() -> dict[str, Any]:
+    return {"pid": os.getpid(), "host": socket.gethostname(), "started": _started(os.getpid()) or time.time()}
+
+
+def _started(pid: int) -> float | None:
+    """Return when the process began, in seconds since the epoch, or None when there is no such process."""
+    import psutil
+
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return float(psutil.Process(pid).create_time())
+    return None
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """Return the owner written in a lock file; None when it is absent, empty or unreadable."""
+    try:
+        owner = json.loads(path.read_text("utf-8"))
+        return {"pid": int(owner["pid"]), "host": str(owner["host"]), "started": float(owner["started"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

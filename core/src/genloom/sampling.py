@@ -1,0 +1,253 @@
+"""`genloom.sample`: sample i of a seed is the same at any batch size and on every backend.
+
+Samples are drawn in chunks of one shape, each by one compiled function, with one random key per sample.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from genloom.conditioning import conditions, is_conditional
+from genloom.data.spec import DataSpec
+from genloom.errors import ConfigError, PluginError, RunError, nearest
+
+if TYPE_CHECKING:
+    from genloom.model import GenerativeModel
+    from genloom.runs import Run
+
+__all__ = ["Samples", "draw_samples", "sample"]
+
+_MOST_AT_ONCE = 256
+_MOST_VALUES = 2**22  # of one chunk: 16 MiB of float32
+_SLACK = 1e-3  # share of the value range that rounding may leave it by
+
+
+@dataclasses.dataclass(frozen=True)
+class Samples:
+    """What `sample` returns.
+
+    Attributes:
+        samples: (n, *spec.shape) in `spec.value_range`; float32, or int32 for tokens.
+        labels: int32 (n,), or None when the model takes no labels.
+        seeds: int64 (n, 2): the seed and the number of each sample, which draw it again.
+        spec: what one sample is.
+        evaluations: network evaluations per sample, None when the model does not say.
+        seconds: wall time.
+        compile_seconds: part of it that was the first call of a new compiled function, 0 when there was none.
+    """
+
+    samples: np.ndarray[Any, Any]
+    labels: np.ndarray[Any, Any] | None
+    seeds: np.ndarray[Any, Any]
+    spec: DataSpec
+    evaluations: int | None = None
+    seconds: float = 0.0
+    compile_seconds: float = 0.0
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+
+def sample(
+    model_or_run: GenerativeModel | Run | str | Path,
+    n: int,
+    seed: int = 0,
+    condition: Mapping[str, Any] | None = None,
+    *,
+    offset: int = 0,
+    chunk: int | None = None,
+    weights: Literal["ema", "trained"] = "ema",
+    **options: Any,
+) -> Samples:
+    """Draw samples.
+
+    Args:
+        model_or_run: a model, a run, or a run's path.
+        n: number of samples.
+        seed: any integer; fixes every sample.
+        condition: arrays by name with n rows, or single values for all: {"label": 3}. Without a label a conditional
+            model gets labels drawn by `seed` from the frequencies in the training data.
+        offset: number of the first sample, to continue where another call ended.
+        chunk: samples drawn at once; by default a power of two that suits their size.
+        weights: "ema" uses the moving average of the weights where there is one, "trained" the weights themselves.
+        **options: the model's own sampling options, the keywords of its `draw`.
+
+    Raises:
+        ConfigError: n or chunk below 1, an unknown option, a condition that does not fit.
+        RunError: the model drew values that are not finite or leave the range of its data.
+        PluginError: a plugin's `genloom_sample` failed.
+    """
+    from genloom.hookspecs import SampleRequest
+    from genloom.plugins import hooks
+
+    run, model = _opened(model_or_run, weights)
+    request = SampleRequest(
+        n=n,
+        seed=seed,
+        condition=condition,
+        options=options,
+        draw=lambda: draw_samples(
+            model, n, seed, condition, offset=offset, chunk=chunk, weights=weights, options=options
+        ),
+    )
+    drawn = hooks.sample(run, request)
+    if not isinstance(drawn, Samples):
+        raise PluginError(
+            f"A genloom_sample wrapper returned {type(drawn).__name__} instead of Samples.",
+            mend="Let the wrapper return what its `yield` gives, changed by dataclasses.replace.",
+        )
+    return drawn
+
+
+def draw_samples(
+    model: GenerativeModel,
+    n: int,
+    seed: int = 0,
+    condition: Mapping[str, Any] | None = None,
+    *,
+    offset: int = 0,
+    chunk: int | None = None,
+    weights: str = "ema",
+    options: Mapping[str, Any] | None = None,
+) -> Samples:
+    """Draw samples as `sample` does, without the plugins' wrappers."""
+    options = dict(options or {})
+    _check_numbers(n, offset, chunk)
+    _check_options(model, options)
+    if weights not in ("ema", "trained"):
+        raise ConfigError(f"weights must be 'ema' or 'trained', got {weights!r}.{nearest(weights, ('ema', 'trained'))}")
+    arrays = conditions(model, n, seed, condition, offset)
+    size = chunk or _chunk(n, model.spec)
+    begin = time.perf_counter()
+    draw, first = _sampler(model, size, options)
+    values, compile_seconds = _in_chunks(model, draw, first, size, (n, seed, offset), arrays, weights)
+    seconds = time.perf_counter() - begin
+    numbers = np.arange(offset, offset + n, dtype=np.int64)
+    return Samples(
+        samples=_checked(values, model),
+        labels=arrays["label"] if is_conditional(model) else None,
+        seeds=np.stack([np.full(n, seed, np.int64), numbers], axis=1),
+        spec=model.spec,
+        evaluations=_evaluations(model, options),
+        seconds=seconds,
+        compile_seconds=compile_seconds,
+    )
+
+
+def _opened(source: Any, weights: str) -> tuple[Run | None, GenerativeModel]:
+    from genloom.model import GenerativeModel
+
+    if isinstance(source, GenerativeModel):
+        return None, source
+    from genloom.loading import load
+    from genloom.runs import open_run
+
+    run = open_run(source) if isinstance(source, (str, Path)) else source
+    return run, load(run, weights=weights)  # type: ignore[arg-type]
+
+
+def _check_numbers(n: int, offset: int, chunk: int | None) -> None:
+    for name, value, least in (("n", n, 1), ("offset", offset, 0), ("chunk", 1 if chunk is None else chunk, 1)):
+        if value < least:
+            raise ConfigError(f"{name} must be at least {least}, got {value}.")
+
+
+def _check_options(model: GenerativeModel, options: Mapping[str, Any]) -> None:
+    parameters = inspect.signature(model.draw).parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return
+    known = [p.name for p in parameters if p.name not in ("keys", "condition")]
+    for name in options:
+        if name not in known:
+            raise ConfigError(
+                f"{type(model).__name__} has no sampling option {name!r}.{nearest(name, known)}",
+                mend=f"Options: {', '.join(known) or 'none'}.",
+            )
+
+
+def _chunk(n: int, spec: DataSpec) -> int:
+    """Samples drawn at once: a power of two, so that nearby n share one compiled function."""
+    most = max(1, min(_MOST_AT_ONCE, _MOST_VALUES // spec.size))
+    return min(1 << (n - 1).bit_length(), 1 << int(math.log2(most)))
+
+
+def _sampler(model: GenerativeModel, size: int, options: dict[str, Any]) -> tuple[Callable[..., Any], bool]:
+    """Return the compiled function for chunks of one size, and whether it is new."""
+    from genloom import backend
+
+    key = (size, repr(sorted(options.items())))
+    cache: dict[Any, Any] = model.__dict__.setdefault("_samplers", {})
+    new = key not in cache
+    if new:
+        cache[key] = backend.compiled(lambda keys, condition: model.draw(keys, condition, **options), model)
+    return cache[key], new
+
+
+def _in_chunks(
+    model: GenerativeModel,
+    draw: Callable[..., Any],
+    first: bool,
+    size: int,
+    numbers: tuple[int, int, int],
+    arrays: dict[str, np.ndarray[Any, Any]],
+    weights: str,
+) -> tuple[np.ndarray[Any, Any], float]:
+    """Return all samples, and the seconds of the first call when the function is new."""
+    import contextlib
+
+    from keras import ops
+
+    from genloom import random
+
+    n, seed, offset = numbers
+    parts, compile_seconds = [], 0.0
+    model.sync_state()
+    with model.averaged_weights() if weights == "ema" else contextlib.nullcontext():
+        for start in range(0, n, size):
+            begin = time.perf_counter()
+            rows = np.minimum(np.arange(start, start + size), n - 1)  # the padding repeats the last condition
+            condition = {name: array[rows] for name, array in arrays.items()}
+            drawn = draw(random.keys(seed, size, offset + start), condition)
+            parts.append(ops.convert_to_numpy(drawn)[: n - start])
+            if first and start == 0:
+                compile_seconds = time.perf_counter() - begin
+    return np.concatenate(parts), compile_seconds
+
+
+def _checked(values: np.ndarray[Any, Any], model: GenerativeModel) -> np.ndarray[Any, Any]:
+    """Return samples as float32 (tokens as int32) after checking shape, numbers and range."""
+    name, spec = type(model).__name__, model.spec
+    if values.shape[1:] != tuple(spec.shape):
+        raise RunError(f"{name} drew samples of shape {values.shape[1:]}, its data has {tuple(spec.shape)}.")
+    if np.issubdtype(values.dtype, np.integer):
+        return values.astype(np.int32)
+    values = values.astype(np.float32)
+    bad = int((~np.isfinite(values).reshape(len(values), -1).all(axis=1)).sum())
+    if bad:
+        raise RunError(
+            f"{bad} of {len(values)} samples of {name} are not finite.", mend="The training diverged: see its losses."
+        )
+    if spec.value_range is not None:
+        low, high = spec.value_range
+        slack = _SLACK * (high - low)
+        if values.min() < low - slack or values.max() > high + slack:
+            raise RunError(
+                f"{name} drew values in [{values.min():.4g}, {values.max():.4g}], its data is in [{low:g}, {high:g}].",
+                mend="Let the model's draw() map its output to the value range, or clip it.",
+            )
+        values = np.clip(values, np.float32(low), np.float32(high))
+    return values
+
+
+def _evaluations(model: GenerativeModel, options: dict[str, Any]) -> int | None:
+    """A family may say how many network evaluations one sample costs: `evaluations(**options) -> int`."""
+    count = getattr(model, "evaluations", None)
+    return int(count(**options)) if callable(count) else None

@@ -1,0 +1,76 @@
+"""Put the callbacks of one training together: the caller's and the plugins' first, then GenLoom's, saving last."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from genloom.errors import PluginError
+from genloom.plugins.hooks import notify
+from genloom.training import callbacks as own
+from genloom.training.configuration import Job, versions
+from genloom.training.continuity import TrainingCallbacks
+from genloom.training.feeding import Feed
+from genloom.training.session import Session
+
+__all__ = ["assemble"]
+
+
+def assemble(
+    session: Session, job: Job, feed: Feed, callbacks: Sequence[Any]
+) -> tuple[TrainingCallbacks, own.Interruption, own.Progress]:
+    """Return the callbacks of a training, and the two that the trainer itself holds.
+
+    Raises:
+        ConfigError: a stop_when that names nothing logged, or tensorboard without tensorboardX.
+        PluginError: a plugin gave something that is no Keras callback.
+    """
+    foreign = [*callbacks, *_from_plugins(session)]
+    interruption, progress = own.Interruption(session), own.Progress(session)
+    listed: list[TrainingCallbacks] = []  # the checkpoint saves the counters of the list it is in
+    extra = {"spec": job.dataset.spec.to_dict(), "model": job.model_id, "versions": versions()}
+    parts = [
+        own.StopOnNaN(session),
+        *_rules(session, feed),
+        own.SampleGrid(session, feed.train, job.seed),
+        own.RunLog(session),
+        *([own.TensorBoard(session)] if session.settings.tensorboard else []),
+        progress,
+        own.Checkpoint(session, lambda: listed[0].stateful, extra),
+        interruption,
+    ]
+    listed.append(TrainingCallbacks(session, foreign, parts))
+    return listed[0], interruption, progress
+
+
+def logged_names(session: Session, feed: Feed) -> list[str]:
+    """Return the names that an epoch's logs have."""
+    held_out = session.model.validation if feed.held_out is not None else ()
+    return [*session.model._update.names, *(f"val_{name}" for name in held_out)]
+
+
+def _rules(session: Session, feed: Feed) -> list[Any]:
+    settings, names = session.settings, logged_names(session, feed)
+    rules: list[Any] = []
+    if settings.stop_when is not None:
+        rules.append(own.StopWhen(settings.stop_when, names))
+    if settings.patience is not None:
+        from genloom.training.callbacks.stopping import default_monitor
+
+        rules.append(own.Patience(settings.best or default_monitor(names), settings.best_mode, settings.patience))
+    return rules
+
+
+def _from_plugins(session: Session) -> list[Any]:
+    import keras
+
+    found: list[Any] = []
+    for status, given in notify("genloom_callbacks", run=session.run):
+        for callback in given or ():
+            if not isinstance(callback, keras.callbacks.Callback):
+                raise PluginError(
+                    f"Plugin {status.name!r} ({status.distribution} {status.version}): genloom_callbacks gave "
+                    f"{callback!r}, which is no keras.callbacks.Callback."
+                )
+            found.append(callback)
+    return found

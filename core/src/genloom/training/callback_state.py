@@ -1,0 +1,78 @@
+"""Counters of callbacks, which Keras never saves: patience, best values, and whatever `get_state` returns.
+
+A callback of one's own offers `get_state() -> dict` of numbers, arrays or lists of arrays, and `set_state(dict)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+__all__ = ["gather", "scatter", "without_state"]
+
+#: Attributes of Keras's own callbacks that change during training.
+_KERAS = {
+    "EarlyStopping": ("wait", "stopped_epoch", "best", "best_epoch", "best_weights"),
+    "ReduceLROnPlateau": ("best", "wait", "cooldown_counter"),
+    "ModelCheckpoint": ("best",),
+}
+_NOT_STATE = ("model", "_model", "params", "validation_data")
+
+
+def gather(callbacks: Sequence[Any]) -> dict[str, np.ndarray[Any, Any]]:
+    """Return the callbacks' counters as arrays named `callback/<place>-<class>/<attribute>[/<item>]`."""
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    for prefix, callback in _named(callbacks):
+        for name, value in _state(callback).items():
+            if isinstance(value, (list, tuple)):
+                arrays.update({f"{prefix}/{name}/{i:04d}": np.asarray(item) for i, item in enumerate(value)})
+            elif value is not None:
+                arrays[f"{prefix}/{name}"] = np.asarray(value)
+    return arrays
+
+
+def scatter(callbacks: Sequence[Any], arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
+    """Give the callbacks their counters back; to be called after their `on_train_begin`, which resets them."""
+    for prefix, callback in _named(callbacks):
+        found: dict[str, Any] = {}
+        for name in sorted(arrays):
+            if not name.startswith(f"{prefix}/"):
+                continue
+            attribute, _, item = name.removeprefix(f"{prefix}/").partition("/")
+            value = arrays[name]
+            if item:
+                found.setdefault(attribute, []).append(value)
+            else:
+                found[attribute] = value.item() if value.ndim == 0 else value
+        if hasattr(callback, "set_state"):
+            if found:
+                callback.set_state(found)
+        else:
+            for attribute, value in found.items():
+                setattr(callback, attribute, value)
+
+
+def without_state(callbacks: Iterable[Any]) -> list[str]:
+    """Return the classes that seem to keep counters of their own and offer no `get_state`."""
+    return [
+        type(callback).__name__
+        for callback in callbacks
+        if not hasattr(callback, "get_state")
+        and not type(callback).__module__.startswith("keras.")
+        and any(name not in _NOT_STATE for name in vars(callback))
+    ]
+
+
+def _named(callbacks: Sequence[Any]) -> list[tuple[str, Any]]:
+    return [(f"callback/{i}-{type(callback).__name__}", callback) for i, callback in enumerate(callbacks)]
+
+
+def _state(callback: Any) -> dict[str, Any]:
+    if hasattr(callback, "get_state"):
+        return dict(callback.get_state())
+    for kind in type(callback).__mro__:
+        if kind.__name__ in _KERAS and kind.__module__.startswith("keras."):
+            return {name: getattr(callback, name, None) for name in _KERAS[kind.__name__]}
+    return {}

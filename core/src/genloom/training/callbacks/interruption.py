@@ -1,0 +1,74 @@
+"""Ctrl-C and SIGTERM: finish the step, save, then let the signal do what it would have done."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+import keras
+
+from genloom.training.session import Session
+
+__all__ = ["Interruption"]
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interruption(keras.callbacks.Callback):
+    """Turn a signal into a saved end: exceptions raised in the middle of an update would leave half a step.
+
+    Use as `with interruption.watching():`. A second signal acts at once.
+    """
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+        self.received: int | None = None
+        self._before: dict[int, Any] = {}
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """Catch the signals for the length of a `with` block; only the main thread can."""
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._receive) for number in _SIGNALS}
+        try:
+            yield
+        finally:
+            self._put_back()
+        if self.received is not None:
+            signal.raise_signal(self.received)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """End within an epoch; its last step waits for the epoch's own work."""
+        if self.received is not None and not self.session.at_boundary:
+            self._end()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """End after an epoch."""
+        if self.received is not None:
+            self._end()
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        if self.received is not None:
+            self._put_back()
+            signal.raise_signal(number)
+            return
+        self.received = number
+        # Not print: the signal may have come while stderr's buffer was being written.
+        os.write(2, b"Interrupted: saving after this step; once more to stop at once.\n")
+
+    def _end(self) -> None:
+        self.session.save()
+        self._put_back()
+        number, self.received = self.received, None
+        signal.raise_signal(number or signal.SIGINT)
+
+    def _put_back(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}

@@ -1,0 +1,82 @@
+"""Progress on stderr: a bar with rate and time left on a terminal, one line per epoch elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import keras
+
+from genloom.training.callbacks.log import losses
+from genloom.training.session import Session
+
+__all__ = ["Progress"]
+
+_SECONDS_BETWEEN_READINGS = 0.5  # reading a loss waits for the device
+
+
+class Progress(keras.callbacks.Callback):
+    """Show how far a training is."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+        asked = session.settings.progress
+        self.style = asked if asked != "auto" else ("bar" if sys.stderr.isatty() else "lines")
+        self.bar: Any = None
+        self.read_at = 0.0
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Open the bar."""
+        if self.style == "bar":
+            self.bar = _bar()
+            self.task = self.bar.add_task("", total=self.session.plan.total_steps, completed=self.session.step)
+            self.bar.start()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Move the bar."""
+        now = time.perf_counter()
+        if self.bar is not None and now - self.read_at > _SECONDS_BETWEEN_READINGS:
+            self.read_at = now
+            self._move(self.session.plan.epoch_of(self.session.step - 1), logs)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Write the epoch's line, or move the bar."""
+        if self.style == "lines":
+            plan = self.session.plan
+            head = f"epoch {epoch + 1}/{plan.epochs}  step {self.session.step}/{plan.total_steps}"
+            print(f"{head}  {self.session.seconds:.1f} s  {_numbers(logs)}", file=sys.stderr, flush=True)
+        elif self.bar is not None:
+            self._move(epoch, logs)
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Close the bar."""
+        self.close()
+
+    def close(self) -> None:
+        """Leave the terminal as it was; safe to call twice."""
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None
+
+    def _move(self, epoch: int, logs: Any) -> None:
+        text = f"epoch {epoch + 1}/{self.session.plan.epochs}  {_numbers(logs)}"
+        self.bar.update(self.task, completed=self.session.step, description=text)
+
+
+def _numbers(logs: Any) -> str:
+    return "  ".join(f"{name} {value:.4g}" for name, value in losses(logs).items())
+
+
+def _bar() -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Any) -> Text:
+            return Text("" if task.speed is None else f"{task.speed:.1f} steps/s")
+
+    columns = (BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    return Progress(*columns, console=Console(stderr=True))

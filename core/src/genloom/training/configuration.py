@@ -1,0 +1,211 @@
+"""Resolve what a training is asked for, write it to run.toml, and hold a resumed run to what it was."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from genloom.creation import instantiate
+from genloom.data.opening import open as open_data
+from genloom.errors import ConfigError
+from genloom.options import configure
+from genloom.plugins.component import Component
+from genloom.plugins.registry import find
+from genloom.training.precision import policy
+from genloom.training.settings import FIXED, TrainingSettings
+
+if TYPE_CHECKING:
+    from genloom.data.dataset import Dataset
+    from genloom.model import GenerativeModel
+
+__all__ = ["Job", "check_same", "free_path", "resolve", "versions"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A resolved training.
+
+    Attributes:
+        component: the model's component, None when a model object was given.
+        given: the model object, or None.
+        preset: name of the preset, or None.
+        options: the model's checked options, None when it takes none.
+        dataset: opened data.
+        settings: how to train.
+        seed: of weights, order and noise.
+        init_from: path of a run whose weights to start from, or None.
+    """
+
+    component: Component | None
+    given: GenerativeModel | None
+    preset: str | None
+    options: Any
+    dataset: Dataset
+    settings: TrainingSettings
+    seed: int
+    init_from: str | None
+
+    @property
+    def model_id(self) -> str:
+        """The component's id, or the class of a given model."""
+        return self.component.id if self.component is not None else type(self.given).__name__
+
+    def build(self) -> GenerativeModel:
+        """Build the model, or return the given one."""
+        if self.component is None:
+            return cast("GenerativeModel", self.given)
+        with policy(self.settings.precision):
+            return instantiate(self.component, self.dataset.spec, self.options, self.seed, self.settings.noise, {})
+
+    def document(self, steps_per_epoch: int) -> dict[str, Any]:
+        """Return what run.toml holds."""
+        settings = dataclasses.asdict(self.settings)
+        settings.pop("epochs" if self.settings.steps is not None else "steps")
+        seed = self.seed if self.given is None else self.given.seed
+        training = {**settings, "seed": self.seed, "steps_per_epoch": steps_per_epoch, "init_from": self.init_from}
+        model = {"id": self.model_id, "preset": self.preset, "seed": seed, "options": _plain_options(self.options)}
+        data = {
+            "address": self.dataset.address,
+            "fingerprint": self.dataset.fingerprint,
+            "spec": self.dataset.spec.to_dict(),
+        }
+        return {
+            "model": model | ({"given": True} if self.given is not None else {}),
+            "data": data,
+            "training": training | {"backend": versions()["backend"]},
+            "versions": versions(),
+        }
+
+
+def resolve(
+    model: str | GenerativeModel,
+    data: str | Dataset,
+    *,
+    preset: str | None,
+    options: Mapping[str, Any] | None,
+    asked: Mapping[str, Any],
+    seed: int,
+    init_from: str | Path | None,
+    stored: Mapping[str, Any],
+) -> Job:
+    """Check everything that was asked for.
+
+    Args:
+        model: an id, or a model object.
+        data: an address, or an open data set.
+        preset: named option values and training settings of the component.
+        options: the model's options.
+        asked: training settings the caller gave; None counts as not given.
+        seed: any integer.
+        init_from: a run.
+        stored: training settings of the run to resume.
+
+    Raises:
+        ConfigError: anything unknown, out of range or contradictory.
+        NotFoundError: no such model or data source.
+    """
+    asked = {name: value for name, value in asked.items() if value is not None}
+    if "epochs" in asked and "steps" in asked:
+        raise ConfigError(f"epochs={asked['epochs']} and steps={asked['steps']} exclude each other.", mend="Give one.")
+    dataset = open_data(data) if isinstance(data, str) else data
+    component = find("model", model) if isinstance(model, str) else None
+    if component is None and (options or preset):
+        raise ConfigError("A model object has its options already.", mend="Leave out options and preset.")
+    names = {field.name for field in dataclasses.fields(TrainingSettings)}
+    layers = [*_recommended(component, preset), {k: v for k, v in stored.items() if k in names}, asked]
+    return Job(
+        component=component,
+        given=None if isinstance(model, str) else model,
+        preset=preset,
+        options=component.configure(preset, **(options or {})) if component else getattr(model, "options", None),
+        dataset=dataset,
+        settings=configure(TrainingSettings, *_one_length(layers)),
+        seed=int(seed),
+        init_from=None if init_from is None else str(init_from),
+    )
+
+
+def _one_length(layers: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """A layer that says how long in epochs takes away the steps of those below it, and the other way round."""
+    found: list[Mapping[str, Any]] = []
+    for layer in layers:
+        for name, other in (("epochs", "steps"), ("steps", "epochs")):
+            if layer.get(name) is not None:
+                found = [{k: v for k, v in below.items() if k != other} for below in found]
+        found.append(layer)
+    return found
+
+
+def _recommended(component: Component | None, preset: str | None) -> list[Mapping[str, Any]]:
+    """Training settings that a component recommends: `extras["training"]`, then `extras["presets"][preset]`."""
+    if component is None:
+        return []
+    extras = component.extras
+    return [extras.get("training", {}), extras.get("presets", {}).get(preset or "", {})]
+
+
+def check_same(job: Job, stored: Mapping[str, Any], path: Path) -> None:
+    """Refuse to resume as another training than the one the run began.
+
+    Raises:
+        ConfigError: names the first thing that differs, both values, and the mend.
+    """
+    now = job.document(0)
+    pairs = [
+        ("the model", stored["model"].get("id"), now["model"]["id"]),
+        ("the seed", stored["training"].get("seed"), job.seed),
+        ("the data's fingerprint", stored["data"].get("fingerprint"), job.dataset.fingerprint),
+    ]
+    before, after = stored["model"].get("options", {}), _stored_form(now["model"]["options"])
+    pairs += [(f"the option {name}", before.get(name), after.get(name)) for name in {**before, **after}]
+    training = _stored_form(now["training"])
+    pairs += [(name, stored["training"].get(name), training.get(name)) for name in FIXED]
+    for what, old, new in pairs:
+        if old != new:
+            raise ConfigError(
+                f"The run {str(path)!r} cannot go on with another value of {what}: it has {old!r}, not {new!r}.",
+                mend="Leave it out to go on, or train a new run with another --out.",
+            )
+
+
+def _stored_form(values: Mapping[str, Any]) -> dict[str, Any]:
+    from genloom.runs.files import plain
+
+    found: dict[str, Any] = plain(values, keep_none=False)
+    return found
+
+
+def _plain_options(options: Any) -> dict[str, Any]:
+    """Return options as TOML holds them; None is written as "none", for TOML has no null."""
+    values = dataclasses.asdict(options) if dataclasses.is_dataclass(options) else {}  # type: ignore[arg-type]
+    return {name: "none" if value is None else value for name, value in values.items()}
+
+
+def versions() -> dict[str, Any]:
+    """Return the versions that a run depends on."""
+    import keras
+
+    import genloom
+    from genloom import backend
+    from genloom.plugins.discovery import plugins
+
+    loaded = {status.distribution: status.version for status in plugins() if status.status == "ok"}
+    return {
+        "genloom": genloom.__version__,
+        "keras": keras.__version__,
+        "python": platform.python_version(),
+        "backend": backend.name(),
+        "plugins": loaded,
+    }
+
+
+def free_path(job: Job) -> Path:
+    """Return a folder under `runs` that is not there yet, named after model, data and seed."""
+    name = f"{job.model_id.rpartition('/')[2]}-{job.dataset.address.partition(':')[0]}-seed{job.seed}"
+    path, number = Path("runs") / name, 2
+    while path.exists():
+        path, number = Path("runs") / f"{name}-{number}", number + 1
+    return path

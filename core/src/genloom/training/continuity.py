@@ -1,0 +1,91 @@
+"""Callbacks over several calls of `fit` that are one training: begun once, ended once, their counters carried along.
+
+A training that goes on in the middle of an epoch runs the rest of it as its own `fit`. Keras's list of callbacks would
+begin and end each call, which resets patience and restores best weights too early.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from genloom.runs.files import tell
+from genloom.training.callback_state import scatter, without_state
+from genloom.training.session import Session
+from genloom.training.state import collect, restore_metrics
+
+__all__ = ["TrainingCallbacks"]
+
+
+class TrainingCallbacks(keras.callbacks.CallbackList):
+    """Keras's list of callbacks for one whole training.
+
+    Args:
+        session: the training.
+        foreign: callbacks of the caller and of plugins; their logs are numbers, as Keras promises.
+        own: GenLoom's; after a batch they get tensors, so that reading a loss waits for the device only when asked.
+    """
+
+    def __init__(self, session: Session, foreign: Sequence[Any], own: Sequence[Any]) -> None:
+        super().__init__([*foreign, *own], add_history=True, model=session.model, **_params(session))
+        self.session, self.foreign, self.own = session, [*foreign], [*own]
+        self.batchwise = [c for c in self.foreign if _listens(c)]
+        self.last = session.step  # step after which the stretch that runs now ends
+        self._begun = False
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Begin once, then give resumed counters back."""
+        if self._begun:
+            return
+        self._begun = True
+        super().on_train_begin(logs)
+        scatter(self.stateful, self.session.resumed)
+        silent = without_state(self.foreign) if self.session.resumed else []
+        if silent:
+            tell(f"{', '.join(silent)} keeps counters but has no get_state(), so resuming starts them anew.")
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Do nothing: `finish` ends the training."""
+
+    def finish(self) -> None:
+        """End every callback."""
+        super().on_train_end()
+
+    @property
+    def stateful(self) -> list[Any]:
+        """The callbacks whose counters are saved, in a fixed order."""
+        return [*self.foreign, *self.own]
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Put the running means of a partial epoch back, which Keras has just reset."""
+        if self.session.resumed and not self.session.at_boundary:
+            restore_metrics(self.session.model, self.session.resumed)
+        super().on_epoch_begin(epoch, logs)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Count the step and tell the callbacks."""
+        session = self.session
+        session.step += 1
+        if session.step == self.last and not session.at_boundary:
+            state = collect(session.model)
+            session.totals = {name: array for name, array in state.items() if name.startswith("metric/")}
+        if self.batchwise:
+            numbers = {name: float(value) for name, value in (logs or {}).items()}
+            for callback in self.batchwise:
+                callback.on_train_batch_end(batch, numbers)
+        for callback in self.own:
+            callback.on_train_batch_end(batch, logs)
+
+
+def _params(session: Session) -> dict[str, Any]:
+    return {"verbose": 0, "epochs": session.plan.epochs, "steps": session.plan.steps_per_epoch}
+
+
+def _listens(callback: Any) -> bool:
+    """Say whether a callback does something after a batch."""
+    base = keras.callbacks.Callback
+    return any(
+        getattr(type(callback), name) is not getattr(base, name) for name in ("on_train_batch_end", "on_batch_end")
+    )

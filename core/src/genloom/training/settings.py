@@ -1,0 +1,83 @@
+"""The settings of one training, typed and checked in one place for Python, presets, files and flags alike."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from genloom.options import option
+
+__all__ = ["FIXED", "TrainingSettings"]
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingSettings:
+    """How a model is trained; what it is made of are its own options.
+
+    Layers, later ones win: these defaults, the component's `extras["training"]`, its `extras["presets"][preset]`,
+    what the caller gives.
+    """
+
+    epochs: int = option(10, "Passes over the training data; not used when `steps` is given.", minimum=0)
+    steps: int | None = option(None, "Training steps in all, in place of epochs.", minimum=0)
+    batch_size: int = option(64, "Samples per update of a phase.", minimum=1)
+    optimizer: str | None = option(
+        None,
+        "Optimizer of every phase; None keeps the family's.",
+        choices=("adam", "adamw", "sgd", "rmsprop", "adamax", "nadam", "lion"),
+    )
+    learning_rate: float | None = option(
+        None, "Rate of the first phase, the others keep their ratio to it; None keeps the family's.", minimum=0.0
+    )
+    schedule: str = option("constant", "Shape of the rate after warm-up.", choices=("constant", "cosine", "linear"))
+    warmup_steps: int = option(0, "Steps over which the rate rises from zero.", minimum=0)
+    weight_decay: float | None = option(None, "Decoupled weight decay; None keeps the family's.", minimum=0.0)
+    clip: float | None = option(None, "Largest global norm of a phase's gradients; None does not clip.", minimum=0.0)
+    ema: float | None = option(
+        None, "Decay of the moving average of weights used to sample, 0 for none.", minimum=0.0, maximum=1.0
+    )
+    accumulate: int | None = option(None, "Parts a batch is split into to save memory; None means one.", minimum=1)
+    update: str | None = option(
+        None,
+        "Whether each phase sees the update of the one before; None means alternating.",
+        choices=("alternating", "simultaneous"),
+    )
+    precision: str = option("float32", "Type of the arithmetic in layers.", choices=("float32", "bfloat16"))
+    noise: str = option(
+        "native", "Training noise from the engine, or portable across engines.", choices=("native", "portable")
+    )
+    validation: float = option(0.1, "Share of the training data set aside, 0 for none.", minimum=0.0, maximum=0.9)
+    validate_every: int = option(1, "Epochs between two validations.", minimum=1)
+    checkpoint_every: int = option(1, "Epochs between two checkpoints.", minimum=1)
+    checkpoint_steps: int = option(0, "Steps between two more checkpoints within an epoch, 0 for none.", minimum=0)
+    keep: int = option(2, "Newest checkpoints kept.", minimum=2)
+    best: str | None = option(None, "Logged number whose best checkpoint is kept as well, such as val_loss.")
+    best_mode: str = option("min", "Whether the lowest or the highest number is best.", choices=("min", "max"))
+    patience: int | None = option(None, "Validations without a better number before training stops.", minimum=1)
+    stop_when: str | None = option(None, "Stop when a logged number passes a bound: 'METRIC<VALUE'.")
+    sample_every: int = option(1, "Epochs between two pictures of samples, 0 for none.", minimum=0)
+    sample_count: int = option(64, "Samples in a picture.", minimum=1)
+    log_every: int = option(0, "Steps between two lines of the log within an epoch, 0 for none.", minimum=0)
+    progress: str = option(
+        "auto",
+        "Progress on stderr: a bar on a terminal and a line per epoch elsewhere (auto), or always one of them.",
+        choices=("auto", "bar", "lines", "none"),
+    )
+    tensorboard: bool = option(False, "Whether to write RUN/tensorboard as well.")
+
+
+#: What a resumed run cannot change: another value would make it another training.
+FIXED = (
+    "batch_size",
+    "optimizer",
+    "learning_rate",
+    "schedule",
+    "warmup_steps",
+    "weight_decay",
+    "clip",
+    "ema",
+    "accumulate",
+    "update",
+    "precision",
+    "noise",
+    "validation",
+)

@@ -1,0 +1,187 @@
+"""`genloom.train`: the main path of every training, from a request to a finished run."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genloom.errors import ConfigError
+from genloom.runs import Run, create_run, load_latest, open_run
+from genloom.training.assembly import assemble
+from genloom.training.configuration import Job, check_same, free_path, resolve
+from genloom.training.feeding import Feed
+from genloom.training.optimizing import compile_model
+from genloom.training.plan import Plan
+from genloom.training.session import Session
+from genloom.training.state import restore, restore_weights
+
+if TYPE_CHECKING:
+    from genloom.data.dataset import Dataset
+    from genloom.model import GenerativeModel
+
+__all__ = ["train"]
+
+
+def train(
+    model: str | GenerativeModel,
+    data: str | Dataset,
+    *,
+    preset: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    epochs: int | None = None,
+    steps: int | None = None,
+    batch_size: int | None = None,
+    seed: int = 0,
+    seeds: Sequence[int] | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    stop_when: str | None = None,
+    patience: int | None = None,
+    init_from: str | Path | None = None,
+    dry_run: bool = False,
+    callbacks: Sequence[Any] = (),
+    **settings: Any,
+) -> Any:
+    """Train a model and keep the run.
+
+    Args:
+        model: a model's id (`genloom list models`), or a model object.
+        data: an address such as "digits" (`genloom list datasets`), or an open data set.
+        preset: named option values and training settings of the model.
+        options: the model's options by name (`genloom show ID`).
+        epochs: passes over the training data.
+        steps: training steps in all, instead of epochs.
+        batch_size: samples per update.
+        seed: of the weights, the order of the data and the noise.
+        seeds: train one run for each, `<out>-seed<seed>`.
+        out: the run directory; a new one under `runs` by default.
+        resume: go on with the run in `out` where it stopped; bitwise on the same machine, backend and versions, on CPU.
+        stop_when: "METRIC<VALUE" (also <=, >, >=), looked at after each epoch.
+        patience: epochs without a better held-out number before training stops.
+        init_from: a run whose weights to start from, names and shapes checked.
+        dry_run: build the model and describe the training, write nothing.
+        callbacks: Keras callbacks; ones with counters offer `get_state` and `set_state`.
+        **settings: further fields of `genloom.training.TrainingSettings`.
+
+    Returns:
+        The finished run; a list of runs for `seeds`; a dict for `dry_run`.
+
+    Raises:
+        ConfigError: anything unknown, out of range or contradictory, or a resumed run that would change.
+        DataError: the data cannot be used.
+        NotFoundError: no such model or data source.
+        RunError: a loss or weight became NaN (the last good checkpoint stays), or no checkpoint is whole.
+    """
+    if seeds is not None:
+        request = {name: value for name, value in locals().items() if name not in ("seed", "seeds", "out", "settings")}
+        return _each_seed(request, seeds, out, settings)
+    lengths = {"epochs": epochs, "steps": steps, "batch_size": batch_size}
+    asked = {**settings, **lengths, "stop_when": stop_when, "patience": patience}
+    stored = _stored(out, resume)
+    job = resolve(
+        model,
+        data,
+        preset=preset if preset is not None or stored is None else stored["model"].get("preset"),
+        options=options if options or stored is None or not isinstance(model, str) else stored["model"].get("options"),
+        asked=asked,
+        seed=seed,
+        init_from=init_from,
+        stored={} if stored is None else stored["training"],
+    )
+    if dry_run:
+        from genloom.training.dry_run import describe
+
+        return describe(job)
+    run = create_run(free_path(job) if out is None else out, resume)
+    if stored is not None:
+        check_same(job, stored, run.path)
+    with run.lock():
+        return _train(job, run, callbacks)
+
+
+def _train(job: Job, run: Run, callbacks: Sequence[Any]) -> Run:
+    """Train from the run's last checkpoint, or from the beginning."""
+    arrays, manifest = load_latest(run) if run.latest() is not None else ({}, {"step": 0})
+    model = job.build()
+    if job.init_from is not None and not arrays:
+        restore_weights(model, load_latest(open_run(job.init_from))[0])
+    feed = Feed(job.dataset, model, job.settings, job.seed)
+    plan = Plan.of(job.settings, feed.steps_per_epoch)
+    compile_model(model, job.settings, plan.total_steps)
+    if arrays:
+        restore(model, arrays)
+    if _ended(run, job, plan, manifest["step"]):
+        return run
+    run.write_config(job.document(feed.steps_per_epoch))
+    run.rewind_log(manifest["step"])
+    session = Session(
+        run, model, job.settings, plan, manifest["step"], seconds_before=manifest.get("seconds", 0.0), resumed=arrays
+    )
+    training, interruption, progress = assemble(session, job, feed, callbacks)
+    try:
+        with interruption.watching():
+            training.on_train_begin()
+            for stretch in plan.stretches(session.step):
+                training.last = stretch.end
+                model.fit(
+                    feed.stream(stretch.start),
+                    initial_epoch=stretch.first_epoch,
+                    epochs=stretch.end_epoch,
+                    steps_per_epoch=stretch.steps,
+                    validation_data=feed.held_out,
+                    validation_freq=job.settings.validate_every,
+                    callbacks=training,
+                    shuffle=False,  # the stream's order is its own
+                    verbose=0,
+                )
+                if model.stop_training:
+                    break
+            training.finish()
+    finally:
+        progress.close()
+    run.finish(session.step, plan.epoch_of(session.step), session.seconds)
+    return run
+
+
+def _ended(run: Run, job: Job, plan: Plan, step: int) -> bool:
+    """Whether the run has ended as planned, by its length or a rule of its own, and is not asked for more."""
+    if not run.exists or not step:
+        return False
+    last = functools.reduce(lambda _, entry: entry, run.log(), dict[str, Any]())
+    before = run.config["training"]
+    asked = dataclasses.asdict(job.settings)
+    rules = all(before.get(name) == asked[name] for name in ("stop_when", "patience"))
+    planned = Plan.of(job.settings, plan.steps_per_epoch).total_steps
+    was = before["steps"] if "steps" in before else before.get("epochs", 0) * plan.steps_per_epoch
+    return last.get("status") == "finished" and rules and planned == was
+
+
+def _stored(out: str | Path | None, resume: bool) -> dict[str, Any] | None:
+    """Return the configuration of the run to resume, None when there is none yet.
+
+    Raises:
+        ConfigError: `resume` without `out`.
+    """
+    if not resume:
+        return None
+    if out is None:
+        raise ConfigError("resume needs the run to go on with.", mend="Give out=RUN (--out RUN).")
+    run = Run(out)
+    return run.config if run.exists else None
+
+
+def _each_seed(request: dict[str, Any], seeds: Sequence[int], out: Any, settings: dict[str, Any]) -> list[Any]:
+    """Train one run per seed, one after the other.
+
+    Raises:
+        ConfigError: no seeds, one twice, or a model object, whose weights are drawn already.
+    """
+    if not seeds or len(set(seeds)) != len(seeds):
+        raise ConfigError(f"seeds must be different whole numbers, got {list(seeds)}.")
+    if not isinstance(request["model"], str):
+        raise ConfigError("seeds need a model's id: the weights of a model object are drawn already.")
+    request = {**request, **settings}
+    return [train(**request, seed=seed, out=None if out is None else f"{out}-seed{seed}") for seed in seeds]

@@ -1,0 +1,163 @@
+"""Every check of the repository as a session: one environment each, made by pip under constraints.txt.
+
+`nox` runs the quick ones; CI runs `nox -s tests` and then `lint types build isolated demo` (see .ci/run).
+Arguments after `--` go to the program that a session runs: `nox -s "tests(jax)" -- -k loader`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tarfile
+import zipfile
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.default_venv_backend = "virtualenv"
+nox.options.sessions = ["lint", "types", "tests"]
+
+ROOT = Path(__file__).resolve().parent
+ENGINES = ("tensorflow", "torch", "jax")
+PLUGINS = tuple(sorted(path.parent.name for path in ROOT.glob("plugins/*/pyproject.toml")))
+DISTRIBUTIONS = ("core", *(f"plugins/{name}" for name in PLUGINS))
+GROUPS = nox.project.load_toml("pyproject.toml")
+PINNED = ("-c", "constraints.txt")
+
+
+def install(session: nox.Session, *targets: str, groups: tuple[str, ...] = ()) -> None:
+    """Install tools by group, then packages of this repository, built by the environment's own pinned hatchling."""
+    tools = nox.project.dependency_groups(GROUPS, *groups, *(["packaging"] if targets else []))
+    session.install(*PINNED, *tools)
+    if targets:
+        session.install(*PINNED, "--no-build-isolation", *targets)
+
+
+def everything(*engines: str) -> tuple[str, ...]:
+    """The core with these engines, and every plugin, as pip's arguments."""
+    return (f"./core[{','.join(engines)}]", *(f"./plugins/{name}" for name in PLUGINS))
+
+
+def engine(name: str) -> dict[str, str]:
+    """The environment variables of a process that runs on one engine."""
+    return {"KERAS_BACKEND": name, "TF_CPP_MIN_LOG_LEVEL": "3"}
+
+
+@nox.session
+@nox.parametrize("backend", ENGINES, ids=ENGINES)
+def tests(session: nox.Session, backend: str) -> None:
+    """The whole suite on one engine, with no other engine installed."""
+    install(session, *everything(backend), groups=("test",))
+    session.run("python", "-m", "pytest", *session.posargs, env=engine(backend))
+
+
+@nox.session
+@nox.parametrize("backend", ENGINES, ids=ENGINES)
+def gpu(session: nox.Session, backend: str) -> None:
+    """The tests marked `gpu`; skipped without an accelerator, unless REQUIRE_GPU=1 makes that a failure."""
+    if not _gpu_answers():
+        message = "nvidia-smi does not answer: no NVIDIA GPU to test on"
+        if os.environ.get("REQUIRE_GPU") == "1":
+            session.error(message)
+        session.skip(message)
+    install(session, *everything(f"{backend}-cuda"), groups=("test",))
+    session.run("python", "-m", "pytest", "-m", "gpu", *session.posargs, env=engine(backend))
+
+
+def _gpu_answers() -> bool:
+    program = shutil.which("nvidia-smi")
+    return program is not None and subprocess.run([program, "-L"], capture_output=True, check=False).returncode == 0
+
+
+@nox.session
+@nox.parametrize("plugin", PLUGINS, ids=PLUGINS)
+def isolated(session: nox.Session, plugin: str) -> None:
+    """One plugin alone: its declared dependencies, one engine, and its own tests."""
+    install(session, "./core[jax]", f"./plugins/{plugin}", groups=("test",))
+    others = [f"genloom_{name}" for name in PLUGINS if name != plugin]
+    check = f"import importlib.util as u; raise SystemExit(str([n for n in {others} if u.find_spec(n)] or '') or 0)"
+    session.run("python", "-c", check)
+    session.run("python", "-m", "pytest", f"plugins/{plugin}/tests", *session.posargs, env=engine("jax"))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, banned imports, and the direction of imports between packages."""
+    install(session, groups=("lint",))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    sources = os.pathsep.join(str(ROOT / distribution / "src") for distribution in DISTRIBUTIONS)
+    session.run("lint-imports", env={"PYTHONPATH": sources})
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Strict types over the core and the plugins."""
+    install(session, groups=("types",))
+    session.run("mypy", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation against the code, and the examples in their short form."""
+    install(session, *everything("jax"), groups=("test",))
+    session.run("python", "-m", "pytest", "tests/docs", *session.posargs, env=engine("jax") | {"GENLOOM_EXAMPLES": "1"})
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Speed beside hand-written loops, on every engine; `-- --quick` for a smaller sample."""
+    install(session, *everything(*ENGINES))
+    session.run("python", "benchmarks/run.py", *session.posargs)
+
+
+@nox.session
+def quality(session: nox.Session) -> None:
+    """The long trainings that must reach a derived or published number."""
+    install(session, *everything("jax"), groups=("test",))
+    session.run("python", "-m", "pytest", "-m", "quality", *session.posargs, env=engine("jax"))
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """The main job where all three engines are installed: `genloom demo`, and what its report must show."""
+    install(session, *everything(*ENGINES))
+    session.run("genloom", "demo", *session.posargs, env=engine("jax"))
+    session.run("python", "tests/end_to_end/check_demo.py", "runs/demo/report.json")
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Source archive and wheel of each distribution: complete, and able to run outside the checkout."""
+    install(session, groups=("packaging",))
+    out = Path(session.create_tmp()).resolve() / "dist"
+    shutil.rmtree(out, ignore_errors=True)
+    for distribution in DISTRIBUTIONS:
+        session.run("python", "-m", "build", "--no-isolation", "--outdir", str(out), distribution, silent=True)
+        _check_contents(session, ROOT / distribution, out)
+    fresh = out.parent / "fresh"
+    session.run("python", "-m", "venv", "--clear", str(fresh))
+    binaries = fresh / ("Scripts" if os.name == "nt" else "bin")
+    wheels = [str(path) for path in sorted(out.glob("*.whl"))]
+    session.run(str(binaries / "python"), "-m", "pip", "install", "-q", *PINNED, *wheels, external=True)
+    session.chdir(out.parent)
+    for command in (["--version"], ["plugins", "list"], ["list", "models"]):
+        session.run(str(binaries / "genloom"), *command, external=True)
+
+
+def _check_contents(session: nox.Session, distribution: Path, out: Path) -> None:
+    """Fail unless wheel and source archive hold every file of the package, its type marker and the licence."""
+    package = next(path for path in (distribution / "src").iterdir() if (path / "__init__.py").exists())
+    files = [path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    wanted = {path.relative_to(package.parent).as_posix() for path in files} | {f"{package.name}/py.typed"}
+    with zipfile.ZipFile(next(out.glob(f"{package.name}-*.whl"))) as wheel:
+        held = set(wheel.namelist())
+    with tarfile.open(next(out.glob(f"{package.name}-*.tar.gz"))) as archive:
+        source = {name.partition("/")[2] for name in archive.getnames()}
+    missing = sorted((wanted - held) | ({f"src/{name}" for name in wanted} | {"LICENSE", "README.md"}) - source)
+    if missing or not any(name.endswith("licenses/LICENSE") for name in held):
+        session.error(f"{package.name}: not in the archives: {missing or 'LICENSE'}")
+    session.log(f"{package.name}: {len(wanted)} files in wheel and source archive")
