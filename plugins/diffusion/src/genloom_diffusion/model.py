@@ -1,0 +1,183 @@
+"""Denoising diffusion as a GenLoom model: one phase, one network, any process, target, weighting and sampler."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar, Literal
+
+import keras
+from keras import ops
+
+from genloom import DataSpec, GenerativeModel, Phase, random
+from genloom.errors import ConfigError, nearest
+from genloom.options import configure
+from genloom_diffusion.bound import variational_bound
+from genloom_diffusion.guidance import guided, hide_labels
+from genloom_diffusion.networks import denoiser_for
+from genloom_diffusion.options import DiffusionOptions
+from genloom_diffusion.parameterisation import predictions, target_of
+from genloom_diffusion.process import add_noise, log_snr, process_named
+from genloom_diffusion.samplers import SAMPLERS, prior
+from genloom_diffusion.weighting import weight
+
+__all__ = ["Diffusion"]
+
+_LEVELS = 4  # Noise levels per held-out sample; stratified, so that their mean is steady.
+
+
+class Diffusion(GenerativeModel):
+    """Denoising diffusion (Ho et al. 2020), in continuous time (Kingma et al. 2021).
+
+    Args:
+        spec: what one sample is.
+        options: a `DiffusionOptions`, or None to make one from `values`.
+        denoiser: your own network of [x, t] or [x, t, label]; None builds a U-Net for images, else a dense one.
+        seed: seed of the initial weights and of the training noise.
+        noise: "native" or "portable" training noise.
+        **values: option values by name.
+
+    Raises:
+        ConfigError: options out of range, or a denoiser that does not fit the data.
+    """
+
+    Options: ClassVar[type] = DiffusionOptions
+    validation: ClassVar[tuple[str, ...]] = ("loss", "bound")
+    """Held-out `loss` as trained, and `bound`, the variational bound in nats per dimension of the value range."""
+
+    def __init__(
+        self,
+        spec: DataSpec,
+        options: DiffusionOptions | None = None,
+        *,
+        denoiser: keras.Model | None = None,
+        seed: int = 0,
+        noise: Literal["native", "portable"] = "native",
+        **values: Any,
+    ) -> None:
+        super().__init__(spec, options, seed=seed, noise=noise, **values)
+        self.denoiser = denoiser_for(spec, self.options, denoiser)
+        self.conditional = bool(spec.classes) and getattr(self.denoiser, "takes_label", True)
+        self.process = process_named(self.options.process, self.options.sigma_max)
+
+    def default_optimizers(self) -> keras.optimizers.Optimizer:
+        """Return Adam with the second-moment decay that noisy regression likes."""
+        return keras.optimizers.Adam(self.options.learning_rate, beta_2=0.99)
+
+    def phases(self) -> list[Phase]:
+        """Return the one phase: denoise."""
+        return [Phase("denoiser", lambda: self.denoiser.trainable_variables, self._loss)]
+
+    def _loss(self, batch: dict[str, Any]) -> tuple[Any, dict[str, Any], Any]:
+        x = self.spec.normalise(batch["x"])
+        n = x.shape[0]
+        # One draw shifts a regular grid: every batch sees all noise levels (Kingma et al. 2021, app. I.1).
+        u = (self.uniform((1,)) + ops.arange(n, dtype="float32") / n) % 1.0
+        label = self._training_label(batch, n)
+        errors = self._errors(x, u, self.normal(tuple(x.shape)), label, training=True)
+        return ops.mean(errors), {}, float(n)
+
+    def _training_label(self, batch: dict[str, Any], n: int) -> Any:
+        if not self.conditional:
+            return None
+        if self.options.label_dropout == 0.0:
+            return ops.cast(batch["label"], "int32")
+        return hide_labels(batch["label"], self.uniform((n,)), self.options.label_dropout, self.spec.classes)
+
+    def _errors(self, x: Any, u: Any, noise: Any, label: Any, training: bool = False) -> Any:
+        """Return the weighted squared error of the target per sample (n,), averaged over its dimensions."""
+        t = self.process.time(u)
+        alpha, sigma = self._scales(t)
+        z = add_noise(self.process, x, noise, t)
+        output = self._network(z, t, label, training)
+        error = ops.square(output - target_of(self.options.target, x, noise, alpha, sigma))
+        error = ops.mean(ops.reshape(error, (x.shape[0], -1)), axis=-1)
+        return error * weight(self.options.weighting, self.options.target, log_snr(self.process, t))
+
+    def _scales(self, t: Any) -> tuple[Any, Any]:
+        """Return α and σ at t (n,), shaped to broadcast against samples."""
+        shape = (-1,) + (1,) * len(self.spec.shape)
+        return ops.reshape(self.process.alpha(t), shape), ops.reshape(self.process.sigma(t), shape)
+
+    def _network(self, z: Any, t: Any, label: Any, training: bool = False) -> Any:
+        """Run the denoiser on inputs of unit variance, conditioned on the position along the process."""
+        alpha, sigma = self._scales(t)
+        return self.denoiser(
+            z / ops.sqrt(alpha * alpha + sigma * sigma), self.process.position(t), label, training=training
+        )
+
+    def validate(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Return the training loss and the variational bound per sample (n,), at keyed noise."""
+        x = self.spec.normalise(batch["x"])
+        n, keys = x.shape[0], self.validation_keys(batch)
+        label = ops.cast(batch["label"], "int32") if self.conditional else None
+        offsets = ops.arange(_LEVELS, dtype="float32")[None]
+        u = (random.uniform(random.fold(keys, 0), (_LEVELS,)) + offsets) / _LEVELS  # (n, k)
+        noise = random.normal(random.fold(keys, 1), (_LEVELS, *self.spec.shape))
+
+        def predict_noise(z: Any, t: Any) -> Any:
+            return predictions(self.options.target, self._network(z, t, label), z, *self._scales(t))[1]
+
+        errors = [self._errors(x, u[:, j], noise[:, j], label) for j in range(_LEVELS)]
+        bound = variational_bound(predict_noise, self.process, x, u, noise) / math.prod(self.spec.shape)
+        # A density over the value range instead of [-1, 1].
+        return {"loss": sum(errors) / _LEVELS, "bound": ops.reshape(bound, (n,)) + math.log(self.spec.half_width)}
+
+    def draw(
+        self,
+        keys: Any,
+        condition: dict[str, Any],
+        *,
+        sampler: str | None = None,
+        steps: int | None = None,
+        eta: float | None = None,
+        guidance: float | None = None,
+        **unknown: Any,
+    ) -> Any:
+        """Return samples (n, *spec.shape) in the value range.
+
+        Args:
+            keys: per-sample keys (n, 2).
+            condition: {"label": (n,) int32}, or {} for unlabelled samples.
+            sampler: "ddim" or "ancestral"; None takes the option's, as below.
+            steps: network evaluations before the last prediction.
+            eta: noise that DDIM adds, in [0, 1].
+            guidance: classifier-free guidance, 1 for none.
+
+        Raises:
+            ConfigError: an unknown option or sampler, or a value out of range.
+        """
+        chosen = self._sampling(sampler=sampler, steps=steps, eta=eta, guidance=guidance, **unknown)
+        n = keys.shape[0]
+        held = {}
+        if self.conditional:
+            null = ops.full((n,), self.spec.classes, dtype="int32")
+            held = {"label": ops.cast(condition.get("label", null), "int32")}
+        output: Any = self._network
+        if self.conditional and "label" in condition:
+            output = guided(self._network, chosen.guidance, self.spec.classes)
+
+        def denoise(z: Any, t: Any, held: dict[str, Any]) -> Any:
+            x, _ = predictions(self.options.target, output(z, t, held.get("label")), z, *self._scales(t))
+            return ops.clip(x, -1.0, 1.0) if self._clips else x
+
+        z = prior(self.process, keys, self.spec.shape)
+        x = SAMPLERS[chosen.sampler](denoise, self.process, z, keys, chosen.steps, held, eta=chosen.eta)
+        return self.spec.denormalise(x)
+
+    def evaluations(self, **asked: Any) -> int:
+        """Return network evaluations per sample under sampling options; guidance doubles them."""
+        chosen = self._sampling(**asked)
+        return (chosen.steps + 1) * (2 if self.conditional and chosen.guidance != 1.0 else 1)
+
+    @property
+    def _clips(self) -> bool:
+        return bool(self.options.clip) and self.spec.value_range is not None
+
+    def _sampling(self, **asked: Any) -> DiffusionOptions:
+        """Return the options with those asked for in their place, checked like any option."""
+        names = ("sampler", "steps", "eta", "guidance")
+        for name in asked:
+            if name not in names:
+                raise ConfigError(f"There is no sampling option {name!r}.{nearest(name, names)}")
+        given = {name: value for name, value in asked.items() if value is not None}
+        return configure(DiffusionOptions, vars(self.options), given)

@@ -1,0 +1,36 @@
+"""The diffusion family keeps every promise of a model."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from genloom import DataSpec
+from genloom.testing import ModelConformance
+
+
+class TestImages(ModelConformance):
+    id = "diffusion/ddpm"
+    spec = DataSpec((8, 8, 1), classes=3, condition=("label",))
+    options: ClassVar[dict[str, Any]] = {
+        "channels": (8,),
+        "blocks": 1,
+        "patch": 2,
+        "embedding": 16,
+        "heads": 2,
+        "dropout": 0.1,
+    }
+    sampling: ClassVar[dict[str, Any]] = {"steps": 4}
+    hooks = "genloom_diffusion"
+
+
+class TestSignals(ModelConformance):
+    id = "diffusion/ddpm"
+    spec = DataSpec((2,), kind="signal", value_range=(-3.0, 3.0))
+    options: ClassVar[dict[str, Any]] = {
+        "width": 16,
+        "depth": 1,
+        "process": "exploding",
+        "target": "noise",
+        "learning_rate": 1e-2,
+    }
+    sampling: ClassVar[dict[str, Any]] = {"steps": 4, "sampler": "ancestral"}

@@ -1,0 +1,259 @@
+"""Generative adversarial networks: a discriminator and a generator, each moved by its own phase."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import keras
+from keras import ops
+
+from genloom import random
+from genloom.data.spec import DataSpec
+from genloom.errors import ConfigError
+from genloom.model import GenerativeModel, Phase
+from genloom.networks import check_network, one_hot, run_network, takes_labels
+from genloom.objectives import ADVERSARIAL_LOSSES, gradient_penalty, r1_penalty, r2_penalty
+from genloom_gan.networks import conv_discriminator, conv_generator, mlp_discriminator, mlp_generator
+from genloom_gan.options import DCGANOptions, GANOptions, MLPOptions, WGANGPOptions
+
+__all__ = ["DCGAN", "GAN", "MLPGAN", "WGANGP"]
+
+
+class GAN(GenerativeModel):
+    """A generator and a discriminator that play a game (Goodfellow et al. 2014).
+
+    Phases, in order: `discriminator` (logged with the share of real and generated samples it tells rightly) and
+    `generator`. A high logit means real.
+
+    Args:
+        spec: what one sample is.
+        options: an instance of `Options`, or None.
+        generator: maps noise (n, latent) to normalised samples (n, *shape).
+        discriminator: maps normalised samples to logits (n, 1).
+            A network of two inputs also gets one-hot labels (n, classes).
+        seed: seed of initial weights and training noise.
+        noise: "native" or "portable" training noise.
+        **values: option values by name.
+
+    Raises:
+        ConfigError: a network whose shapes do not fit, or an unknown option.
+    """
+
+    Options: ClassVar[type] = GANOptions
+    discriminator_metrics: ClassVar[tuple[str, ...]] = ("real_accuracy", "fake_accuracy", "penalty")
+
+    def __init__(
+        self,
+        spec: DataSpec,
+        options: Any = None,
+        *,
+        generator: keras.Layer | None = None,
+        discriminator: keras.Layer | None = None,
+        seed: int = 0,
+        noise: Literal["native", "portable"] = "native",
+        **values: Any,
+    ) -> None:
+        super().__init__(spec, options, seed=seed, noise=noise, **values)
+        classes = spec.classes if self.options.conditional else 0
+        self.generator = self.build_generator(classes) if generator is None else generator
+        self.discriminator = self.build_discriminator(classes) if discriminator is None else discriminator
+        if generator is not None:
+            check_network("generator", generator, (self.options.latent,), spec.shape, classes)
+        if discriminator is not None:
+            check_network("discriminator", discriminator, spec.shape, (1,), classes)
+        self.conditional = takes_labels(self.generator)
+
+    def build_generator(self, classes: int) -> keras.Model:
+        """Return the family's own generator."""
+        raise ConfigError("gan needs a generator.", mend="Pass generator=, or use MLPGAN or DCGAN.")
+
+    def build_discriminator(self, classes: int) -> keras.Model:
+        """Return the family's own discriminator."""
+        raise ConfigError("gan needs a discriminator.", mend="Pass discriminator=, or use MLPGAN or DCGAN.")
+
+    # Training.
+
+    def default_optimizers(self) -> dict[str, keras.optimizers.Optimizer]:
+        """Return one Adam per phase, with the options `learning_rate` and `beta_1`."""
+        rate, beta_1 = self.options.learning_rate, self.options.beta_1
+        return {
+            name: keras.optimizers.Adam(rate, beta_1=beta_1, beta_2=0.99) for name in ("discriminator", "generator")
+        }
+
+    def phases(self) -> list[Phase]:
+        """Return the phases `discriminator` and `generator`."""
+        return [
+            Phase(
+                "discriminator",
+                lambda: self.discriminator.trainable_variables,
+                self.discriminator_loss,
+                self.discriminator_metrics,
+                repeats=self.discriminator_repeats,
+            ),
+            Phase("generator", lambda: self.generator.trainable_variables, self.generator_loss),
+        ]
+
+    @property
+    def discriminator_repeats(self) -> int:
+        """Updates of the discriminator per update of the generator."""
+        return 1
+
+    @property
+    def loss_name(self) -> str:
+        """Name of the adversarial loss."""
+        return getattr(self.options, "loss", "non-saturating")
+
+    def penalty_of(self, real: Any, fake: Any, labels: Any) -> Any:
+        """Return the discriminator's penalty: γ₁ R1 + γ₂ R2."""
+        total = ops.zeros(())
+        if getattr(self.options, "r1", 0.0):
+            total = total + self.options.r1 * r1_penalty(lambda x: self.judge(x, labels), real)
+        if getattr(self.options, "r2", 0.0):
+            total = total + self.options.r2 * r2_penalty(lambda x: self.judge(x, labels), fake)
+        return total
+
+    def discriminator_loss(self, batch: dict[str, Any]) -> tuple[Any, dict[str, Any], Any]:
+        """Return the discriminator's loss and penalty on a batch, with fresh generated samples."""
+        real, labels, n = self._real(batch)
+        fake = ops.stop_gradient(self._fake(labels, n))
+        on_real, on_fake = self.judge(real, labels), self.judge(fake, labels)
+        penalty = self.penalty_of(real, fake, labels)
+        metrics = {"real_accuracy": _share(on_real > 0), "fake_accuracy": _share(on_fake < 0), "penalty": penalty}
+        return ADVERSARIAL_LOSSES[self.loss_name][0](on_real, on_fake) + penalty, metrics, float(n)
+
+    def generator_loss(self, batch: dict[str, Any]) -> tuple[Any, dict[str, Any], Any]:
+        """Return the generator's loss on fresh generated samples."""
+        real, labels, n = self._real(batch)
+        on_fake = self.judge(self._fake(labels, n), labels)
+        on_real = self.judge(real, labels) if self.loss_name == "relativistic" else on_fake
+        return ADVERSARIAL_LOSSES[self.loss_name][1](on_real, on_fake), {}, float(n)
+
+    def judge(self, x: Any, labels: Any, training: bool = True) -> Any:
+        """Return the discriminator's logits (n, 1) for normalised samples."""
+        return _float(run_network(self.discriminator, x, labels, training))
+
+    def _real(self, batch: dict[str, Any]) -> tuple[Any, Any, int]:
+        """Return normalised samples, one-hot labels or None, and their number."""
+        n = int(batch["x"].shape[0])
+        return self.spec.normalise(_float(batch["x"])), self._one_hot(batch, n), n
+
+    def _fake(self, labels: Any, n: int) -> Any:
+        z = self.normal((n, self.options.latent))
+        return _float(run_network(self.generator, z, labels, True))
+
+    def _one_hot(self, batch: dict[str, Any], n: int) -> Any:
+        """Return one-hot labels (n, classes), or None when no network takes them."""
+        if not (self.conditional or takes_labels(self.discriminator)):
+            return None
+        if batch.get("label") is None:
+            raise ConfigError("This model is conditional and got no labels.", mend="Pass label=, or conditional=false.")
+        return one_hot(batch["label"], self.spec.classes)
+
+    # Sampling.
+
+    def draw(self, keys: Any, condition: dict[str, Any], *, truncation: float = 1.0) -> Any:
+        """Return samples (n, *shape) in the spec's range.
+
+        Args:
+            keys: int32 (n, 2).
+            condition: {"label": int32 (n,)} when the model is conditional.
+            truncation: scales the noise; below 1 trades variety for fidelity (Brock et al. 2019, §3.1).
+        """
+        labels = self._one_hot(condition, int(keys.shape[0])) if self.conditional else None
+        z = float(truncation) * random.normal(keys, (self.options.latent,))
+        x = self.spec.denormalise(_float(run_network(self.generator, z, labels)))
+        return x if self.spec.value_range is None else ops.clip(x, *self.spec.value_range)
+
+
+def _float(x: Any) -> Any:
+    """Losses, penalties and samples are in full precision, whatever the layers compute in."""
+    return ops.cast(x, keras.config.floatx())
+
+
+def _share(flags: Any) -> Any:
+    return ops.mean(_float(flags))
+
+
+class MLPGAN(GAN):
+    """`gan/mlp`: the classic digits GAN with dense networks, for any shape."""
+
+    Options: ClassVar[type] = MLPOptions
+
+    def build_generator(self, classes: int) -> keras.Model:
+        """Return a dense generator."""
+        options = self.options
+        return mlp_generator(
+            self.spec.shape, options.latent, options.hidden, classes, self.spec.value_range is not None
+        )
+
+    def build_discriminator(self, classes: int) -> keras.Model:
+        """Return a dense discriminator."""
+        return mlp_discriminator(self.spec.shape, self.options.hidden, classes, self.options.dropout)
+
+
+class DCGAN(GAN):
+    """`gan/dcgan`: convolutional networks with batch normalisation (Radford et al. 2016)."""
+
+    Options: ClassVar[type] = DCGANOptions
+
+    def build_generator(self, classes: int) -> keras.Model:
+        """Return a convolutional generator with batch normalisation."""
+        return conv_generator(self.spec.shape, self.options.latent, self.options.channels, classes)
+
+    def build_discriminator(self, classes: int) -> keras.Model:
+        """Return a convolutional discriminator; batch normalisation only without the R1 penalty, one of each sample."""
+        options = self.options
+        norm = not options.r1
+        return conv_discriminator(self.spec.shape, options.channels, classes, norm, options.dropout)
+
+
+class WGANGP(GAN):
+    """`gan/wgan-gp`: the Wasserstein loss with a gradient penalty (Gulrajani et al. 2017, algorithm 1).
+
+    The critic is updated `n_critic` times per step, each on its own slice of real data and fresh noise, and has no
+    batch normalisation, for the penalty is one of each sample. `critic` is another name of `discriminator`.
+    """
+
+    Options: ClassVar[type] = WGANGPOptions
+    discriminator_metrics: ClassVar[tuple[str, ...]] = ("wasserstein", "penalty")
+
+    def __init__(
+        self,
+        spec: DataSpec,
+        options: Any = None,
+        *,
+        generator: keras.Layer | None = None,
+        critic: keras.Layer | None = None,
+        discriminator: keras.Layer | None = None,
+        **values: Any,
+    ) -> None:
+        if critic is not None and discriminator is not None:
+            raise ConfigError("critic and discriminator name the same network, got both.", mend="Give one.")
+        judge = discriminator if critic is None else critic
+        super().__init__(spec, options, generator=generator, discriminator=judge, **values)
+
+    def build_generator(self, classes: int) -> keras.Model:
+        """Return a convolutional generator with batch normalisation."""
+        return conv_generator(self.spec.shape, self.options.latent, self.options.channels, classes)
+
+    def build_discriminator(self, classes: int) -> keras.Model:
+        """Return a convolutional critic without batch normalisation."""
+        return conv_discriminator(self.spec.shape, self.options.channels, classes, norm=False)
+
+    @property
+    def discriminator_repeats(self) -> int:
+        """The option `n_critic`."""
+        return int(self.options.n_critic)
+
+    @property
+    def loss_name(self) -> str:
+        """Name of the adversarial loss."""
+        return "wasserstein"
+
+    def discriminator_loss(self, batch: dict[str, Any]) -> tuple[Any, dict[str, Any], Any]:
+        """Return E[D(G(z))] − E[D(x)] + λ GP, logged with the distance it estimates and the penalty."""
+        real, labels, n = self._real(batch)
+        fake = ops.stop_gradient(self._fake(labels, n))
+        value = ADVERSARIAL_LOSSES[self.loss_name][0](self.judge(real, labels), self.judge(fake, labels))
+        penalty = gradient_penalty(lambda x: self.judge(x, labels), real, fake, self.uniform((n,)))
+        return value + self.options.penalty * penalty, {"wasserstein": -value, "penalty": penalty}, float(n)

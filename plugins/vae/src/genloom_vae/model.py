@@ -1,0 +1,223 @@
+"""Variational autoencoders: one negative evidence lower bound moves encoder, decoder, prior and noise together."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar, Literal
+
+import keras
+from keras import ops
+
+from genloom import random
+from genloom.data.spec import DataSpec
+from genloom.errors import ConfigError
+from genloom.model import GenerativeModel, Phase
+from genloom.networks import check_network, one_hot, run_network, takes_labels
+from genloom.objectives import gaussian_log_prob
+from genloom_vae.likelihoods import BernoulliLikelihood, GaussianLikelihood
+from genloom_vae.networks import conv_decoder, conv_encoder, mlp_decoder, mlp_encoder
+from genloom_vae.options import ConvOptions, MLPOptions, VAEOptions
+from genloom_vae.priors import MixturePrior, StandardPrior
+
+__all__ = ["MLPVAE", "VAE", "ConvVAE"]
+
+_LOG_VARIANCE_BOUND = 10.0  # |log σ²| of q(z|x); keeps exp() finite before the encoder has settled.
+
+
+class VAE(GenerativeModel):
+    """A variational autoencoder (Kingma and Welling 2014) around an encoder and a decoder.
+
+    Loss: −ELBO = E_q[−log p(x|z)] + β KL(q(z|x) ‖ p(z|y)), mean over the batch, in nats of the data normalised to
+    [-1, 1]; its two terms are logged as `reconstruction` and `kl`.
+
+    Args:
+        spec: what one sample is.
+        options: an instance of `Options`, or None.
+        encoder: maps normalised samples (n, *shape) to (n, 2 latent): mean and log-variance.
+        decoder: maps (n, latent) to (n, *shape): the mean of a Gaussian, or logits of a Bernoulli.
+            A network of two inputs also gets one-hot labels (n, classes).
+        seed: seed of initial weights and training noise.
+        noise: "native" or "portable" training noise.
+        **values: option values by name.
+
+    Raises:
+        ConfigError: a network whose shapes do not fit, or an unknown option.
+    """
+
+    Options: ClassVar[type] = VAEOptions
+    validation: ClassVar[tuple[str, ...]] = ("loss", "reconstruction", "kl")
+
+    def __init__(
+        self,
+        spec: DataSpec,
+        options: Any = None,
+        *,
+        encoder: keras.Layer | None = None,
+        decoder: keras.Layer | None = None,
+        seed: int = 0,
+        noise: Literal["native", "portable"] = "native",
+        **values: Any,
+    ) -> None:
+        super().__init__(spec, options, seed=seed, noise=noise, **values)
+        size, classes = self.options.latent, spec.classes if self.options.conditional else 0
+        self.encoder = self.build_encoder(classes) if encoder is None else encoder
+        self.decoder = self.build_decoder(classes) if decoder is None else decoder
+        if encoder is not None:
+            check_network("encoder", encoder, spec.shape, (2 * size,), classes)
+        if decoder is not None:
+            check_network("decoder", decoder, (size,), spec.shape, classes)
+        self.conditional = takes_labels(self.decoder)
+        self.likelihood = GaussianLikelihood() if self.options.likelihood == "gaussian" else BernoulliLikelihood()
+        mixture = self.options.prior == "mixture"
+        known = classes if self.conditional else 0
+        self.prior = MixturePrior(size, self.options.components, known) if mixture else StandardPrior()
+
+    def build_encoder(self, classes: int) -> keras.Model:
+        """Return the family's own encoder."""
+        raise ConfigError("vae needs an encoder.", mend="Pass encoder=, or use MLPVAE or ConvVAE.")
+
+    def build_decoder(self, classes: int) -> keras.Model:
+        """Return the family's own decoder."""
+        raise ConfigError("vae needs a decoder.", mend="Pass decoder=, or use MLPVAE or ConvVAE.")
+
+    @property
+    def latent(self) -> DataSpec:
+        """What `encode` returns: an unbounded vector (latent,), with the data's labels."""
+        return DataSpec((self.options.latent,), "signal", value_range=None, classes=self.spec.classes)
+
+    def phases(self) -> list[Phase]:
+        """Return the one phase `elbo`, which moves every variable."""
+        return [Phase("elbo", lambda: self.trainable_variables, self.loss_of, ("reconstruction", "kl"))]
+
+    def default_optimizers(self) -> keras.optimizers.Optimizer:
+        """Return Adam at the option `learning_rate`."""
+        return keras.optimizers.Adam(self.options.learning_rate)
+
+    def loss_of(self, batch: dict[str, Any]) -> tuple[Any, dict[str, Any], Any]:
+        """Return the mean negative bound of a batch, its two terms, and the number of samples."""
+        n = int(batch["x"].shape[0])
+        noise = self.normal((n, self.options.latent))
+        reconstruction, kl = self.terms(batch["x"], self._one_hot(batch, n), noise, training=True)
+        terms = {"reconstruction": ops.mean(reconstruction), "kl": ops.mean(kl)}
+        return terms["reconstruction"] + self.options.beta * terms["kl"], terms, float(n)
+
+    def terms(self, x: Any, labels: Any, noise: Any, training: bool = False) -> tuple[Any, Any]:
+        """Return −log p(x|z) and the KL term per sample (n,), at z = μ + σ ε for noise ε (n, latent)."""
+        x = self.spec.normalise(_float(x))
+        mean, log_variance = self.posterior(x, labels, training)
+        z = mean + ops.exp(0.5 * log_variance) * noise
+        output = run_network(self.decoder, z, labels, training)
+        log_q = gaussian_log_prob(z, mean, log_variance)
+        kl = self.prior.kl(mean, log_variance, z, log_q, labels)
+        return -self.likelihood.log_prob(x, _float(output)), kl
+
+    def posterior(self, x: Any, labels: Any, training: bool = False) -> tuple[Any, Any]:
+        """Return mean and log-variance (n, latent) of q(z|x) for normalised x."""
+        output = _float(run_network(self.encoder, x, labels, training))
+        mean, log_variance = ops.split(output, 2, axis=-1)
+        return mean, _LOG_VARIANCE_BOUND * ops.tanh(log_variance / _LOG_VARIANCE_BOUND)
+
+    def validate(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Return the negative bound and its terms per sample (n,), one draw of z each."""
+        n = int(batch["x"].shape[0])
+        noise = random.normal(self.validation_keys(batch), (self.options.latent,))
+        reconstruction, kl = self.terms(batch["x"], self._one_hot(batch, n), noise)
+        return {"loss": reconstruction + self.options.beta * kl, "reconstruction": reconstruction, "kl": kl}
+
+    def draw(self, keys: Any, condition: dict[str, Any], *, noise: float | None = None) -> Any:
+        """Return samples (n, *shape) in the spec's range: z from the prior, then the likelihood's mean.
+
+        Args:
+            keys: int32 (n, 2).
+            condition: {"label": int32 (n,)} when the model is conditional.
+            noise: share of the likelihood's own noise to add; the option `noise` when None.
+        """
+        share = float(self.options.noise if noise is None else noise)
+        labels = self._one_hot(condition, int(keys.shape[0]))
+        z = self.prior.sample(random.fold(keys, 0), labels, self.options.latent)
+        output = _float(run_network(self.decoder, z, labels))
+        return self._in_range(self.spec.denormalise(self.likelihood.sample(random.fold(keys, 1), output, share)))
+
+    def encode(self, x: Any, label: Any = None) -> Any:
+        """Return the posterior mean of z: (n, *shape) in the spec's range → (n, latent)."""
+        x = self.spec.normalise(_float(x))
+        return self.posterior(x, self._one_hot({"label": label}, int(x.shape[0])))[0]
+
+    def decode(self, z: Any, label: Any = None) -> Any:
+        """Return E[x|z]: (n, latent) → (n, *shape) in the spec's range."""
+        z = ops.convert_to_tensor(z)
+        labels = self._one_hot({"label": label}, int(z.shape[0]))
+        output = _float(run_network(self.decoder, z, labels))
+        return self._in_range(self.spec.denormalise(self.likelihood.mean(output)))
+
+    def log_prob(self, x: Any, label: Any = None, *, draws: int = 64, seed: int = 0) -> Any:
+        """Estimate log p(x|y) by importance sampling from q(z|x) (IWAE, Burda et al. 2016, eq. 8).
+
+        Args:
+            x: samples (n, *shape) in the spec's range.
+            label: int (n,), when the model is conditional.
+            draws: k; in expectation a lower bound that never falls as k grows.
+            seed: fixes the draws.
+
+        Returns:
+            (n,) nats: a density over the spec's own units with a Gaussian likelihood.
+        """
+        x = self.spec.normalise(_float(x))
+        n = int(x.shape[0])
+        labels, keys = self._one_hot({"label": label}, n), random.keys(seed, n)
+        mean, log_variance = self.posterior(x, labels)
+        weights = []
+        for k in range(draws):
+            noise = random.normal(random.fold(keys, k), (self.options.latent,))
+            z = mean + ops.exp(0.5 * log_variance) * noise
+            likelihood = self.likelihood.log_prob(x, _float(run_network(self.decoder, z, labels)))
+            weights.append(likelihood + self.prior.log_prob(z, labels) - gaussian_log_prob(z, mean, log_variance))
+        nats = ops.logsumexp(ops.stack(weights), axis=0) - math.log(draws)
+        scale = self.spec.size * math.log(self.spec.half_width)  # Change of units from [-1, 1] to the spec's.
+        return nats - (scale if self.options.likelihood == "gaussian" else 0.0)
+
+    def _one_hot(self, batch: dict[str, Any], n: int) -> Any:
+        """Return one-hot labels (n, classes), or None when no network takes them."""
+        if not (self.conditional or takes_labels(self.encoder)):
+            return None
+        if batch.get("label") is None:
+            raise ConfigError("This model is conditional and got no labels.", mend="Pass label=, or conditional=false.")
+        return one_hot(batch["label"], self.spec.classes)
+
+    def _in_range(self, x: Any) -> Any:
+        return x if self.spec.value_range is None else ops.clip(x, *self.spec.value_range)
+
+
+def _float(x: Any) -> Any:
+    """Losses, latents and samples are in full precision, whatever the layers compute in."""
+    return ops.cast(ops.convert_to_tensor(x), keras.config.floatx())
+
+
+class MLPVAE(VAE):
+    """`vae/mlp`: dense encoder and decoder, for any shape."""
+
+    Options: ClassVar[type] = MLPOptions
+
+    def build_encoder(self, classes: int) -> keras.Model:
+        """Return a dense encoder."""
+        return mlp_encoder(self.spec.shape, self.options.latent, self.options.hidden, classes)
+
+    def build_decoder(self, classes: int) -> keras.Model:
+        """Return a dense decoder."""
+        return mlp_decoder(self.spec.shape, self.options.latent, self.options.hidden, classes)
+
+
+class ConvVAE(VAE):
+    """`vae/conv`: convolutional encoder and decoder, for images of any size."""
+
+    Options: ClassVar[type] = ConvOptions
+
+    def build_encoder(self, classes: int) -> keras.Model:
+        """Return a convolutional encoder."""
+        options = self.options
+        return conv_encoder(self.spec.shape, options.latent, options.channels, options.hidden, classes)
+
+    def build_decoder(self, classes: int) -> keras.Model:
+        """Return a convolutional decoder."""
+        options = self.options
+        return conv_decoder(self.spec.shape, options.latent, options.channels, options.hidden, classes)

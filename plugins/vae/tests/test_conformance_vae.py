@@ -1,0 +1,23 @@
+"""The variational family keeps every promise of a model."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from genloom import DataSpec
+from genloom.testing import ModelConformance
+
+IMAGE = DataSpec((8, 8, 1), classes=3, condition=("label",))
+
+
+class TestDense(ModelConformance):
+    id = "vae/mlp"
+    spec = IMAGE
+    options: ClassVar[dict[str, Any]] = {"latent": 2, "hidden": (16,), "components": 2}
+    hooks = "genloom_vae"
+
+
+class TestConvolutional(ModelConformance):
+    id = "vae/conv"
+    spec = IMAGE
+    options: ClassVar[dict[str, Any]] = {"latent": 2, "channels": (4, 8), "hidden": (16,), "components": 2}
