@@ -1,0 +1,239 @@
+"""Each promise broken on purpose in a toy model: exactly the test of that promise fails, and says so."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import os
+import warnings
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import genloom
+from genloom import DataSpec, Phase, backend, random
+from genloom.testing import ModelConformance
+
+SPEC = DataSpec((3,), kind="signal", value_range=(0.0, 1.0))
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    width: int = genloom.option(4, "Units.", minimum=1)
+
+
+class Toy(genloom.GenerativeModel):
+    """A denoiser of one layer, and samples squashed from noise: the least that keeps every promise."""
+
+    Options = Options
+    validation: ClassVar[tuple[str, ...]] = ("loss",)
+
+    def __init__(self, spec: DataSpec, options: Any = None, **values: Any) -> None:
+        super().__init__(spec, options, **values)
+        self.network = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, "tanh"), keras.layers.Dense(3)])
+        self.calls = self.add_weight(shape=(), initializer="zeros", trainable=False, name="calls")
+
+    def default_optimizers(self) -> Any:
+        return keras.optimizers.Adam(1e-2)
+
+    def phases(self) -> list[Phase]:
+        return [Phase("fit", self.moved, self.error, ("size",))]
+
+    def moved(self) -> list[Any]:
+        return self.network.trainable_variables
+
+    def error(self, batch: dict[str, Any]) -> Any:
+        x = batch["x"]
+        y = self.network(x + 0.1 * self.normal(tuple(x.shape)))
+        return ops.mean(ops.square(y - x)), {"size": ops.mean(ops.square(y))}, 1.0
+
+    def validate(self, batch: dict[str, Any]) -> dict[str, Any]:
+        return {"loss": ops.mean(ops.square(self.network(batch["x"]) - batch["x"]), axis=-1)}
+
+    def draw(self, keys: Any, condition: dict[str, Any]) -> Any:
+        return ops.sigmoid(self.network(random.normal(keys, (3,))))
+
+
+class NotFrozen(Toy):
+    def __init__(self, spec: DataSpec, options: Any = None, **values: Any) -> None:
+        super().__init__(spec, options, **values)
+        object.__setattr__(self.options, "width", "four")
+
+
+class Unseeded(Toy):
+    builds = itertools.count()
+
+    def __init__(self, spec: DataSpec, options: Any = None, **values: Any) -> None:
+        super().__init__(spec, options, **values)
+        self.calls.assign(float(next(self.builds)))
+
+
+class Forgotten(Toy):
+    def moved(self) -> list[Any]:
+        return self.network.trainable_variables[:-1]
+
+
+class Undeclared(Toy):
+    def phases(self) -> list[Phase]:
+        return [Phase("fit", self.moved, self.error)]
+
+
+class NotPerSample(Toy):
+    def validate(self, batch: dict[str, Any]) -> dict[str, Any]:
+        return {"loss": ops.mean(ops.square(self.network(batch["x"]) - batch["x"]))}
+
+
+class Climbing(Toy):
+    def error(self, batch: dict[str, Any]) -> Any:
+        value, metrics, weight = super().error(batch)
+        return value + 10.0 * self.optimizer_steps(), metrics, weight
+
+    def optimizer_steps(self) -> Any:
+        return ops.cast(self.calls.value, "float32")
+
+    def after_step(self) -> None:
+        self.calls.assign_add(1.0)
+
+
+class Forgetful(Toy):
+    """Keeps state of training in a tensor of Python's own, where no checkpoint sees it."""
+
+    def __init__(self, spec: DataSpec, options: Any = None, **values: Any) -> None:
+        super().__init__(spec, options, **values)
+        self._hidden = 0.0
+
+    def error(self, batch: dict[str, Any]) -> Any:
+        value, metrics, weight = super().error(batch)
+        return value * (1.0 + 0.5 * self._hidden), metrics, weight
+
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        done = super().fit(*args, **kwargs)
+        self._hidden = 1.0
+        self.compile_again()
+        return done
+
+    def compile_again(self) -> None:
+        self.train_function = None
+        self._captured_for = None
+
+
+class Retraced(Toy):
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        self.train_function = None
+        self._captured_for = None
+        return super().fit(*args, **kwargs)
+
+
+class WrongGradient(Toy):
+    def error(self, batch: dict[str, Any]) -> Any:
+        x = batch["x"]
+        y = self.network(x + 0.1 * self.normal(tuple(x.shape)))
+        return ops.mean(ops.square(y - x) + ops.stop_gradient(0.5 * ops.square(y - x))), {"size": ops.mean(y)}, 1.0
+
+
+class Impure(Toy):
+    def draw(self, keys: Any, condition: dict[str, Any]) -> Any:
+        self.calls.assign_add(1.0)
+        return super().draw(keys, condition)
+
+
+class OutOfRange(Toy):
+    def draw(self, keys: Any, condition: dict[str, Any]) -> Any:
+        return 2.0 + super().draw(keys, condition)
+
+
+class OneSample(Toy):
+    def draw(self, keys: Any, condition: dict[str, Any]) -> Any:
+        return super().draw(ops.zeros_like(keys), condition)
+
+
+class BatchNormal(Toy):
+    def draw(self, keys: Any, condition: dict[str, Any]) -> Any:
+        x = random.normal(keys, (3,))
+        return ops.sigmoid(x - ops.mean(x, axis=0, keepdims=True))
+
+
+class Uncapturable(Toy):
+    def error(self, batch: dict[str, Any]) -> Any:
+        value, metrics, weight = super().error(batch)
+        if backend.name() == "torch" and float(ops.stop_gradient(value)) < -1.0:
+            value = value + 1.0
+        return value, metrics, weight
+
+
+BREACHES = [
+    (NotFrozen, "test_configuration_round_trips"),
+    (Unseeded, "test_builds_the_same_weights_from_a_seed"),
+    (Forgotten, "test_every_trainable_variable_is_in_a_phase"),
+    (Undeclared, "test_metrics_are_declared"),
+    (NotPerSample, "test_metrics_are_declared"),
+    (Climbing, "test_loss_falls"),
+    (Forgetful, "test_resumed_training_equals_the_uninterrupted"),
+    (Retraced, "test_losses_are_not_traced_again"),
+    (WrongGradient, "test_gradient_is_the_losses_derivative"),
+    (Impure, "test_draw_is_pure"),
+    (OutOfRange, "test_samples_have_the_specs_shape_and_range"),
+    (OneSample, "test_samples_depend_on_the_seed_alone"),
+    (BatchNormal, "test_samples_do_not_depend_on_the_batch"),
+]
+# A recompiled step is a retraced one as well.
+ALSO = {"Forgetful": {"test_losses_are_not_traced_again"}}
+
+
+def outcome(model: type[Toy], **attributes: Any) -> dict[str, str]:
+    """Run every test of the kit on a model; return the failures by name."""
+    kit = type(
+        "Kit", (ModelConformance,), {"spec": SPEC, "make": lambda self, seed=0: model(SPEC, seed=seed), **attributes}
+    )
+    failed = {}
+    for name in (name for name in dir(kit) if name.startswith("test_")):
+        test: Callable[[], None] = getattr(kit(), name)
+        try:
+            test()
+        except pytest.skip.Exception:
+            continue
+        except AssertionError as error:
+            failed[name] = str(error)
+    return failed
+
+
+def test_a_sound_model_passes() -> None:
+    assert outcome(Toy) == {}
+
+
+@pytest.mark.parametrize(("model", "name"), BREACHES, ids=[model.__name__ for model, _ in BREACHES])
+def test_a_broken_promise_fails_its_own_test(model: type[Toy], name: str) -> None:
+    failed = outcome(model)
+    assert name in failed
+    assert set(failed) - ALSO.get(model.__name__, set()) == {name}
+    assert "Promise broken" in failed[name]
+
+
+def test_a_heavy_hooks_module_is_seen(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "keras.py").write_text("")  # a stand-in: the real one takes seconds
+    (tmp_path / "heavy_hooks.py").write_text("import keras\ndef genloom_components(): return []\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    kit = type("Kit", (ModelConformance,), {"hooks": "heavy_hooks"})
+    with pytest.raises(AssertionError, match="imports keras"):
+        kit().test_hooks_import_no_engine()
+
+
+@pytest.mark.skipif(backend.name() != "torch", reason="only torch captures")
+def test_an_uncapturable_step_is_seen() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert set(outcome(Uncapturable)) == {"test_step_is_captured"}
+
+
+def test_other_samples_than_the_stored_are_seen(tmp_path: Any) -> None:
+    path = tmp_path / "stored.npz"
+    kit = type("Kit", (ModelConformance,), {"spec": SPEC, "make": lambda self, seed=0: Toy(SPEC, seed=seed)})()
+    kit.store(path)
+    assert outcome(Toy, stored=path) == {}
+    arrays = dict(np.load(path))
+    np.savez(path, **{**arrays, "samples": arrays["samples"] + 0.01})
+    assert set(outcome(Toy, stored=path)) == {"test_samples_equal_the_stored_ones"}

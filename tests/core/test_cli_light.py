@@ -1,0 +1,145 @@
+"""Light commands import neither Keras nor an engine, `--help` is quick, and completion knows every command."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from genloom.cli.commands import COMMANDS
+from genloom.runs import create_run
+
+Genloom = Callable[..., subprocess.CompletedProcess[str]]
+
+HEAVY = ("keras", "jax", "torch", "tensorflow")
+# Runs the command, then says which of these modules it imported.
+PROBE = f"""
+import sys
+from genloom.cli.main import main
+try:
+    main()
+finally:
+    print("HEAVY", sorted({{*{HEAVY!r}, *WATCHED}} & sys.modules.keys()), file=sys.stderr)
+"""
+
+LIGHT = [
+    ["--help"],
+    ["--version"],
+    ["list"],
+    ["list", "models", "--json"],
+    ["show", "digits"],
+    ["plugins", "list"],
+    ["plugins", "show", "genloom"],
+    ["runs", "."],
+    ["completion", "zsh"],
+    ["doctor", "--no-devices"],
+    ["data", "check", "toy:8-ring"],
+    ["compare", "no-run"],
+    ["report", "no-run"],
+    ["evaluate", "no-run"],
+    ["sample", "no-run"],
+    *([name, "--help"] for name in COMMANDS if name != "demo"),
+]
+
+
+def imported(done: subprocess.CompletedProcess[str]) -> str:
+    return next(line for line in done.stderr.splitlines() if line.startswith("HEAVY")).removeprefix("HEAVY ")
+
+
+@pytest.mark.parametrize("words", LIGHT, ids=" ".join)
+def test_light_commands_import_neither_keras_nor_an_engine(words: list[str], genloom: Genloom) -> None:
+    done = genloom(*words, code=PROBE.replace("WATCHED", "[]"))
+    assert "Traceback" not in done.stderr
+    assert imported(done) == "[]"
+
+
+@pytest.mark.parametrize("words", [["--help"], ["list", "--help"], ["train", "--help"]], ids=" ".join)
+def test_help_imports_no_numpy_nor_rich(words: list[str], genloom: Genloom) -> None:
+    done = genloom(*words, code=PROBE.replace("WATCHED", "['numpy', 'scipy', 'rich', 'matplotlib']"))
+    assert done.returncode == 0
+    assert imported(done) == "[]"
+
+
+def test_a_report_is_written_without_keras(genloom: Genloom, tmp_path: Path) -> None:
+    run = create_run(tmp_path / "r")
+    run.write_config({"model": {"id": "vae/conv"}, "data": {"address": "digits"}, "training": {"steps": 1}})
+    assert imported(genloom("runs", str(tmp_path), "--json", code=PROBE.replace("WATCHED", "[]"))) == "[]"
+
+
+def test_help_answers_in_under_150_ms(genloom: Genloom, tmp_path: Path) -> None:
+    """Processor time, the best of several: on an idle machine that is the time a user waits."""
+
+    def seconds() -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = genloom("--help", PYTHONDONTWRITEBYTECODE=None, PYTHONPYCACHEPREFIX=str(tmp_path / "bytecode"))
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert done.returncode == 0
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    seconds()  # compiles the bytecode
+    taken = []
+    for _ in range(12):
+        taken.append(seconds())
+        if taken[-1] < 0.150:
+            return
+    raise AssertionError(f"--help takes {min(taken):.3f} s")
+
+
+def test_completion_offers_commands_flags_and_choices(genloom: Genloom) -> None:
+    def offered(words: str) -> set[str]:
+        done = genloom(_GENLOOM_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=str(len(words.split(" ")) - 1))
+        assert done.stderr == ""
+        return {line.partition(",")[2] for line in done.stdout.splitlines()}
+
+    assert set(COMMANDS) <= offered("genloom ")
+    assert offered("genloom tr") == {"train"}
+    assert {"--data", "--preset", "--backend"} <= offered("genloom train --")
+    assert offered("genloom list m") == {"models", "metrics"}
+    assert offered("genloom plugins ") == {"list", "show"}
+
+
+def test_completion_imports_no_engine_and_is_silent_about_broken_plugins(
+    genloom: Genloom, install: Callable[..., Path]
+) -> None:
+    install("genloom-bad", "raise ValueError", entry_point="bad")
+    done = genloom(
+        code=PROBE.replace("WATCHED", "[]"),
+        _GENLOOM_COMPLETE="bash_complete",
+        COMP_WORDS="genloom train --",
+        COMP_CWORD="2",
+    )
+    assert done.stderr.strip() == "HEAVY []"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_ask_genloom(shell: str, genloom: Genloom) -> None:
+    assert f"_GENLOOM_COMPLETE={shell}_complete" in genloom("completion", shell).stdout
+
+
+def test_importing_genloom_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, genloom; print(sorted({'keras', 'numpy', 'click', 'pluggy', 'jax', 'torch'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_listed_component_can_be_shown(genloom: Genloom) -> None:
+    code = (
+        "import json, sys\n"
+        "from genloom.cli.main import cli\n"
+        "from genloom.plugins.registry import components\n"
+        "for c in components():\n"
+        "    cli.main(['show', c.id, '--json'], standalone_mode=False)\n"
+        "    print('---')\n"
+    )
+    done = genloom(code=code)
+    assert done.returncode == 0, done.stderr
+    shown = [json.loads(text) for text in done.stdout.split("---\n") if text.strip()]
+    assert {"digits", "clip"} <= {each.get("id") for each in shown}
+    assert all("options" in each or "components" in each for each in shown)

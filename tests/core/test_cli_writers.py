@@ -1,0 +1,179 @@
+"""What `genloom sample` writes, and how it reads labels, conditions and walks through a latent space."""
+
+from __future__ import annotations
+
+import types
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from genloom.cli.conditions import class_index, condition, literal
+from genloom.cli.modes import interpolate, reconstruct
+from genloom.cli.writers import Drawn, check_ending, write
+from genloom.data import ArraySplit, Dataset
+from genloom.data.spec import DataSpec
+from genloom.errors import ConfigError, DataError
+
+IMAGES = DataSpec((4, 4, 1), classes=3, class_names=("cat", "dog", "owl"), condition=("label",))
+POINTS = DataSpec((2,), kind="signal", value_range=None)
+
+
+@pytest.fixture
+def images() -> Drawn:
+    """Three images of one grey each, classes 2, 0, 1."""
+    samples = np.stack([np.full((4, 4, 1), grey, np.float32) for grey in (1.0, 0.0, 0.5)])
+    return Drawn(samples, np.array([2, 0, 1], np.int32), np.array([[9, 0], [9, 1], [9, 2]]), IMAGES)
+
+
+def test_npz_holds_what_was_drawn(images: Drawn, tmp_path: Path) -> None:
+    with np.load(write(images, tmp_path / "new" / "s.npz")) as content:
+        assert sorted(content) == ["labels", "samples", "seeds"]
+        np.testing.assert_array_equal(content["samples"], images.samples)
+        np.testing.assert_array_equal(content["labels"], [2, 0, 1])
+        np.testing.assert_array_equal(content["seeds"], images.seeds)
+
+
+def test_a_grid_stands_in_the_order_of_classes(images: Drawn, tmp_path: Path) -> None:
+    with Image.open(write(images, tmp_path / "s.png")) as picture:
+        pixels = np.asarray(picture)
+    middle = 24  # tiles are 48 pixels wide and 2 apart, two in a row
+    assert [pixels[middle, middle], pixels[middle, middle + 50], pixels[middle + 50, middle]] == [0, 128, 255]
+
+
+def test_a_gif_has_one_frame_per_image(images: Drawn, tmp_path: Path) -> None:
+    with Image.open(write(images, tmp_path / "s.gif")) as animation:
+        assert animation.n_frames == 3
+
+
+def test_csv_has_names_values_and_labels(tmp_path: Path) -> None:
+    points = np.array([[0.25, -1.0], [3.0, 0.5]], np.float32)
+    file = write(Drawn(points, np.array([1, 0]), None, POINTS.replace(classes=2)), tmp_path / "s.csv")
+    assert file.read_text() == "x0,x1,label\n0.25,-1.0,1\n3.0,0.5,0\n"
+    named = POINTS.replace(kind="table", columns=("age", "height"))
+    assert write(Drawn(points, None, None, named), tmp_path / "t.csv").read_text().startswith("age,height\n0.25,-1.0\n")
+
+
+def test_a_folder_gets_one_file_each(images: Drawn, tmp_path: Path) -> None:
+    folder = write(images, tmp_path / "many")
+    assert sorted(file.name for file in folder.iterdir()) == [
+        "00000-class2.png",
+        "00001-class0.png",
+        "00002-class1.png",
+    ]
+    with Image.open(folder / "00000-class2.png") as picture:
+        assert np.asarray(picture).min() == 255
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("s.pgn", "Did you mean '.png'?"), ("s.wav", "End the file in .png, .npz")]
+)
+def test_an_unknown_ending_is_refused_before_drawing(name: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_ending(name)
+    assert message in str(caught.value)
+
+
+def test_images_make_no_table(images: Drawn, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="make no table"):
+        write(images, tmp_path / "s.csv")
+    assert not (tmp_path / "s.csv").exists()
+
+
+def test_labels_by_number_or_name() -> None:
+    assert [class_index(IMAGES, label) for label in ("1", "owl")] == [1, 2]
+    with pytest.raises(ConfigError, match="Did you mean 'dog'"):
+        class_index(IMAGES, "dgo")
+    for label in ("3", "-1"):
+        with pytest.raises(ConfigError, match="Use 0 to 2 or cat, dog, owl"):
+            class_index(IMAGES, label)
+    with pytest.raises(ConfigError, match="has no labels"):
+        class_index(POINTS, "0")
+
+
+def test_conditions_have_one_row_per_sample(tmp_path: Path) -> None:
+    assert condition(IMAGES, 2, None, None, []) is None
+    np.savez(tmp_path / "c.npz", tokens=np.arange(6).reshape(2, 3))
+    found = condition(IMAGES, 2, "dog", "hello", ["strength=0.5", str(tmp_path / "c.npz")])
+    assert found is not None
+    assert {name: np.asarray(array).tolist() for name, array in found.items()} == {
+        "label": [1, 1],
+        "prompt": ["hello", "hello"],
+        "strength": [0.5, 0.5],
+        "tokens": [[0, 1, 2], [3, 4, 5]],
+    }
+    with pytest.raises(DataError, match="Give 3 rows"):
+        condition(IMAGES, 3, None, None, [str(tmp_path / "c.npz")])
+    with pytest.raises(DataError, match="cannot be read"):
+        condition(IMAGES, 3, None, None, ["absent.npz"])
+    with pytest.raises(ConfigError, match="NAME=VALUE"):
+        condition(IMAGES, 3, None, None, ["word"])
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("50", 50), ("0.5", 0.5), ("1e-3", 0.001), ("true", True), ("None", None), ("ddim", "ddim")]
+)
+def test_sampling_options_read_as_what_they_look_like(text: str, value: Any) -> None:
+    assert literal(text) == value
+    assert type(literal(text)) is type(value)
+
+
+class Halving:
+    """Codes are half the sample's values; decoding doubles them and adds 1, so that both calls show."""
+
+    spec = POINTS
+
+    def encode(self, x: np.ndarray) -> np.ndarray:
+        return x / 2
+
+    def decode(self, z: np.ndarray) -> np.ndarray:
+        return 2 * z + 1
+
+
+@pytest.fixture
+def points() -> Dataset:
+    split = ArraySplit(np.array([[0.0, 0.0], [8.0, 4.0], [0.0, 8.0]]))
+    return Dataset("points", POINTS, split, split, "f" * 16)
+
+
+def test_reconstructions_follow_their_originals(points: Dataset) -> None:
+    drawn = reconstruct(Halving(), points, 2)
+    np.testing.assert_allclose(drawn.samples, [[0, 0], [1, 1], [8, 4], [9, 5]])
+
+
+def test_walks_are_straight_in_the_latent_space(points: Dataset) -> None:
+    drawn = interpolate(Halving(), points, 5)
+    np.testing.assert_allclose(drawn.samples, np.array([[0, 0], [2, 1], [4, 2], [6, 3], [8, 4]]) + 1)
+    longer = interpolate(Halving(), points, 16)
+    np.testing.assert_allclose(longer.samples[[7, 8, 15]], [[9, 5], [9, 5], [1, 9]])
+
+
+class Labelled(Halving):
+    """As above, and the label is added once in either direction."""
+
+    spec = POINTS.replace(classes=2)
+    conditional = True
+
+    def encode(self, x: np.ndarray, label: np.ndarray) -> np.ndarray:
+        return x / 2 + label[:, None]
+
+    def decode(self, z: np.ndarray, label: np.ndarray) -> np.ndarray:
+        return 2 * z + 10 * label[:, None]
+
+
+def test_a_conditional_model_gets_the_labels_and_walks_stay_in_a_class() -> None:
+    split = ArraySplit(np.array([[0.0, 0.0], [2.0, 2.0], [8.0, 4.0], [4.0, 4.0]]), np.array([0, 1, 0, 1]))
+    dataset = Dataset("points", Labelled.spec, split, split, "f" * 16)
+    np.testing.assert_allclose(reconstruct(Labelled(), dataset, 2).samples, [[0, 0], [0, 0], [2, 2], [14, 14]])
+    drawn = interpolate(Labelled(), dataset, 16)
+    np.testing.assert_allclose(drawn.samples[[0, 7, 8, 15]], [[0, 0], [8, 4], [14, 14], [16, 16]])
+
+
+def test_a_model_without_a_latent_space_says_so(points: Dataset) -> None:
+    for mode in (reconstruct, interpolate):
+        with pytest.raises(ConfigError, match="no 'encode'"):
+            mode(types.SimpleNamespace(spec=POINTS), points, 2)
+    with pytest.raises(ConfigError, match="3 held-out samples, 4 are needed"):
+        reconstruct(Halving(), points, 4)

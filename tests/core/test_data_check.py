@@ -1,0 +1,94 @@
+"""`data check` counts what was planted: leaks, repeats, constant samples, NaN, rare classes."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from genloom.data import ArraySplit, Dataset, DataSpec
+from genloom.data.check import check, inspect
+from genloom.data.sources.digits import open_digits
+from genloom.data.sources.toy import open_toy
+from genloom.errors import ConfigError
+
+
+def planted() -> Dataset:
+    """600 train and 20 test pictures: 2 repeats, 3 leaks, 1 constant, 1 NaN, 1 beyond the range, 1 of a rare class."""
+    x = np.random.default_rng(0).uniform(0.1, 0.9, (600, 4, 4, 1)).astype(np.float32)
+    x_test = np.random.default_rng(1).uniform(0.1, 0.9, (20, 4, 4, 1)).astype(np.float32)
+    x[[5, 599]] = x[7]
+    x_test[[0, 1, 2]] = x[[10, 300, 7]]
+    x[20], x[21, 0, 0], x[22, 1, 1] = 0.5, np.nan, 2.0
+    label = np.arange(600) % 2
+    label[30] = 2
+    names = ("even", "odd", "rare")
+    spec = DataSpec((4, 4, 1), classes=3, class_names=names, class_frequencies=(0.5, 0.498, 0.002))
+    return Dataset("planted", spec, ArraySplit(x, label), ArraySplit(x_test, np.arange(20) % 2), "0" * 16)
+
+
+def test_planted_faults_are_counted():
+    report = inspect(planted())
+    train = report["train"]
+    assert {key: train[key] for key in ("samples", "constant", "duplicates", "nan", "out_of_range")} == {
+        "samples": 600,
+        "constant": 1,
+        "duplicates": 2,
+        "nan": 1,
+        "out_of_range": 1,
+    }
+    assert train["classes"] == {"even": 299, "odd": 300, "rare": 1}
+    assert report["leaked"] == 3
+    assert train["maximum"] == 2.0
+    assert report["test"]["duplicates"] == 0
+    text = " ".join(report["warnings"])
+    for words in (
+        "1 samples with NaN",
+        "2 repeated samples in train",
+        "3 test samples are in train",
+        "Class rare has 1",
+    ):
+        assert words in text
+
+
+def test_digits_are_clean_and_summed_up_exactly():
+    dataset = open_digits()
+    report = inspect(dataset)
+    x = dataset.train.arrays()["x"].astype(np.float64)
+    assert report["warnings"] == []
+    assert report["leaked"] == 0
+    assert report["schema_version"] == 1
+    assert report["fingerprint"] == dataset.fingerprint
+    assert report["train"]["mean"] == pytest.approx(x.mean(), rel=1e-12)
+    assert report["train"]["deviation"] == pytest.approx(x.std(), rel=1e-9)
+    assert sum(report["test"]["classes"].values()) == 500
+    assert DataSpec.from_dict(report["spec"]) == dataset.spec
+    assert json.loads(json.dumps(report)) == report
+
+
+def test_the_grid_shows_training_pictures(tmp_path):
+    dataset = open_digits()
+    out = tmp_path / "sub" / "grid.png"
+    assert inspect(dataset, out)["out"] == str(out)
+    pixels = np.asarray(Image.open(out))
+    assert pixels.shape == (8 * 9 + 1, 8 * 9 + 1)
+    x = dataset.train.take([0, 1297 * 63 // 64])["x"][..., 0]
+    np.testing.assert_array_equal(pixels[1:9, 1:9], np.rint(x[0] * 255))
+    np.testing.assert_array_equal(pixels[-9:-1, -9:-1], np.rint(x[1] * 255))
+
+
+def test_no_grid_without_pictures(tmp_path):
+    with pytest.raises(ConfigError, match="signal"):
+        inspect(open_toy("8-ring", n=10), tmp_path / "grid.png")
+    with pytest.raises(ConfigError, match=r"grid\.jpg"):
+        inspect(open_digits(), tmp_path / "grid.jpg")
+
+
+def test_check_opens_addresses(tmp_path):
+    np.savez(tmp_path / "x.npz", x=np.eye(4))
+    report = check(f"npz:{tmp_path / 'x.npz'}")
+    assert report["train"]["samples"] == 3
+    assert report["train"]["minimum"] == 0
+    assert report["train"]["maximum"] == 1

@@ -1,0 +1,234 @@
+"""Evaluation of a run with an injected sampler, and the table that keeps unlike scores apart."""
+
+from __future__ import annotations
+
+import json
+import types
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from genloom import data
+from genloom.errors import ConfigError, DataError, RunError
+from genloom.evaluation import compare, evaluate
+from genloom.metrics import Fingerprint, comparable
+from genloom.runs import Run
+
+
+@pytest.fixture(autouse=True)
+def private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path_factory.getbasetemp() / "metrics-cache"
+    monkeypatch.setenv("GENLOOM_CACHE", str(folder))
+
+
+def _run(folder: Path, *, seed: int = 0, model: str = "vae/conv", fingerprint: str | None = None) -> Run:
+    folder.mkdir()
+    run = Run(folder)
+    digits = fingerprint or data.open("digits").fingerprint
+    run.write_config(
+        {
+            "model": {"id": model, "preset": "tiny", "options": {"latent": 2}, "seed": seed},
+            "data": {"address": "digits", "fingerprint": digits},
+            "training": {"epochs": 1, "seed": seed, "batch_size": 64},
+        }
+    )
+    run.append_log({"step": 5, "epoch": 0, "seconds": 1.0, "losses": {"loss": 3.0, "val_loss": 9.0}, "rates": {}})
+    run.append_log({"step": 10, "epoch": 1, "seconds": 2.0, "losses": {"loss": 2.0, "val_loss": 2.5}, "rates": {}})
+    return run
+
+
+class Sampler:
+    """Real digits with noise, so that more noise is a worse model."""
+
+    def __init__(self, noise: float, *, labelled: bool = True, evaluations: int | None = None) -> None:
+        self.noise, self.labelled, self.evaluations, self.calls = noise, labelled, evaluations, 0
+
+    def __call__(self, n: int, seed: int) -> Any:
+        self.calls += 1
+        rng = np.random.default_rng(seed)
+        train = data.open("digits").train
+        batch = train.take(rng.permutation(len(train))[:n])
+        noisy = (batch["x"] + self.noise * rng.standard_normal(batch["x"].shape)).clip(0, 1)
+        labels = batch["label"] if self.labelled else None
+        return types.SimpleNamespace(samples=noisy, labels=labels, evaluations=self.evaluations)
+
+
+def _by_name(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {entry["name"]: entry for entry in document["results"]}
+
+
+def test_evaluate_measures_everything_that_fits_and_writes_it(tmp_path: Path) -> None:
+    run = _run(tmp_path / "run")
+    document = evaluate(run.path, sampler=Sampler(0.0, evaluations=50))
+    results = _by_name(document)
+    assert (document["schema_version"], document["n"], document["model"]) == (1, 500, "vae/conv")
+    assert list(results) == [
+        "fd[pca20]",
+        "fd[classifier32]",
+        "kid[pca20]",
+        "precision",
+        "recall",
+        "density",
+        "coverage",
+        "nearest-train",
+        "class-agreement",
+        "seconds per 1,000 samples",
+        "network evaluations",
+        "val_loss",
+    ]
+    # Samples that are real score as the floor does; they are also seen to be copies.
+    assert results["fd[pca20]"]["value"] == pytest.approx(results["fd[pca20]"]["floor"], abs=0.03)
+    assert results["nearest-train"]["value"] == 0.0
+    assert results["network evaluations"]["value"] == 50
+    assert (results["val_loss"]["value"], results["val_loss"]["role"]) == (2.5, "loss")
+    assert set(results["fd[pca20]"]["opponents"]) == {"mixture", "gaussian", "marginals"}
+    assert json.loads((run.path / "metrics.json").read_text()) == run.metrics() == document["results"]
+
+
+def test_a_worse_sampler_scores_worse_against_the_same_floor(tmp_path: Path) -> None:
+    good = _by_name(evaluate(_run(tmp_path / "good"), sampler=Sampler(0.0)))
+    bad = _by_name(evaluate(_run(tmp_path / "bad"), sampler=Sampler(0.4), seed=1))
+    for name in ("fd[pca20]", "fd[classifier32]", "kid[pca20]"):
+        assert bad[name]["value"] > 2 * good[name]["value"], name
+        assert bad[name]["floor"] == good[name]["floor"]
+    for name in ("precision", "coverage", "class-agreement"):
+        assert bad[name]["value"] < good[name]["value"] - 0.1, name
+
+
+def test_samples_without_labels_are_not_asked_for_agreement(tmp_path: Path) -> None:
+    run = _run(tmp_path / "run")
+    assert "class-agreement" not in _by_name(evaluate(run, sampler=Sampler(0.0, labelled=False), n=100))
+    with pytest.raises(ConfigError, match="class-agreement"):
+        evaluate(run, ["class-agreement"], sampler=Sampler(0.0, labelled=False), n=100)
+
+
+@pytest.mark.parametrize(
+    ("first", "calls", "cost", "state"), [(30.0, 2, 2.0, "compiled"), (90.0, 1, 90.0, "first draw")]
+)
+def test_sampling_is_timed_after_its_first_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: float, calls: int, cost: float, state: str
+) -> None:
+    clock, sampler = types.SimpleNamespace(now=0.0), Sampler(0.0)
+
+    def slow_at_first(n: int, seed: int) -> Any:
+        clock.now += 2.0 if sampler.calls else first
+        return sampler(n, seed)
+
+    monkeypatch.setattr("genloom.evaluation.time", types.SimpleNamespace(perf_counter=lambda: clock.now))
+    document = evaluate(_run(tmp_path / "run"), ["precision"], sampler=slow_at_first, n=50)
+    entry = _by_name(document)["seconds per 1,000 samples"]
+    assert (sampler.calls, entry["role"]) == (calls, "cost")
+    assert entry["value"] == pytest.approx(cost * 1000 / 50)
+    assert entry["protocol"]["setting"].endswith(state)
+
+
+def test_a_second_evaluation_adds_to_the_first(tmp_path: Path) -> None:
+    run = _run(tmp_path / "run")
+    evaluate(run, ["precision"], sampler=Sampler(0.0), n=60)
+    evaluate(run, ["recall"], sampler=Sampler(0.0), n=60)
+    evaluate(run, ["recall"], sampler=Sampler(0.1), n=60)
+    names = [entry["name"] for entry in run.metrics()]
+    assert names.count("precision") == names.count("recall") == 1
+    evaluate(run, ["recall"], sampler=Sampler(0.0), n=60, seed=1)
+    assert [entry["name"] for entry in run.metrics() if entry["role"] == "score"] == ["recall"]
+
+
+def test_changed_data_infinite_samples_and_wrong_n_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="changed"):
+        evaluate(_run(tmp_path / "changed", fingerprint="0" * 16), sampler=Sampler(0.0))
+    run = _run(tmp_path / "run")
+    with pytest.raises(RunError, match="40 of 40"):
+        evaluate(run, sampler=Sampler(float("nan")), n=40)
+    with pytest.raises(ConfigError, match="0"):
+        evaluate(run, sampler=Sampler(0.0), n=0)
+    with pytest.raises(ConfigError, match="not a run"):
+        evaluate(tmp_path / "nowhere", sampler=Sampler(0.0))
+    assert run.metrics() == []
+
+
+def test_scores_of_different_n_never_share_a_column(tmp_path: Path) -> None:
+    first, second = _run(tmp_path / "first"), _run(tmp_path / "second", model="gan/dcgan")
+    evaluate(first, ["fd[pca20]"], sampler=Sampler(0.0), n=500)
+    evaluate(second, ["fd[pca20]"], sampler=Sampler(0.0), n=100)
+    comparison = compare([first, second])
+    columns = [i for i, column in enumerate(comparison["columns"]) if column["name"] == "fd[pca20]"]
+    assert [comparison["columns"][i]["n"] for i in columns] == [500, 100]
+    values = [[row["values"][i] for i in columns] for row in comparison["rows"]]
+    assert [[value is None for value in row] for row in values] == [[False, True], [True, False]]
+
+
+def test_losses_of_different_models_never_share_a_column(tmp_path: Path) -> None:
+    runs = [_run(tmp_path / "first"), _run(tmp_path / "second", model="gan/dcgan")]
+    for run in runs:
+        evaluate(run, ["precision"], sampler=Sampler(0.0), n=50)
+    names = [column["name"] for column in compare(runs)["columns"]]
+    assert names.count("precision") == 1
+    assert names.count("val_loss") == 2
+
+
+def test_the_table_holds_floor_opponents_and_spread_over_seeds(tmp_path: Path) -> None:
+    runs = [_run(tmp_path / f"seed-{seed}", seed=seed) for seed in (1, 2, 3)]
+    runs.append(_run(tmp_path / "other", model="gan/dcgan"))
+    for noise, run in zip((0.0, 0.1, 0.2, 0.3), runs, strict=True):
+        evaluate(run, ["coverage"], sampler=Sampler(noise), n=200)
+    comparison = compare(runs)
+    column = [entry["name"] for entry in comparison["columns"]].index("coverage")
+    values = [row["values"][column] for row in comparison["rows"]]
+    (spread,) = comparison["spread"]
+    assert (spread["model"], spread["seeds"]) == ("vae/conv", [1, 2, 3])
+    assert spread["values"][column]["mean"] == pytest.approx(np.mean(values[:3]))
+    assert spread["values"][column]["deviation"] == pytest.approx(np.std(values[:3], ddof=1))
+    references = {row["name"]: row["values"][column] for row in comparison["references"]}
+    assert list(references) == ["floor", "mixture", "gaussian", "marginals"]
+    assert references["floor"] > references["mixture"] > references["marginals"]
+    json.dumps(comparison)
+
+
+def test_a_collapsed_sampler_of_a_ring_shows_in_its_modes(tmp_path: Path) -> None:
+    ring = data.open("toy:8-ring", n=2500)
+    points = ring.train.arrays()["x"]
+    collapsed = points[np.abs(np.arctan2(points[:, 1], points[:, 0])) < np.pi / 8]
+    run = _run(tmp_path / "run", fingerprint=ring.fingerprint)
+
+    def sampler(n: int, seed: int) -> Any:
+        return types.SimpleNamespace(samples=np.resize(collapsed, (n, 2)), labels=None)
+
+    results = _by_name(evaluate(run, ["modes", "mode-share", "mode-kl"], sampler=sampler, dataset=ring))
+    assert (results["modes"]["value"], results["modes"]["floor"]) == (1.0, 8.0)
+    assert results["mode-share"]["floor"] == pytest.approx(0.989, abs=0.015)
+    assert results["mode-kl"]["value"] == pytest.approx(np.log(8))
+    assert results["mode-kl"]["floor"] < 0.03
+    assert results["modes"]["opponents"]["marginals"] >= 4
+    with pytest.raises(ConfigError, match="8-ring"):
+        evaluate(_run(tmp_path / "digits"), ["modes"], sampler=Sampler(0.0), n=20)
+
+
+def test_runs_that_were_not_measured_do_not_compare(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="genloom evaluate"):
+        compare([_run(tmp_path / "run")])
+    with pytest.raises(ConfigError):
+        compare([])
+
+
+def test_every_field_of_a_fingerprint_matters() -> None:
+    base = Fingerprint("fd[pca20]", "abc", 500, 500, "pca20", "d", (8, 8, 1))
+    assert comparable(base, Fingerprint("fd[pca20]", "abc", 500, 500, "pca20", "d", (8, 8, 1)))
+    changes: dict[str, Any] = {
+        "metric": "kid[pca20]",
+        "data": "abd",
+        "n": 499,
+        "reference_n": 499,
+        "features": "pca19",
+        "features_digest": "e",
+        "shape": (8, 8, 3),
+        "resizing": "bilinear 28",
+        "setting": "x",
+        "revision": 0,
+    }
+    assert set(changes) == set(base.to_dict())
+    for field, value in changes.items():
+        other = Fingerprint(**{**base.to_dict(), "shape": base.shape, field: value})
+        assert not comparable(base, other), field
+        assert other.digest != base.digest, field

@@ -1,0 +1,134 @@
+"""Options: every layer is read by the field's type, later layers win, and mistakes are named with their mend."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+
+from genloom.errors import ConfigError
+from genloom.options import configure, describe, option, parse_assignments
+
+
+@dataclasses.dataclass(frozen=True)
+class Demo:
+    latent: int = option(2, "dimensions of the latent space", minimum=1)
+    widths: tuple[int, ...] = option((32, 64), "channels per level", minimum=1)
+    size: tuple[int, float] = option((1, 2.0), "a pair")
+    beta: float = option(1.0, "weight of the KL term", minimum=0.0, maximum=10.0)
+    loss: str = option("mse", "reconstruction loss", choices=("mse", "bce"))
+    mode: Literal["a", 3] = option("a", "a literal")
+    flag: bool = option(False, "a switch")
+    clip: float | None = option(None, "gradient norm", minimum=0.0)
+    anything: Any = option(None, "not checked")  # noqa: RUF009
+
+
+@dataclasses.dataclass(frozen=True)
+class Needed:
+    path: str
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "read"),
+    [
+        ("latent", "16", 16),
+        ("latent", 16.0, 16),
+        ("latent", np.int64(3), 3),
+        ("widths", "8,16", (8, 16)),
+        ("widths", "(8, 16)", (8, 16)),
+        ("widths", [8], (8,)),
+        ("widths", "", ()),
+        ("size", "3,0.5", (3, 0.5)),
+        ("beta", 1, 1.0),
+        ("beta", "1e-3", 0.001),
+        ("loss", "bce", "bce"),
+        ("mode", "3", 3),
+        ("flag", "true", True),
+        ("flag", "off", False),
+        ("clip", "none", None),
+        ("clip", "0.5", 0.5),
+    ],
+)
+def test_values_are_read_by_the_type_of_the_field(name: str, given: Any, read: Any) -> None:
+    value = getattr(configure(Demo, {name: given}), name)
+    assert value == read
+    assert type(value) is type(read)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"laten": 1}, "Unknown option 'laten'. Did you mean 'latent'?"),
+        ({"latent": 0}, "must be at least 1, got 0"),
+        ({"latent": 1.5}, "needs an int, got 1.5"),
+        ({"latent": True}, "needs an int, got True"),
+        ({"latent": "x"}, "needs an int, got 'x'"),
+        ({"widths": "8,0"}, "must be at least 1, got 0"),
+        ({"size": "1"}, "needs a tuple[int, float], got '1'"),
+        ({"beta": 11}, "must be at most 10.0, got 11"),
+        ({"beta": "nan"}, "needs a float, got 'nan'"),
+        ({"beta": True}, "needs a float, got True"),
+        ({"loss": "msee"}, "cannot be 'msee'. Did you mean 'mse'? Use one of mse, bce."),
+        ({"loss": 3}, "needs a str, got 3"),
+        ({"mode": "b"}, "got 'b'"),
+        ({"flag": 2}, "needs a bool, got 2"),
+        ({"clip": -1}, "must be at least 0.0, got -1"),
+    ],
+)
+def test_a_mistake_is_named_with_the_value_received(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        configure(Demo, values)
+    assert message in str(caught.value)
+
+
+def test_later_layers_win_and_untouched_defaults_stay() -> None:
+    made = configure(Demo, {"latent": 3, "beta": 2}, {"beta": "4"}, {})
+    assert (made.latent, made.beta, made.loss) == (3, 4.0, "mse")
+
+
+def test_dashes_and_underscores_name_the_same_option() -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Rate:
+        learning_rate: float = option(0.1, "rate")
+
+    assert configure(Rate, {"learning-rate": "0.5"}).learning_rate == 0.5
+    assert parse_assignments(["learning-rate=0.5"]) == {"learning_rate": "0.5"}
+
+
+def test_an_option_without_default_must_be_given() -> None:
+    with pytest.raises(ConfigError, match="'path' has no default"):
+        configure(Needed)
+    assert configure(Needed, {"path": "x"}) == Needed("x")
+
+
+def test_options_are_frozen() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Demo().latent = 5  # type: ignore[misc]
+
+
+def test_describe_gives_one_row_per_option() -> None:
+    rows = {row["name"]: row for row in describe(Demo)}
+    assert list(rows) == [field.name for field in dataclasses.fields(Demo)]
+    assert rows["widths"]["type"] == "tuple[int, ...]"
+    assert rows["clip"]["type"] == "float | None"
+    assert rows["loss"] == {
+        "name": "loss",
+        "type": "str",
+        "default": "mse",
+        "help": "reconstruction loss",
+        "choices": ("mse", "bce"),
+        "minimum": None,
+        "maximum": None,
+    }
+
+
+@pytest.mark.parametrize("words", [["latent"], ["=3"], ["a=1", "a=2"]])
+def test_a_malformed_or_repeated_assignment_is_refused(words: list[str]) -> None:
+    with pytest.raises(ConfigError):
+        parse_assignments(words)
+
+
+def test_a_value_may_hold_equals_signs() -> None:
+    assert parse_assignments(["a=b=c", "training.clip = 1"]) == {"a": "b=c", "training.clip": "1"}

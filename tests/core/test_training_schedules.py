@@ -1,0 +1,92 @@
+"""Rates, lengths and stopping rules against closed forms."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from keras import ops
+
+from genloom.errors import ConfigError
+from genloom.training import Every, TrainingSettings, WarmupSchedule
+from genloom.training.callbacks.stopping import Patience, default_monitor, parse_bound
+from genloom.training.plan import Plan
+
+
+def rate(schedule: WarmupSchedule, step: int) -> float:
+    return float(ops.convert_to_numpy(schedule(ops.convert_to_tensor(step, "int32"))))
+
+
+@pytest.mark.parametrize(
+    ("shape", "share"),
+    [("constant", lambda p: 1.0), ("linear", lambda p: 1 - p), ("cosine", lambda p: (1 + math.cos(math.pi * p)) / 2)],
+)
+def test_a_schedule_follows_its_closed_form(shape: str, share: object) -> None:
+    schedule = WarmupSchedule(2.0, shape, warmup_steps=4, total_steps=24)
+    assert [rate(schedule, k) for k in range(4)] == pytest.approx([0.5, 1.0, 1.5, 2.0])
+    for step in (4, 9, 14, 24, 40):
+        progress = min(1.0, (step - 4) / 20)
+        assert rate(schedule, step) == pytest.approx(2.0 * share(progress), abs=1e-6)  # type: ignore[operator]
+
+
+def test_a_schedule_refuses_what_cannot_be() -> None:
+    with pytest.raises(ConfigError, match="Did you mean 'cosine'"):
+        WarmupSchedule(1.0, "cosin", 0, 10)
+    with pytest.raises(ConfigError, match="leave none"):
+        WarmupSchedule(1.0, "linear", 10, 10)
+
+
+def test_every_counts_from_one() -> None:
+    assert [count for count in range(9) if Every(3)(count)] == [3, 6]
+    assert not any(Every(0)(count) for count in range(9))
+
+
+@pytest.mark.parametrize("start", [0, 1, 6, 7, 13, 14, 20])
+def test_the_stretches_take_every_step_once_and_end_epochs_where_they_end(start: int) -> None:
+    plan = Plan(steps_per_epoch=7, total_steps=20)
+    steps = []
+    for stretch in plan.stretches(start):
+        for epoch in range(stretch.first_epoch, stretch.end_epoch):
+            for _ in range(stretch.steps):
+                step = start + len(steps)
+                assert plan.epoch_of(step) == epoch
+                steps.append(step)
+        assert stretch.end == start + len(steps)
+    assert steps == list(range(start, 20))
+
+
+def test_steps_come_before_epochs() -> None:
+    assert Plan.of(TrainingSettings(epochs=3), 5).total_steps == 15
+    assert Plan.of(TrainingSettings(epochs=3, steps=7), 5).total_steps == 7
+
+
+def test_a_bound_is_read_and_its_metric_checked() -> None:
+    names = ["loss", "val_loss"]
+    assert parse_bound(" val_loss <= 1e-3 ", names) == ("val_loss", "<=", 1e-3)
+    assert parse_bound("loss>2", names) == ("loss", ">", 2.0)
+    for wrong in ("loss", "loss<", "loss<x", "__import__('os')<1"):
+        with pytest.raises(ConfigError, match="METRIC<VALUE"):
+            parse_bound(wrong, names)
+    with pytest.raises(ConfigError, match="Did you mean 'val_loss'"):
+        parse_bound("val_los<1", names)
+
+
+def test_patience_counts_from_the_best_and_carries_its_counters() -> None:
+    class Model:
+        stop_training = False
+
+    def feed(rule: Patience, values: list[float]) -> list[bool]:
+        rule.set_model(Model())
+        stops = []
+        for epoch, value in enumerate(values):
+            rule.on_epoch_end(epoch, {"val_loss": value})
+            stops.append(rule.model.stop_training)
+        return stops
+
+    assert feed(Patience("val_loss", "min", 2), [3, 2, 2.5, 1.9, 2, 2]) == [False] * 5 + [True]
+    first, second = Patience("val_loss", "max", 2), Patience("val_loss", "max", 2)
+    feed(first, [1, 0])
+    second.set_state(first.get_state())
+    assert feed(second, [0.5]) == [True]
+    assert default_monitor(["loss", "val_kl", "val_loss"]) == "val_loss"
+    assert default_monitor(["critic_loss", "generator_loss"]) == "critic_loss"

@@ -1,0 +1,130 @@
+"""State out and back in: names, errors before anything moves, counters of callbacks."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import genloom
+from genloom.errors import RunError
+from genloom.plugins.discovery import load_file
+from genloom.training.callback_state import gather, scatter, without_state
+from genloom.training.state import collect, restore, restore_weights
+
+
+@pytest.fixture(scope="module")
+def models() -> Any:
+    if "training_models" not in sys.modules:
+        load_file(Path(__file__).with_name("training_models.py"))
+    return sys.modules["training_models"]
+
+
+@pytest.fixture(scope="module")
+def gan(models: Any) -> Any:
+    model = genloom.create("tests/gan", models.SPEC, seed=1)
+    model.compile(ema=0.9)
+    return model
+
+
+def test_names_are_paths_phases_and_slots(gan: Any) -> None:
+    names = set(collect(gan))
+    for name in (
+        "model/generator/0/kernel",
+        "ema/generator/0/kernel",
+        "optimizer/critic/learning_rate",
+        "optimizer/critic/iterations",
+        "optimizer/generator/slot-0000",
+        "counter/step",
+        "counter/updates",
+        "metric/critic_loss/total",
+    ):
+        assert name in names
+    slots = [name for name in names if name.startswith("optimizer/critic/slot")]
+    assert len(slots) == 2 * len(gan.critic.trainable_variables)
+
+
+def test_a_state_goes_into_another_model_whole(models: Any, gan: Any) -> None:
+    other = genloom.create("tests/gan", models.SPEC, seed=2)
+    other.compile(ema=0.9)
+    arrays = {name: array + np.ones((), array.dtype) for name, array in collect(gan).items()}
+    restore(other, arrays)
+    back = collect(other)
+    for name, array in arrays.items():
+        if not name.startswith("metric/"):
+            np.testing.assert_array_equal(back[name], array, err_msg=name)
+
+
+def test_a_copy_does_not_move_with_the_variable(gan: Any) -> None:
+    before = collect(gan)["model/critic/0/bias"]
+    variable = gan.critic.layers[0].bias
+    variable.assign(variable + 1.0)
+    assert np.abs(collect(gan)["model/critic/0/bias"] - before).min() == 1.0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda a: a.pop("model/critic/0/kernel"), "lacks 'model/critic/0/kernel'"),
+        (lambda a: a.update({"model/critic/0/kernell": np.zeros(1)}), "Did you mean 'model/critic/0/kernel'"),
+        (lambda a: a.update({"model/generator/2/bias": np.zeros(9)}), r"has shape \(9,\)"),
+    ],
+)
+def test_what_does_not_fit_is_named_before_anything_moves(models: Any, gan: Any, change: Any, message: str) -> None:
+    other = genloom.create("tests/gan", models.SPEC, seed=2)
+    other.compile(ema=0.9)
+    start, arrays = collect(other), collect(gan)
+    change(arrays)
+    with pytest.raises(RunError, match=message):
+        restore(other, arrays)
+    for name, array in collect(other).items():
+        np.testing.assert_array_equal(array, start[name])
+
+
+def test_weights_alone_prefer_the_average(models: Any, gan: Any) -> None:
+    arrays = collect(gan)
+    arrays["ema/critic/0/kernel"] = np.full_like(arrays["ema/critic/0/kernel"], 3.0)
+    for averaged, expected in ((True, 3.0), (False, arrays["model/critic/0/kernel"])):
+        other = genloom.create("tests/gan", models.SPEC, seed=2, compile=False)
+        restore_weights(other, arrays, averaged=averaged)
+        kernel = ops.convert_to_numpy(other.critic.layers[0].kernel)
+        np.testing.assert_array_equal(kernel, np.broadcast_to(expected, kernel.shape))
+
+
+def test_counters_that_keras_forgets_are_carried() -> None:
+    early, plateau = keras.callbacks.EarlyStopping("loss"), keras.callbacks.ReduceLROnPlateau("loss")
+    early.wait, early.best, early.best_weights = 2, 0.25, [np.arange(3.0), np.zeros((1, 2))]
+    plateau.wait, plateau.best, plateau.cooldown_counter = 1, 0.5, 4
+    arrays = gather([early, plateau])
+    assert all(isinstance(array, np.ndarray) for array in arrays.values())
+    fresh = [keras.callbacks.EarlyStopping("loss"), keras.callbacks.ReduceLROnPlateau("loss")]
+    scatter(fresh, arrays)
+    assert (fresh[0].wait, fresh[0].best) == (2, 0.25)
+    np.testing.assert_array_equal(fresh[0].best_weights[0], np.arange(3.0))
+    assert (fresh[1].wait, fresh[1].best, fresh[1].cooldown_counter) == (1, 0.5, 4)
+
+
+def test_callbacks_of_ones_own_say_their_state_or_are_named() -> None:
+    class Silent(keras.callbacks.Callback):
+        def __init__(self) -> None:
+            super().__init__()
+            self.count = 0
+
+    class Speaking(Silent):
+        def get_state(self) -> dict[str, Any]:
+            return {"count": self.count}
+
+        def set_state(self, state: dict[str, Any]) -> None:
+            self.count = state["count"]
+
+    first, second = Speaking(), Speaking()
+    first.count = 5
+    scatter([second], gather([first]))
+    assert second.count == 5
+    plain = keras.callbacks.Callback()
+    assert without_state([Silent(), second, plain, keras.callbacks.EarlyStopping("loss")]) == ["Silent"]

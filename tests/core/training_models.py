@@ -1,0 +1,158 @@
+"""A plugin in one file for the tests of training: three small models and a data set of 200 points."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+import genloom
+from genloom.data import ArraySplit, Dataset, DataSpec
+from genloom.layers import Dropout
+from genloom.plugins.component import Component
+
+SPEC = DataSpec(
+    shape=(4,),
+    kind="signal",
+    value_range=(0.0, 1.0),
+    classes=2,
+    class_frequencies=(0.25, 0.75),
+    condition=("label",),
+)
+
+
+def points(n: int = 200) -> Dataset:
+    rng = np.random.default_rng(0)
+    label = (np.arange(n) % 4 > 0).astype("int32")
+    x = np.clip(0.3 + 0.4 * label[:, None] + 0.1 * rng.normal(size=(n, 4)), 0, 1).astype("float32")
+    split = ArraySplit(x, label)
+    return Dataset("points", SPEC, split, ArraySplit(x[:20], label[:20]), "f1d0")
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    latent: int = genloom.option(2, "Size of the latent code.", minimum=1)
+    rate: float = genloom.option(0.2, "Dropout rate.")
+    conditional: bool = genloom.option(False, "Whether labels are used.")
+
+
+def dense(inputs: int, outputs: int, last: str | None = None, rate: float = 0.0) -> keras.Sequential:
+    layers = keras.layers
+    return keras.Sequential(
+        [layers.Input((inputs,)), layers.Dense(8, "tanh"), Dropout(rate), layers.Dense(outputs, last)]
+    )
+
+
+class Small(genloom.GenerativeModel):
+    Options = Options
+
+
+class VAE(Small):
+    validation = ("loss",)
+
+    def __init__(self, spec: DataSpec, options: Any = None, *, encoder: Any = None, **values: Any) -> None:
+        super().__init__(spec, options, **values)
+        latent = self.options.latent
+        self.encoder = encoder or dense(spec.size, 2 * latent, rate=self.options.rate)
+        self.decoder = dense(latent, spec.size, "sigmoid")
+
+    def phases(self) -> list[genloom.Phase]:
+        return [genloom.Phase("vae", lambda: self.trainable_variables, self.loss_of, ("kl",))]
+
+    def terms(self, x: Any, noise: Any, training: bool) -> tuple[Any, Any]:
+        mean, log_variance = ops.split(ops.cast(self.encoder(x, training=training), "float32"), 2, axis=-1)
+        z = mean + ops.exp(0.5 * log_variance) * noise
+        x_again = ops.cast(self.decoder(z, training=training), "float32")
+        kl = 0.5 * ops.sum(ops.exp(log_variance) + mean**2 - 1.0 - log_variance, axis=-1)
+        return ops.sum((x_again - x) ** 2, axis=-1), kl
+
+    def loss_of(self, batch: dict[str, Any]) -> tuple[Any, dict[str, Any], Any]:
+        n = batch["x"].shape[0]
+        distance, kl = self.terms(batch["x"], self.normal((n, self.options.latent)), True)
+        return ops.mean(distance + kl), {"kl": ops.mean(kl)}, float(n)
+
+    def validate(self, batch: dict[str, Any]) -> dict[str, Any]:
+        noise = genloom.random.normal(self.validation_keys(batch), (self.options.latent,))
+        distance, kl = self.terms(batch["x"], noise, False)
+        return {"loss": distance + kl}
+
+    def draw(self, keys: Any, condition: dict[str, Any], *, scale: float = 1.0) -> Any:
+        z = scale * genloom.random.normal(keys, (self.options.latent,))
+        if "label" in condition:
+            z = z + ops.cast(condition["label"], "float32")[:, None]
+        return ops.cast(self.decoder(z), "float32")
+
+
+class GAN(Small):
+    def __init__(self, spec: DataSpec, options: Any = None, **values: Any) -> None:
+        super().__init__(spec, options, **values)
+        self.generator = dense(self.options.latent, spec.size, "sigmoid")
+        self.critic = dense(spec.size, 1, rate=self.options.rate)
+
+    def phases(self) -> list[genloom.Phase]:
+        return [
+            genloom.Phase("critic", lambda: self.critic.trainable_variables, self.critic_loss, ("real",), repeats=2),
+            genloom.Phase("generator", lambda: self.generator.trainable_variables, self.generator_loss),
+        ]
+
+    def default_optimizers(self) -> Any:
+        return {"critic": keras.optimizers.Adam(4e-3), "generator": keras.optimizers.Adam(1e-3, beta_1=0.5)}
+
+    def fakes(self, n: int) -> Any:
+        return ops.cast(self.generator(self.normal((n, self.options.latent))), "float32")
+
+    def critic_loss(self, batch: dict[str, Any]) -> tuple[Any, dict[str, Any], Any]:
+        real = ops.cast(self.critic(batch["x"], training=True), "float32")
+        fake = ops.cast(self.critic(self.fakes(batch["x"].shape[0]), training=True), "float32")
+        mean = ops.mean(ops.softplus(-real)) + ops.mean(ops.softplus(fake))
+        return mean, {"real": ops.mean(real)}, 1.0
+
+    def generator_loss(self, batch: dict[str, Any]) -> tuple[Any, dict[str, Any], Any]:
+        fake = ops.cast(self.critic(self.fakes(batch["x"].shape[0]), training=True), "float32")
+        return ops.mean(ops.softplus(-fake)), {}, 1.0
+
+    def draw(self, keys: Any, condition: dict[str, Any]) -> Any:
+        return ops.cast(self.generator(genloom.random.normal(keys, (self.options.latent,))), "float32")
+
+
+class Plain(Small):
+    """An autoencoder without noise, whose loss is the same however a batch is cut."""
+
+    validation = ("loss",)
+
+    def __init__(self, spec: DataSpec, options: Any = None, **values: Any) -> None:
+        super().__init__(spec, options, **values)
+        self.net = dense(spec.size, spec.size)
+
+    def phases(self) -> list[genloom.Phase]:
+        return [genloom.Phase("plain", lambda: self.trainable_variables, self.loss_of)]
+
+    def loss_of(self, batch: dict[str, Any]) -> tuple[Any, dict[str, Any], Any]:
+        return ops.mean((self.net(batch["x"]) - batch["x"]) ** 2), {}, float(batch["x"].shape[0])
+
+    def validate(self, batch: dict[str, Any]) -> dict[str, Any]:
+        return {"loss": ops.mean((self.net(batch["x"]) - batch["x"]) ** 2, axis=-1)}
+
+    def draw(self, keys: Any, condition: dict[str, Any]) -> Any:
+        return genloom.random.normal(keys, (self.spec.size,))  # leaves the value range
+
+
+@genloom.hookimpl
+def genloom_components() -> list[Component]:
+    recommended = {"training": {"batch_size": 20, "epochs": 3}, "presets": {"quick": {"epochs": 1, "ema": 0.9}}}
+    return [
+        Component(
+            "model",
+            f"tests/{name.lower()}",
+            f"training_models:{name}",
+            "A small model.",
+            Options,
+            presets={"quick": {"latent": 1}},
+            accepts=("signal",),
+            extras=recommended,
+        )
+        for name in ("VAE", "GAN", "Plain")
+    ]

@@ -1,0 +1,136 @@
+"""Tiny configurations of every first-party model, their batches, gradients and first losses, for the tests beside.
+
+Run as a script it writes the reference arrays, on JAX, from the root of the repository:
+
+    KERAS_BACKEND=jax python tests/cross_backend/first_party.py
+"""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+REFERENCE = Path(__file__).parent / "reference" / "first_party.npz"
+FAMILIES = ("diffusion/", "gan/", "vae/")
+STEPS = 100
+KEPT = 256  # numbers kept of a phase's gradient
+
+SMALL: dict[str, dict[str, Any]] = {
+    "vae/mlp": {"latent": 3, "hidden": (12,), "components": 2},
+    "vae/conv": {"latent": 3, "hidden": (12,), "channels": (4, 6), "components": 2},
+    "gan/mlp": {"latent": 4, "hidden": (12, 12)},
+    "gan/dcgan": {"latent": 4, "channels": (4, 6)},
+    "gan/wgan-gp": {"latent": 4, "channels": (4, 6), "n_critic": 2},
+    "diffusion/ddpm": {"channels": (8,), "blocks": 1, "patch": 2, "embedding": 8, "heads": 1, "learning_rate": 2e-4},
+}
+
+
+def model_ids() -> list[str]:
+    """Every registered model of the first-party families."""
+    from genloom.plugins.registry import components
+
+    return sorted(c.id for c in components("model") if c.id.startswith(FAMILIES))
+
+
+def build(id: str, **options: Any) -> Any:
+    """A small model of three classes of 8×8 pictures, with portable noise and compiled with a moving average."""
+    from genloom import DataSpec, create
+    from genloom.plugins.registry import find
+
+    preset = None if id in SMALL or "tiny" not in find("model", id).presets else "tiny"
+    spec = DataSpec((8, 8, 1), classes=3)
+    return create(id, spec, preset=preset, seed=5, noise="portable", **{**SMALL.get(id, {}), **options})
+
+
+def batch_of(model: Any, step: int = 0, size: int = 8) -> dict[str, np.ndarray]:
+    """A batch of smooth pictures that depends on `step` only, with rows for every repeat."""
+    n = size * max(phase.repeats for phase in model.phases())
+    rng = np.random.RandomState(step)
+    label = rng.randint(0, 3, n)
+    centre = rng.uniform(1, 6, (n, 2, 1, 1)) + label[:, None, None, None] * 0.3
+    rows, columns = np.mgrid[0:8, 0:8]
+    x = np.exp(-((rows - centre[:, 0]) ** 2 + (columns - centre[:, 1]) ** 2) / 4)[..., None]
+    return {"x": x.astype("float32"), "label": label.astype("int32")}
+
+
+def phase_loss(model: Any, phase: Any, batch: dict[str, Any], stream: Any) -> Any:
+    """A function without arguments, as `value_and_grad` takes it: the phase's loss on the first repeat's slice."""
+    size = len(batch["x"]) // max(p.repeats for p in model.phases())
+    part = {name: value[:size] for name, value in batch.items()}
+
+    def loss() -> tuple[Any, Any]:
+        from genloom import random
+
+        stream.draws = 0
+        with random.training_noise(stream):
+            return phase.loss(part)[0], ()
+
+    return loss
+
+
+def tensors(batch: dict[str, np.ndarray]) -> dict[str, Any]:
+    from keras import ops
+
+    return {name: ops.convert_to_tensor(value) for name, value in batch.items()}
+
+
+def gradients(model: Any) -> dict[str, np.ndarray]:
+    """The flat gradient (float64) of each phase's loss at the initial weights."""
+    from keras import ops
+
+    from genloom import backend, random
+
+    found = {}
+    for phase in model.phases():
+        stream = random.NoiseStream(model.seed, model.step.value, "portable")
+        loss = phase_loss(model, phase, tensors(batch_of(model)), stream)
+        _, parts = backend.value_and_grad(loss, phase.resolve())
+        flat = [np.asarray(ops.convert_to_numpy(part), np.float64).ravel() for part in parts]
+        found[phase.name] = np.concatenate(flat)
+    return found
+
+
+def sketch(gradient: np.ndarray, name: str) -> np.ndarray:
+    """KEPT random sums (count sketch, Charikar et al. 2002) that keep the length of any vector in expectation."""
+    rng = np.random.RandomState(zlib.crc32(name.encode()) & 0x7FFFFFFF)
+    bucket, sign = rng.randint(0, KEPT, len(gradient)), rng.choice([-1.0, 1.0], len(gradient))
+    return np.bincount(bucket, sign * gradient, KEPT)
+
+
+def first_losses(model: Any) -> np.ndarray:
+    """Losses (STEPS, phases) of the first steps of training under `fit`."""
+    import keras
+
+    class Steps(keras.callbacks.Callback):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rows: list[list[float]] = []
+
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            self.rows.append([float(value) for name, value in sorted(logs.items()) if name.endswith("loss")])
+
+    steps = Steps()
+    stream = ((batch_of(model, step),) for step in range(STEPS + 8))
+    model.fit(stream, steps_per_epoch=STEPS, callbacks=[steps], verbose=0, shuffle=False)
+    count = np.arange(1, STEPS + 1)[:, None]
+    means = np.array(steps.rows)  # Keras logs running means; their differences are the steps' own losses.
+    return np.diff(means * count, axis=0, prepend=np.zeros((1, means.shape[1])))
+
+
+def main() -> None:
+    """Write the reference arrays."""
+    arrays = {}
+    for id in model_ids():
+        model = build(id)
+        for phase, gradient in gradients(model).items():
+            arrays[f"{id}/gradient/{phase}"] = sketch(gradient, f"{id}/{phase}")
+        arrays[f"{id}/losses"] = first_losses(model).astype("float32")
+    REFERENCE.parent.mkdir(exist_ok=True)
+    np.savez_compressed(REFERENCE, **arrays)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""Hold a demo's report.json to its promises: three families, bars met, engines agree. `python check_demo.py FILE`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+
+def failures(report: dict) -> list[str]:
+    """Return what a report fails to show, one sentence each."""
+    found = []
+    families = [family["family"] for family in report["families"]]
+    if families != ["vae", "gan", "diffusion"]:
+        found.append(f"three families were expected, got {families}")
+    if len(report["bars"]) != 3:
+        found.append(f"three bars were expected, got {list(report['bars'])}")
+    for name, bar in report["bars"].items():
+        if not bar["value"] <= bar["limit"]:
+            found.append(f"{name} is {bar['value']:.3f}, above {bar['limit']}")
+    if len(report["engines"]) != 3:
+        found.append(f"three engines were expected, got {report['engines']}")
+    if not (report["largest_difference"] is not None and report["largest_difference"] <= 1e-4):
+        found.append(f"engines differ by {report['largest_difference']}, above 1e-4")
+    for family in report["families"]:
+        if len(family["metrics"]["fd[pca20]"]["values"]) != 3:
+            found.append(f"{family['family']} was not measured over three seeds")
+    return found
+
+
+if __name__ == "__main__":
+    problems = failures(json.loads(Path(sys.argv[1]).read_text("utf-8")))
+    print("\n".join(problems) or "The demo kept its promises: three families, bars met, engines agree.")
+    sys.exit(1 if problems else 0)

@@ -1,0 +1,182 @@
+"""A training killed with SIGKILL in the middle of an epoch goes on to bitwise the weights of one that was not."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+import genloom
+from genloom.errors import ConfigError
+from genloom.plugins.discovery import load_file
+from genloom.runs import load_latest
+
+MODELS = Path(__file__).parents[1] / "core" / "training_models.py"
+
+# Batches of 20 of 200 points: 10 steps per epoch for the adversarial model, 9 for the one that holds a tenth out.
+SETTINGS = {"batch_size": 20, "checkpoint_steps": 3, "sample_every": 0, "progress": "none", "ema": 0.9, "keep": 9}
+CASES: dict[str, dict[str, Any]] = {
+    "tests/vae": {"accumulate": 2, "clip": 1.0, "schedule": "cosine", "warmup_steps": 4, "epochs": 3},
+    "tests/gan": {"warmup_steps": 15, "steps": 27},
+}
+
+KILLED = """
+import os, signal, sys
+import genloom
+from genloom.plugins.discovery import load_file
+import keras
+
+load_file({models!r})
+import training_models
+
+class Kill(keras.callbacks.Callback):
+    count = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.count += 1
+        if self.count == 14:  # two steps after a checkpoint within the second epoch
+            os.kill(os.getpid(), signal.SIGKILL)
+
+genloom.train({id!r}, training_models.points(), out=sys.argv[1], seed=4, callbacks=[Kill()], **{settings!r})
+"""
+
+
+@pytest.fixture(scope="module")
+def models() -> Any:
+    if "training_models" not in sys.modules:
+        load_file(MODELS)
+    return sys.modules["training_models"]
+
+
+class Counting(keras.callbacks.Callback):
+    """Notes each epoch's mean; its own counter is part of the state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.epochs = 0
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.epochs += 1
+
+    def get_state(self) -> dict[str, Any]:
+        return {"epochs": self.epochs}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self.epochs = state["epochs"]
+
+
+def lines(run: Any) -> list[dict[str, Any]]:
+    kept = [dict(line) for line in run.log()]
+    for line in kept:
+        line.pop("seconds")
+    return kept
+
+
+def same(first: Any, second: Any) -> None:
+    """Compare everything two runs have saved and logged, bit by bit."""
+    one, two = load_latest(first), load_latest(second)
+    assert one[1]["step"] == two[1]["step"]
+    assert one[0].keys() == two[0].keys()
+    for name, array in one[0].items():
+        np.testing.assert_array_equal(array, two[0][name], err_msg=name)
+    assert lines(first) == lines(second)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+@pytest.mark.parametrize("id", list(CASES))
+def test_a_killed_training_resumes_bitwise(
+    models: Any, tmp_path: Path, subprocess_env: Callable[..., dict[str, str]], id: str
+) -> None:
+    settings = {**SETTINGS, **CASES[id]}
+    run = genloom.Run(tmp_path / "killed")
+    program = KILLED.format(models=str(MODELS), id=id, settings=settings)
+    command = [sys.executable, "-c", program, str(run.path)]
+    killed = subprocess.run(command, env=subprocess_env(), capture_output=True, text=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert run.latest().name == "step-00000012"
+    assert run.status == "interrupted"
+    whole = genloom.train(id, models.points(), out=tmp_path / "whole", seed=4, **settings)
+    resumed = genloom.train(id, models.points(), out=run.path, seed=4, resume=True)
+    same(whole, resumed)
+    assert whole.status == resumed.status == "finished"
+
+
+def test_more_epochs_later_equal_all_at_once(models: Any, tmp_path: Path) -> None:
+    halve = {"monitor": "val_loss", "mode": "min", "factor": 0.5, "patience": 1, "min_delta": 10.0}
+
+    def callbacks() -> list[Any]:
+        return [keras.callbacks.ReduceLROnPlateau(**halve), Counting()]
+
+    settings = {**SETTINGS, "seed": 2}
+    data = models.points()
+    at_once, parts = callbacks(), callbacks()
+    whole = genloom.train("tests/vae", data, out=tmp_path / "whole", epochs=5, callbacks=at_once, **settings)
+    genloom.train("tests/vae", data, out=tmp_path / "parts", epochs=2, callbacks=callbacks(), **settings)
+    resumed = genloom.train("tests/vae", data, out=tmp_path / "parts", epochs=5, resume=True, seed=2, callbacks=parts)
+    same(whole, resumed)
+    assert parts[1].epochs == at_once[1].epochs == 5
+    rates = [line["rates"]["vae"] for line in whole.log() if line["rates"]]
+    assert rates[-1] < rates[0]  # patience ran out at least once, on counters carried over
+    before = lines(resumed)
+    assert lines(genloom.train("tests/vae", data, out=tmp_path / "parts", resume=True, seed=2)) == before
+
+
+def test_an_interrupted_training_resumes_bitwise(models: Any, tmp_path: Path) -> None:
+    class Press(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            if batch == 4 and self.model.optimizer is not None:
+                signal.raise_signal(signal.SIGINT)
+
+    settings = {**SETTINGS, "seed": 2, "epochs": 2, "checkpoint_steps": 0}
+    data = models.points()
+    with pytest.raises(KeyboardInterrupt):
+        genloom.train("tests/gan", data, out=tmp_path / "parts", callbacks=[Press()], **settings)
+    resumed = genloom.train("tests/gan", data, out=tmp_path / "parts", resume=True, seed=2)
+    same(genloom.train("tests/gan", data, out=tmp_path / "whole", **settings), resumed)
+
+
+def test_steps_raised_within_an_epoch_keep_its_mean(models: Any, tmp_path: Path) -> None:
+    settings = {**SETTINGS, "seed": 2, "checkpoint_steps": 0}
+    data = models.points()
+    whole = genloom.train("tests/vae", data, out=tmp_path / "whole", steps=9, **settings)
+    genloom.train("tests/vae", data, out=tmp_path / "parts", steps=5, **settings)
+    resumed = genloom.train("tests/vae", data, out=tmp_path / "parts", steps=9, resume=True, seed=2)
+    for name in ("model/encoder/0/kernel", "ema/decoder/2/bias"):
+        np.testing.assert_array_equal(load_latest(whole)[0][name], load_latest(resumed)[0][name])
+    epoch = [line["losses"] for line in lines(resumed) if line["step"] == 9 and line["losses"]]
+    assert epoch == [lines(whole)[0]["losses"]]
+
+
+def test_a_callback_without_state_is_named_once(models: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    class Silent(keras.callbacks.Callback):
+        def __init__(self) -> None:
+            super().__init__()
+            self.seen = 0
+
+    data = models.points()
+    genloom.train("tests/plain", data, out=tmp_path / "run", epochs=1, callbacks=[Silent()], **SETTINGS)
+    assert "get_state" not in capfd.readouterr().err
+    genloom.train("tests/plain", data, out=tmp_path / "run", epochs=3, resume=True, callbacks=[Silent()])
+    assert capfd.readouterr().err.count("Silent keeps counters but has no get_state()") == 1
+
+
+def test_a_run_is_loaded_from_the_registry_and_another_data_set_is_refused(models: Any, tmp_path: Path) -> None:
+    run = genloom.train("tests/gan", models.points(), out=tmp_path / "run", epochs=1, preset="quick", **SETTINGS)
+    assert run.config["model"]["options"]["latent"] == 1
+    drawn = [genloom.sample(source, 5, seed=1).samples for source in (run, str(run.path), genloom.load(run))]
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    np.testing.assert_array_equal(drawn[0], drawn[2])
+    other = models.Dataset("points", models.SPEC, models.points(100).train, models.points(100).test, "0th3r")
+    with pytest.raises(ConfigError, match=r"fingerprint: it has 'f1d0', not '0th3r'"):
+        genloom.train("tests/gan", other, out=run.path, resume=True)
+    model = genloom.create("tests/gan", models.SPEC)
+    given = genloom.train(model, models.points(), out=tmp_path / "g", epochs=1, **SETTINGS)
+    with pytest.raises(ConfigError, match="trained on a model object"):
+        genloom.load(given)
