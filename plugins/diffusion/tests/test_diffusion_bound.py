@@ -14,6 +14,11 @@ from genloom_diffusion.process import PROCESSES, process_named
 DEVIATION = 0.6
 
 
+def bound_of(predict_noise: object, process: object, *arrays: np.ndarray) -> np.ndarray:
+    bound = variational_bound(predict_noise, process, *map(ops.convert_to_tensor, arrays))
+    return np.asarray(ops.convert_to_numpy(bound), "float64")
+
+
 @pytest.mark.parametrize("name", tuple(PROCESSES))
 def test_bound_of_a_gaussian(name: str) -> None:
     process, rng = process_named(name), np.random.default_rng(0)
@@ -26,7 +31,7 @@ def test_bound_of_a_gaussian(name: str) -> None:
 
     u = ((rng.random((n, 1)) + np.arange(k)) / k).astype("float32")
     noise = rng.standard_normal((n, k, d)).astype("float32")
-    found = np.asarray(ops.convert_to_numpy(variational_bound(predict_noise, process, x, u, noise)), "float64")
+    found = bound_of(predict_noise, process, x, u, noise)
     exact = 0.5 * d * math.log(2 * math.pi * DEVIATION**2) + 0.5 * (x.astype("float64") ** 2).sum(1) / DEVIATION**2
     assert found.shape == (n,)
     assert abs(found.mean() - exact.mean()) < 5 * (found - exact).std() / math.sqrt(n) + 0.01
@@ -43,6 +48,6 @@ def test_a_worse_denoiser_has_a_larger_bound() -> None:
         def predict_noise(z: object, t: object) -> object:
             return scale * z * ops.reshape(process.sigma(t), (-1, 1))
 
-        return float(np.mean(ops.convert_to_numpy(variational_bound(predict_noise, process, x, u, noise))))
+        return float(bound_of(predict_noise, process, x, u, noise).mean())
 
     assert bound(1.0) + 0.1 < min(bound(0.5), bound(1.5))

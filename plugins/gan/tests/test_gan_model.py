@@ -51,7 +51,8 @@ def test_a_sample_depends_on_its_key_and_label_only() -> None:
     four = draw(model, 4)
     np.testing.assert_allclose(draw(model, 2), four[:2], atol=1e-6)
     assert np.abs(draw(model, 1, label=3) - draw(model, 1, label=4)).max() > 1e-3
-    assert np.abs(draw(model, 2, truncation=0.0)[0] - draw(model, 2, truncation=0.0)[1]).max() == 0.0
+    first, second = draw(model, 2, truncation=0.0)
+    np.testing.assert_allclose(first, second, atol=1e-6)  # rows of one batch may round differently
 
 
 def test_own_networks_are_used_as_they_are() -> None:

@@ -64,6 +64,13 @@ def _trace(fn: Callable[..., Any], flat: Sequence[torch.Tensor]) -> torch.fx.Gra
     return module
 
 
+_REFUSALS = (RuntimeError, TypeError, ValueError, NotImplementedError)
+
+
+def _cause(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+
+
 def _leaves(data: Any) -> list[torch.Tensor]:
     return [keras.ops.convert_to_tensor(leaf) for leaf in keras.tree.flatten(data)]
 
@@ -140,8 +147,8 @@ class Captured:
             with torch.no_grad():
                 result = dict(zip(names, module(*flat), strict=True))
             reason = self._difference(after)
-        except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
-            reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+        except _REFUSALS as error:
+            reason = _cause(error)
         if reason is None:
             self.captures += 1
             self.graphs[key] = (module, names)
@@ -190,6 +197,7 @@ class LoopCache:
     def __init__(self) -> None:
         self.steps: dict[Any, tuple[Any, list[torch.Tensor]]] = {}
         self.calls: int | None = None
+        self.fallback: str | None = None
 
     def restart(self) -> LoopCache:
         """Begin a new call of the compiled function."""
@@ -198,12 +206,14 @@ class LoopCache:
 
     def run(self, step: Callable[[Any, Any], Any], n: int, state: Any) -> Any:
         """Apply the step n times; outside a compiled function, plainly."""
-        if self.calls is None or torch.is_grad_enabled():
+        flat = _leaves(state)
+        module = None
+        if self.calls is not None and self.fallback is None and not torch.is_grad_enabled():
+            module = self._captured(step, state, flat)
+        if module is None:
             for i in range(n):
                 state = step(torch.tensor(i, dtype=torch.int32), state)
             return state
-        flat = _leaves(state)
-        module = self._captured(step, state, flat)
         for i in range(n):
             flat = module(torch.tensor(i, dtype=torch.int32, device=flat[0].device), *flat)
         return keras.tree.pack_sequence_as(state, list(flat))
@@ -225,6 +235,11 @@ class LoopCache:
 
         # Clones, so that a state that is also a closed-over constant is not taken for the same input.
         inputs = [torch.tensor(0, dtype=torch.int32, device=flat[0].device), *(x.clone() for x in flat)]
-        module = _trace(flat_step, inputs)
+        try:
+            module = _trace(flat_step, inputs)
+        except _REFUSALS as error:
+            self.fallback = _cause(error)
+            warnings.warn(f"This sampler runs eagerly on torch, more slowly: {self.fallback}", stacklevel=2)
+            return None
         self.steps[key] = (module, held)
         return module

@@ -27,9 +27,8 @@ def guided(predict: Callable[[Any, Any, Any], Any], scale: float, null: int) -> 
         return predict
 
     def push(z: Any, t: Any, label: Any) -> Any:
-        both = predict(
-            ops.concatenate([z, z]), ops.concatenate([t, t]), ops.concatenate([label, ops.full_like(label, null)])
-        )
+        no_label = ops.zeros_like(label) + null  # full_like() reads its value on the host on torch: no capture
+        both = predict(ops.concatenate([z, z]), ops.concatenate([t, t]), ops.concatenate([label, no_label]))
         with_label, without = ops.split(both, 2)
         return without + scale * (with_label - without)
 

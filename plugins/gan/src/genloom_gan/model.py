@@ -188,7 +188,8 @@ class MLPGAN(GAN):
 
     def build_discriminator(self, classes: int) -> keras.Model:
         """Return a dense discriminator."""
-        return mlp_discriminator(self.spec.shape, self.options.hidden, classes, self.options.dropout)
+        options = self.options
+        return mlp_discriminator(self.spec.shape, options.hidden, classes, options.dropout, options.activation)
 
 
 class DCGAN(GAN):
@@ -204,7 +205,9 @@ class DCGAN(GAN):
         """Return a convolutional discriminator; batch normalisation only without the R1 penalty, one of each sample."""
         options = self.options
         norm = not options.r1
-        return conv_discriminator(self.spec.shape, options.channels, classes, norm, options.dropout)
+        return conv_discriminator(
+            self.spec.shape, options.channels, classes, norm, options.dropout, options.activation
+        )
 
 
 class WGANGP(GAN):
@@ -238,7 +241,9 @@ class WGANGP(GAN):
 
     def build_discriminator(self, classes: int) -> keras.Model:
         """Return a convolutional critic without batch normalisation."""
-        return conv_discriminator(self.spec.shape, self.options.channels, classes, norm=False)
+        return conv_discriminator(
+            self.spec.shape, self.options.channels, classes, norm=False, activation=self.options.activation
+        )
 
     @property
     def discriminator_repeats(self) -> int:

@@ -34,8 +34,12 @@ def _with_labels(x: Any, inputs: list[Any]) -> Any:
     return layers.Concatenate()([x, inputs[1]]) if len(inputs) > 1 else x
 
 
-def _dense(x: Any, width: int) -> Any:
-    return layers.LeakyReLU(_LEAK)(layers.Dense(width, kernel_initializer="he_normal")(x))
+def _activate(x: Any, name: str = "leaky_relu") -> Any:
+    return (layers.LeakyReLU(_LEAK) if name == "leaky_relu" else layers.Activation(name))(x)
+
+
+def _dense(x: Any, width: int, activation: str = "leaky_relu") -> Any:
+    return _activate(layers.Dense(width, kernel_initializer="he_normal")(x), activation)
 
 
 def mlp_generator(
@@ -51,13 +55,17 @@ def mlp_generator(
 
 
 def mlp_discriminator(
-    shape: Sequence[int], hidden: Sequence[int], classes: int = 0, dropout: float = 0.0
+    shape: Sequence[int],
+    hidden: Sequence[int],
+    classes: int = 0,
+    dropout: float = 0.0,
+    activation: str = "leaky_relu",
 ) -> keras.Model:
     """Return a dense discriminator: (n, *shape) → logits (n, 1)."""
     inputs = _inputs(shape, classes)
     x = _with_labels(layers.Flatten()(inputs[0]), inputs)
     for width in hidden:
-        x = _dense(x, width)
+        x = _dense(x, width, activation)
         x = Dropout(dropout)(x) if dropout else x
     return _model(inputs, layers.Dense(1)(x), "discriminator")
 
@@ -124,7 +132,12 @@ def conv_generator(
 
 
 def conv_discriminator(
-    shape: Sequence[int], channels: Sequence[int], classes: int = 0, norm: bool = False, dropout: float = 0.0
+    shape: Sequence[int],
+    channels: Sequence[int],
+    classes: int = 0,
+    norm: bool = False,
+    dropout: float = 0.0,
+    activation: str = "leaky_relu",
 ) -> keras.Model:
     """Return a convolutional discriminator: (n, height, width, c) → logits (n, 1).
 
@@ -139,7 +152,7 @@ def conv_discriminator(
     x = layout.enter(x)
     for level, width in enumerate(channels):
         x = layout.conv(x, width, strides=2)
-        x = layers.LeakyReLU(_LEAK)(layout.norm(x) if norm and level else x)
+        x = _activate(layout.norm(x) if norm and level else x, activation)
         x = Dropout(dropout)(x) if dropout else x
     x = layers.Flatten()(layout.leave(x))
     return _model(inputs, layers.Dense(1)(x), "discriminator")

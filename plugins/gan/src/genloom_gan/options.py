@@ -29,6 +29,11 @@ class GANOptions:
     beta_1: float = option(
         0.0, "first-moment decay of both Adams; low, for the target keeps moving", minimum=0.0, maximum=0.999
     )
+    activation: str = option(
+        "leaky_relu",
+        "of the discriminator's hidden layers; with silu a penalty on its gradient is smooth in the weights",
+        choices=("leaky_relu", "silu"),
+    )
 
 
 @dataclasses.dataclass(frozen=True)
