@@ -29,6 +29,7 @@ class Weighted(GenerativeModel):
         return self.scale * keras.ops.mean(batch["x"] * WEIGHTS), {}, 1.0
 
 
+@pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")  # torch's own meeting with NumPy 2
 def test_every_step_sees_its_own_batch():
     model = Weighted()
     model.scale.assign(1.0)

@@ -1,4 +1,4 @@
-"""A plugin in one file for the tests of training: three small models and a data set of 200 points."""
+"""A plugin in one file for the tests of training: four small models, a callback and a data set of 200 points."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from keras import ops
 import genloom
 from genloom.data import ArraySplit, Dataset, DataSpec
 from genloom.layers import Dropout
+from genloom.objectives import gradient_penalty
 from genloom.plugins.component import Component
 
 SPEC = DataSpec(
@@ -89,8 +90,11 @@ class VAE(Small):
 class GAN(Small):
     def __init__(self, spec: DataSpec, options: Any = None, **values: Any) -> None:
         super().__init__(spec, options, **values)
-        self.generator = dense(self.options.latent, spec.size, "sigmoid")
+        self.generator = self.generator_of(spec)
         self.critic = dense(spec.size, 1, rate=self.options.rate)
+
+    def generator_of(self, spec: DataSpec) -> keras.Sequential:
+        return dense(self.options.latent, spec.size, "sigmoid")
 
     def phases(self) -> list[genloom.Phase]:
         return [
@@ -116,6 +120,42 @@ class GAN(Small):
 
     def draw(self, keys: Any, condition: dict[str, Any]) -> Any:
         return ops.cast(self.generator(genloom.random.normal(keys, (self.options.latent,))), "float32")
+
+
+class WGAN(GAN):
+    """Batch statistics in the generator, dropout and a second derivative in the critic, fresh data per critic step."""
+
+    def generator_of(self, spec: DataSpec) -> keras.Sequential:
+        layers = keras.layers
+        hidden = [layers.Dense(8), layers.BatchNormalization(momentum=0.9), layers.Activation("tanh")]
+        return keras.Sequential([layers.Input((self.options.latent,)), *hidden, layers.Dense(spec.size, "sigmoid")])
+
+    def fakes(self, n: int) -> Any:
+        return ops.cast(self.generator(self.normal((n, self.options.latent)), training=True), "float32")
+
+    def judge(self, x: Any) -> Any:
+        return ops.cast(self.critic(x, training=True), "float32")
+
+    def critic_loss(self, batch: dict[str, Any]) -> tuple[Any, dict[str, Any], Any]:
+        n = batch["x"].shape[0]
+        fake = ops.stop_gradient(self.fakes(n))
+        penalty = gradient_penalty(self.judge, batch["x"], fake, self.uniform((n,)))
+        real = ops.mean(self.judge(batch["x"]))
+        return ops.mean(self.judge(fake)) - real + 10.0 * penalty, {"real": real}, 1.0
+
+    def generator_loss(self, batch: dict[str, Any]) -> tuple[Any, dict[str, Any], Any]:
+        return -ops.mean(self.judge(self.fakes(batch["x"].shape[0]))), {}, 1.0
+
+
+class Peek(keras.callbacks.Callback):
+    """Draws samples in the middle of every epoch."""
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self.drawn: list[np.ndarray] = []
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if batch == 4:
+            self.drawn.append(genloom.sample(self.model, 3, seed=1).samples)
 
 
 class Plain(Small):
@@ -154,5 +194,5 @@ def genloom_components() -> list[Component]:
             accepts=("signal",),
             extras=recommended,
         )
-        for name in ("VAE", "GAN", "Plain")
+        for name in ("VAE", "GAN", "WGAN", "Plain")
     ]

@@ -25,6 +25,7 @@ SETTINGS = {"batch_size": 20, "checkpoint_steps": 3, "sample_every": 0, "progres
 CASES: dict[str, dict[str, Any]] = {
     "tests/vae": {"accumulate": 2, "clip": 1.0, "schedule": "cosine", "warmup_steps": 4, "epochs": 3},
     "tests/gan": {"warmup_steps": 15, "steps": 27},
+    "tests/wgan": {"epochs": 3},
 }
 
 KILLED = """
@@ -44,7 +45,8 @@ class Kill(keras.callbacks.Callback):
         if self.count == 14:  # two steps after a checkpoint within the second epoch
             os.kill(os.getpid(), signal.SIGKILL)
 
-genloom.train({id!r}, training_models.points(), out=sys.argv[1], seed=4, callbacks=[Kill()], **{settings!r})
+callbacks = [training_models.Peek(), Kill()]
+genloom.train({id!r}, training_models.points(), out=sys.argv[1], seed=4, callbacks=callbacks, **{settings!r})
 """
 
 
@@ -70,6 +72,15 @@ class Counting(keras.callbacks.Callback):
 
     def set_state(self, state: dict[str, Any]) -> None:
         self.epochs = state["epochs"]
+
+
+def test_samples_drawn_within_an_epoch_change_nothing(models: Any, tmp_path: Path) -> None:
+    peek, settings = models.Peek(), {**SETTINGS, "seed": 4, "epochs": 2}
+    plain = genloom.train("tests/wgan", models.points(), out=tmp_path / "plain", **settings)
+    drawing = genloom.train("tests/wgan", models.points(), out=tmp_path / "peek", callbacks=[peek], **settings)
+    same(plain, drawing)
+    first, second = peek.drawn
+    assert np.abs(first - second).max() > 1e-3  # drawn from the weights of that step, not from those of the start
 
 
 def lines(run: Any) -> list[dict[str, Any]]:

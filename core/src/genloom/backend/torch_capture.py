@@ -15,6 +15,7 @@ from typing import Any
 import keras
 import torch
 from torch.fx.experimental import proxy_tensor
+from torch.overrides import TorchFunctionMode
 
 __all__ = ["Captured", "LoopCache"]
 
@@ -35,6 +36,15 @@ def _no_baked_scalars() -> Iterator[None]:
         proxy_tensor.CONSTANT_NUMEL_LIMIT = limit
 
 
+class _NoNumPy(TorchFunctionMode):
+    """Refuse to turn tensors into NumPy arrays, whose values a captured graph would freeze in silence."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in (torch.Tensor.numpy, torch.Tensor.__array__, torch.Tensor.tolist):
+            raise TypeError("a tensor is turned into a NumPy array: use keras.ops on tensors alone")
+        return func(*args, **(kwargs or {}))
+
+
 def _signature(flat: Sequence[torch.Tensor]) -> tuple[Any, ...]:
     return tuple((x.shape, x.dtype, x.device) for x in flat)
 
@@ -50,7 +60,7 @@ def _pure(node: torch.fx.Node) -> bool:
 
 def _trace(fn: Callable[..., Any], flat: Sequence[torch.Tensor]) -> torch.fx.GraphModule:
     """Trace `fn(*flat)`, running it once, and strip what replay does not need."""
-    with _no_baked_scalars(), warnings.catch_warnings():
+    with _no_baked_scalars(), _NoNumPy(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         module = proxy_tensor.make_fx(fn, tracing_mode="real", record_module_stack=False)(*flat)
     for node in list(module.graph.nodes):

@@ -205,9 +205,7 @@ class DCGAN(GAN):
         """Return a convolutional discriminator; batch normalisation only without the R1 penalty, one of each sample."""
         options = self.options
         norm = not options.r1
-        return conv_discriminator(
-            self.spec.shape, options.channels, classes, norm, options.dropout, options.activation
-        )
+        return conv_discriminator(self.spec.shape, options.channels, classes, norm, options.dropout, options.activation)
 
 
 class WGANGP(GAN):
