@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
+from keras.src.backend.common.name_scope import name_scope as PlainScope
+from keras.src.backend.tensorflow.core import name_scope as keras_scope
 
 from genloom.backend.normalisation import group_norm_in_ops
 from genloom.backend.purity import run_pure
@@ -82,12 +85,28 @@ def loop(step: Callable[[Any, Any], Any], n: int, state: Any) -> Any:
     return keras.tree.pack_sequence_as(state, list(out[1:]))
 
 
+@contextlib.contextmanager
+def _unnamed() -> Iterator[None]:
+    """Trace without the names of layers.
+
+    Keras numbers its layers per process and TensorFlow's graph optimizer orders sums by the names of their operands,
+    so the second model of a process would round otherwise than the first.
+    """
+    enter, leave = keras_scope.__enter__, keras_scope.__exit__
+    keras_scope.__enter__, keras_scope.__exit__ = PlainScope.__enter__, PlainScope.__exit__
+    try:
+        yield
+    finally:
+        keras_scope.__enter__, keras_scope.__exit__ = enter, leave
+
+
 def compiled(fn: Callable[..., Any], owner: Any) -> Callable[..., Any]:
     """Compile a pure function of tensors that reads the variables of `owner` at every call."""
 
     @tf.function(reduce_retracing=False, autograph=False)
     def traced(*args: Any) -> Any:
-        return run_pure(fn, args, (), owner)
+        with _unnamed():
+            return run_pure(fn, args, (), owner)
 
     return lambda *args: traced(*keras.tree.map_structure(tf.convert_to_tensor, args))
 
@@ -155,7 +174,7 @@ class StepMixin:
             keras_way(True)
             return getattr(self, name)
         if not self.run_eagerly:  # type: ignore[attr-defined]
-            step = tf.function(step, jit_compile=self.jit_compile, autograph=False)  # type: ignore[attr-defined]
+            step = tf.function(_unnamed()(step), jit_compile=self.jit_compile, autograph=False)  # type: ignore[attr-defined]
         return lambda iterator: step(next(iterator))
 
     def sync_state(self) -> None:
