@@ -1,4 +1,4 @@
-"""Tiny configurations of every first-party model, their batches, gradients and first losses, for the tests beside.
+"""Tiny first-party models, their batches, gradients, first losses and samples, for the tests beside.
 
 Run as a script it writes the reference arrays, on JAX, from the root of the repository:
 
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 REFERENCE = Path(__file__).parent / "reference" / "first_party.npz"
+TRAINED = REFERENCE.with_name("trained.npz")
 FAMILIES = ("diffusion/", "gan/", "vae/")
 STEPS = 100
 KEPT = 256  # numbers kept of a phase's gradient
@@ -26,6 +27,17 @@ SMALL: dict[str, dict[str, Any]] = {
     "gan/wgan-gp": {"latent": 4, "channels": (4, 6), "n_critic": 2},
     "diffusion/ddpm": {"channels": (8,), "blocks": 1, "patch": 2, "embedding": 8, "heads": 1, "learning_rate": 2e-4},
 }
+
+# Models small enough to keep their weights, large enough to draw digits; sampling keeps every default.
+LEARNT: dict[str, dict[str, Any]] = {
+    "vae/mlp": {"latent": 8, "hidden": (64,), "components": 10},
+    "vae/conv": {"latent": 8, "hidden": (32,), "channels": (8, 16), "components": 10},
+    "gan/mlp": {"latent": 16, "hidden": (64, 64)},
+    "gan/dcgan": {"latent": 16, "channels": (12, 16)},
+    "gan/wgan-gp": {"latent": 16, "channels": (12, 16), "n_critic": 2},
+    "diffusion/ddpm": {"channels": (24,), "blocks": 1, "patch": 2, "embedding": 32, "heads": 2},
+}
+DRAWN, LEARNING_STEPS = 64, 600
 
 
 def model_ids() -> list[str]:
@@ -120,8 +132,38 @@ def first_losses(model: Any) -> np.ndarray:
     return np.diff(means * count, axis=0, prepend=np.zeros((1, means.shape[1])))
 
 
+def untrained(id: str) -> Any:
+    """A new model of the embedded digits, of the size whose trained weights are kept."""
+    from genloom import create, data
+
+    return create(id, data.open("digits").spec, seed=3, **LEARNT[id])
+
+
+def trained(id: str) -> dict[str, np.ndarray]:
+    """Weights of a model trained on the embedded digits, and the samples it draws here."""
+    from keras import ops
+
+    from genloom import data
+    from genloom.sampling import draw_samples
+    from genloom.training.state import weights_by_name
+
+    model = untrained(id)
+    rows = 64 * max(phase.repeats for phase in model.phases())
+    batches = data.Loader(data.open("digits").train, batch_size=rows, seed=0).stream()
+    model.fit(batches, steps_per_epoch=LEARNING_STEPS, epochs=1, shuffle=False, verbose=0)
+    weights = {name: np.asarray(ops.convert_to_numpy(v.value)) for name, v in weights_by_name(model).items()}
+    return {**weights, "samples": draw_samples(model, DRAWN, seed=7).samples}
+
+
+def write_trained() -> None:
+    """Write weights and samples of every first-party model."""
+    arrays = {f"{id}:{name}": array for id in model_ids() for name, array in trained(id).items()}
+    np.savez_compressed(TRAINED, **arrays)
+
+
 def main() -> None:
     """Write the reference arrays."""
+    write_trained()
     arrays = {}
     for id in model_ids():
         model = build(id)

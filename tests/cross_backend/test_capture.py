@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -15,16 +13,6 @@ from genloom import backend
 
 IDS = ("diffusion/ddpm", "gan/dcgan", "gan/mlp", "gan/wgan-gp", "vae/conv", "vae/mlp")
 DROPOUT = {"diffusion/ddpm", "gan/dcgan", "gan/mlp"}
-
-
-@pytest.fixture(scope="module")
-def first_party() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("first_party", Path(__file__).parent / "first_party.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.mark.skipif(backend.name() != "torch", reason="only torch captures")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -63,16 +62,6 @@ for phase in model.phases():
     print(phase.name, found, norm)
     assert abs(found - norm) <= 2e-3 * norm, (phase.name, found, norm)
 """
-
-
-@pytest.fixture(scope="module")
-def first_party() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("first_party", HERE / "first_party.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
