@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +23,9 @@ for _variable in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_T
     os.environ.setdefault(_variable, "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
+# What one test compiles serves the others and their child processes; the user's own cache stays out of it.
+os.environ["JAX_COMPILATION_CACHE_DIR"] = _COMPILED = tempfile.mkdtemp(prefix="genloom-compiled-")
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
 _INSTALLED = [engine for engine in ENGINES if importlib.util.find_spec(engine) is not None]
 if not _INSTALLED:
@@ -28,6 +33,11 @@ if not _INSTALLED:
 BACKEND = os.environ.setdefault("KERAS_BACKEND", _INSTALLED[0])
 if "torch" in _INSTALLED and "tensorflow" in _INSTALLED:
     importlib.import_module("torch")  # loaded after TensorFlow in one process, torch crashes
+
+
+def pytest_unconfigure() -> None:
+    """Throw away what JAX compiled."""
+    shutil.rmtree(_COMPILED, ignore_errors=True)
 
 
 def pytest_report_header() -> list[str]:

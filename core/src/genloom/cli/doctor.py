@@ -167,14 +167,20 @@ def _threads() -> list[Check]:
 
 
 def _caches() -> list[Check]:
+    from genloom.caches import cache_directory
+
     home = pathlib.Path(os.environ.get("KERAS_HOME") or pathlib.Path.home() / ".keras")
-    return [_cache("keras cache", home)]
+    try:
+        own = _cache("genloom cache", cache_directory("jax").parent, "GENLOOM_CACHE")
+    except OSError as error:
+        own = Check("genloom cache", "problem", f"{error}; set GENLOOM_CACHE to a folder of yours")
+    return [_cache("keras cache", home, "KERAS_HOME"), own]
 
 
-def _cache(name: str, folder: pathlib.Path) -> Check:
+def _cache(name: str, folder: pathlib.Path, variable: str) -> Check:
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     if not os.access(existing, os.W_OK):
-        return Check(name, "problem", f"{folder} cannot be written; set KERAS_HOME to a folder of yours")
+        return Check(name, "problem", f"{folder} cannot be written; set {variable} to a folder of yours")
     free = shutil.disk_usage(existing).free / 2**30
     return Check(name, "note" if free < 1 else "ok", f"{folder}, {free:.1f} GiB free")
 

@@ -23,7 +23,7 @@ __all__ = ["FAMILIES", "Demo", "Step"]
 FAMILIES = {"vae": "vae/mlp", "gan": "gan/mlp", "diffusion": "diffusion/ddpm"}
 
 #: Epochs of the 8×8 digits, chosen so that three seeds of three families fit five minutes on two cores.
-_DIGITS_EPOCHS = {"vae": 150, "gan": 80, "diffusion": 36}
+_DIGITS_EPOCHS = {"vae": 120, "gan": 72, "diffusion": 33}
 _QUICK_EPOCHS = {"vae": 2, "gan": 2, "diffusion": 3}  # diffusion warms up for 50 steps
 _PICTURES = 6  # grids over the training of a run
 
@@ -116,7 +116,7 @@ class Demo:
 
     def _post(self, family: str) -> Step:
         path, out = self.run_path(family, self.seeds[0]), self.out / f"{family}-upscaled.png"
-        words = ("sample", str(path), "-n", "40", "--seed", "7", "--post", "clip", "--post", "upscale:factor=4")
+        words = ("sample", str(path), "-n", "64", "--seed", "7", "--post", "clip", "--post", "upscale:factor=4")
         return Step(f"post {family}", (*words, "--backend", self.engines[0], "--out", str(out)), out.exists)
 
     def _sample(self, family: str, engine: str) -> Step:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,26 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from genloom.caches import cache_directory
 from genloom.runs.files import tell, write_atomic
 
-__all__ = ["cache_directory", "read", "write"]
+__all__ = ["read", "write"]
 
 _DIGEST_BYTES = 64  # hexadecimal SHA-256
-
-
-def cache_directory() -> Path:
-    """Return GENLOOM_CACHE, or the user's own cache folder, made with mode 0700 when absent."""
-    chosen = os.environ.get("GENLOOM_CACHE")
-    if chosen:
-        folder = Path(chosen).expanduser()
-    else:
-        import platformdirs
-
-        folder = Path(platformdirs.user_cache_dir("genloom", appauthor=False))
-    folder = folder / "metrics"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder.chmod(0o700)  # what others can write, others can falsify
-    return folder
 
 
 def read(key: str) -> dict[str, NDArray[Any]] | None:
@@ -66,4 +51,4 @@ def write(key: str, arrays: Mapping[str, Any]) -> None:
 
 def _path(key: str) -> Path:
     # The key is hashed, so nothing in it can name another folder.
-    return cache_directory() / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
+    return cache_directory("metrics") / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"

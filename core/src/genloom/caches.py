@@ -1,0 +1,24 @@
+"""Where GenLoom keeps what it can make again: one private folder per user."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+__all__ = ["cache_directory"]
+
+
+def cache_directory(name: str) -> Path:
+    """Return the folder `name` in GENLOOM_CACHE, or in the user's own cache, made with mode 0700 when absent.
+
+    Raises:
+        OSError: it can neither be made nor be made private.
+    """
+    chosen = os.environ.get("GENLOOM_CACHE")
+    root = Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("genloom", appauthor=False))
+    folder = root / name
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)  # what others can write, others can falsify
+    return folder
