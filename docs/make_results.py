@@ -64,7 +64,14 @@ def page(report: dict[str, Any]) -> str:
         (name, f"{b['value']:.3f}", b["limit"], "met" if b["met"] else "missed") for name, b in report["bars"].items()
     ]
     lines += table(("bar, worst seed", "measured", "at most", ""), bars)
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *behind(first["fd[pca20]"]["opponents"]["mixture"], families)]) + "\n"
+
+
+def behind(mixture: float, families: list[dict[str, Any]]) -> list[str]:
+    """Say which families lose to the mixture, the opponent that counts."""
+    lost = [f["id"] for f in families if f["metrics"]["fd[pca20]"]["value"] > mixture]
+    said = f"Within this budget `{'`, `'.join(lost)}` does not reach the mixture of Gaussians on `fd[pca20]`."
+    return ["", said] if lost else []
 
 
 if __name__ == "__main__":
