@@ -140,21 +140,7 @@ def group_norm(x: Any, groups: int, gamma: Any, beta: Any, epsilon: float, axis:
 
 
 def prepare_optimizer(optimizer: Any) -> Any:
-    """Return the optimizer, which reads its step and rate once per update.
-
-    Keras reads both for every variable, and no read may be merged with another: a sixth of a small step's operations.
-    """
-    update = optimizer._backend_update_step
-
-    def once(gradients: Any, variables: Any, learning_rate: Any) -> None:
-        iterations = optimizer._iterations
-        object.__setattr__(optimizer, "_iterations", tf.convert_to_tensor(iterations.value))
-        try:
-            update(gradients, variables, tf.convert_to_tensor(learning_rate))
-        finally:
-            object.__setattr__(optimizer, "_iterations", iterations)
-
-    optimizer._backend_update_step = once
+    """Return the optimizer ready for a compiled step; Keras's own need nothing here."""
     return optimizer
 
 

@@ -16,7 +16,7 @@ from genloom.phase import Phase
 
 __all__ = ["Probe", "derivatives", "heavy_imports", "uncovered"]
 
-_SHORTER = (1, 4, 16, 64)  # The last step is still ten times above the rounding of float32.
+_SHORTER = (1, 4, 16, 64)  # How many times a step is shortened in search of one that crosses no kink.
 
 _PROBE = """
 import importlib, sys
