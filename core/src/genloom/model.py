@@ -180,6 +180,10 @@ class GenerativeModel(backend.StepMixin, keras.Model, metaclass=_Built):
         self.after_step()
         self.optimizer.finish_step()
         self._step.assign_add(1)
+        return self.running_means()
+
+    def running_means(self) -> dict[str, Any]:
+        """Return the means of losses and metrics over the steps of the epoch so far."""
         return {name: self._means[name].result() for name in self._update.names}
 
     def validate_batch(self, data: Any) -> dict[str, Any]:

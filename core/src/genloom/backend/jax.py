@@ -11,6 +11,7 @@ import numpy as np
 from keras import StatelessScope
 from keras.src.backend.common.stateless_scope import get_stateless_scope
 
+from genloom.backend.executions import next_stack, steps_of
 from genloom.backend.normalisation import group_norm_in_ops
 from genloom.backend.purity import run_pure
 
@@ -156,7 +157,7 @@ class StepMixin:
         return result, tuple([scope.state_mapping[id(v)] for v in variables] for variables in groups)
 
     def train_step(self, state: Any, data: Any) -> tuple[dict[str, Any], Any]:
-        """One update of every phase; called by Keras's `fit` under jit."""
+        """One update of every phase, or those of a stack of batches; called by Keras's `fit` under jit."""
         groups = [
             self.trainable_variables,  # type: ignore[attr-defined]
             self.non_trainable_variables,  # type: ignore[attr-defined]
@@ -164,11 +165,30 @@ class StepMixin:
             self.metrics_variables,  # type: ignore[attr-defined]
         ]
 
-        def update() -> Any:
+        def update(batch: Any) -> Any:
             self.optimizer.follow_schedules()  # type: ignore[attr-defined]
-            return self.update_batch(data)  # type: ignore[attr-defined]
+            return self.update_batch(batch)  # type: ignore[attr-defined]
 
-        return self._stateless(groups, state, update)
+        def step(state: Any, batch: Any) -> tuple[Any, dict[str, Any]]:
+            logs, state = self._stateless(groups, state, lambda: update(batch))
+            return state, logs
+
+        stacked = steps_of(data)
+        if stacked is None:
+            state, logs = step(state, data)
+            return logs, state
+        state, logs = jax.lax.scan(step, tuple(state), stacked)
+        return {name: values[-1] for name, values in logs.items()}, state
+
+    def make_train_function(self, force: bool = False) -> None:
+        """Compile the step; several steps of one execution run in one compiled loop, where Keras's own is Python's."""
+        if self.train_function is not None and not force:  # type: ignore[has-type]
+            return
+        steps, self.steps_per_execution = self.steps_per_execution, 1  # type: ignore[has-type]
+        super().make_train_function(force=True)  # type: ignore[misc]
+        self.steps_per_execution, once = steps, self.train_function
+        if steps > 1:
+            self.train_function = lambda state, iterator: once(state, iter([next_stack(iterator, steps)]))
 
     def test_step(self, state: Any, data: Any) -> tuple[dict[str, Any], Any]:
         """Held-out losses of one batch; called by Keras's `evaluate` under jit."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ import tensorflow as tf
 from keras.src.backend.common.name_scope import name_scope as PlainScope
 from keras.src.backend.tensorflow.core import name_scope as keras_scope
 
+from genloom.backend.executions import next_stack, steps_of
 from genloom.backend.normalisation import group_norm_in_ops
 from genloom.backend.purity import run_pure
 
@@ -148,7 +150,20 @@ class StepMixin:
     """Run a model's imperative update inside the `tf.function` that Keras builds."""
 
     def train_step(self, data: Any) -> dict[str, Any]:
-        """One update of every phase; called by Keras's `fit`."""
+        """One update of every phase, or those of a stack of batches; called by Keras's `fit`."""
+        stacked = steps_of(data)
+        if stacked is None:
+            return self._one_step(data)
+
+        def body(i: Any) -> Any:
+            self._one_step(tf.nest.map_structure(lambda column: column[i], stacked))
+            return i + 1
+
+        steps = tf.nest.flatten(stacked)[0].shape[0]
+        tf.while_loop(lambda i: i < steps, body, (tf.constant(0),), parallel_iterations=1)
+        return self.running_means()  # type: ignore[attr-defined]
+
+    def _one_step(self, data: Any) -> dict[str, Any]:
         self.optimizer.follow_schedules()  # type: ignore[attr-defined]
         return self.update_batch(data)  # type: ignore[attr-defined]
 
@@ -169,13 +184,17 @@ class StepMixin:
     def _on_batches(
         self, step: Callable[[Any], Any], keras_way: Callable[..., None], name: str
     ) -> Callable[[Any], Any]:
-        distributed = tf.distribute.has_strategy() or self._distribute_strategy is not None  # type: ignore[attr-defined]
-        if distributed or self.steps_per_execution > 1:  # type: ignore[attr-defined]
+        if tf.distribute.has_strategy() or self._distribute_strategy is not None:  # type: ignore[attr-defined]
             keras_way(True)
             return getattr(self, name)
         if not self.run_eagerly:  # type: ignore[attr-defined]
             step = tf.function(_unnamed()(step), jit_compile=self.jit_compile, autograph=False)  # type: ignore[attr-defined]
-        return lambda iterator: step(next(iterator))
+        steps = self.steps_per_execution  # type: ignore[attr-defined]
+        if steps == 1:
+            return lambda iterator: step(next(iterator))
+        if name == "train_function":
+            return lambda iterator: step(next_stack(iterator, steps))
+        return lambda iterator: [step(batch) for batch in itertools.islice(iterator, steps)][-1]
 
     def sync_state(self) -> None:
         """Nothing to do: TensorFlow's variables are always current."""

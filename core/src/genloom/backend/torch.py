@@ -6,6 +6,7 @@ Keras runs eagerly here, and on small networks its Python costs more than the ar
 from __future__ import annotations
 
 import contextlib
+import functools
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 from torch.autograd import forward_ad
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from genloom.backend.executions import steps_of
 from genloom.backend.normalisation import group_norm_in_ops
 from genloom.backend.purity import run_pure
 from genloom.backend.torch_capture import Captured, LoopCache
@@ -141,16 +143,16 @@ def group_norm(x: Any, groups: int, gamma: Any, beta: Any, epsilon: float, axis:
     return torch.nn.functional.group_norm(x, groups, gamma, beta, epsilon)
 
 
-_CAPTURABLE = ("Adam", "AdamW")
-
-
 def prepare_optimizer(optimizer: Any) -> Any:
-    """Return the optimizer ready for capture.
+    """Return the optimizer ready for capture, its update in one pass where torch has a kernel for it.
 
     Keras's fused update of most optimizers passes the rate as a Python number, which a captured step would freeze;
     those use Keras's plain per-variable update instead.
     """
-    if type(optimizer).__name__ not in _CAPTURABLE and hasattr(optimizer, "_parallel_update_step"):
+    if type(optimizer).__name__ in ("Adam", "AdamW"):
+        if not optimizer.amsgrad:
+            optimizer._parallel_update_step = functools.partial(_fused_adam, optimizer)
+    elif hasattr(optimizer, "_parallel_update_step"):
 
         def each(grads: Any, variables: Any, learning_rate: Any) -> None:
             for gradient, variable in zip(grads, variables, strict=True):
@@ -160,11 +162,64 @@ def prepare_optimizer(optimizer: Any) -> Any:
     return optimizer
 
 
+_LONG_AGO = 1e9  # steps after which torch's kernel corrects no bias
+
+
+def _fused_adam(optimizer: Any, grads: Sequence[Any], variables: Sequence[Any], learning_rate: Any) -> None:
+    """Move the variables by Keras's Adam in torch's fused kernel (Kingma and Ba 2015, section 2's second form).
+
+    Keras adds ε to the root before its bias is corrected, torch after; with the correction in the rate and a kernel
+    that believes its own to be long over, the two are one rule.
+    """
+    at = [optimizer._get_variable_index(variable) for variable in variables]
+    means, squares = ([slots[i].value for i in at] for slots in (optimizer._momentums, optimizer._velocities))
+    step = (optimizer.iterations.value + 1).to(torch.float32)
+    corrected = torch.sqrt(1 - optimizer.beta_2**step) / (1 - optimizer.beta_1**step)
+    rate = learning_rate.value if isinstance(learning_rate, keras.Variable) else learning_rate
+    torch._fused_adam_(
+        [variable.value for variable in variables],
+        [gradient.contiguous() for gradient in grads],  # the kernel runs over memory, whatever the strides
+        means,
+        squares,
+        [],
+        [torch.full((), _LONG_AGO, device=step.device)] * len(at),
+        lr=rate * corrected,
+        beta1=optimizer.beta_1,
+        beta2=optimizer.beta_2,
+        weight_decay=0.0,  # AdamW's decay is Keras's, applied before
+        eps=optimizer.epsilon,
+        amsgrad=False,
+        maximize=False,
+    )
+
+
 class StepMixin:
     """Run a model's imperative update, captured once per signature unless the model is compiled with run_eagerly."""
 
+    def make_train_function(self, force: bool = False) -> None:
+        """Run the steps of one execution, which Keras hands over as a list; its own refuses more than one."""
+        self.train_function = lambda batches: [self.train_step(batch) for batch in batches][-1]
+
+    def make_test_function(self, force: bool = False) -> None:
+        """As `make_train_function`, for `evaluate`."""
+
+        @torch.no_grad()
+        def execution(batches: list[Any]) -> dict[str, Any]:
+            return [self.test_step(batch) for batch in batches][-1]
+
+        self.test_function = execution
+
     def train_step(self, data: Any) -> dict[str, Any]:
-        """One update of every phase; called by Keras's `fit`."""
+        """One update of every phase, or those of a stack of batches; called by Keras's `fit`."""
+        stacked = steps_of(data)
+        if stacked is None:
+            return self._one_step(data)
+        columns = keras.tree.map_structure(torch.unbind, stacked)
+        for i in range(len(keras.tree.flatten(stacked)[0])):
+            logs = self._one_step(keras.tree.map_structure_up_to(stacked, lambda column, i=i: column[i], columns))
+        return logs
+
+    def _one_step(self, data: Any) -> dict[str, Any]:
         optimizer = self.optimizer  # type: ignore[attr-defined]
         optimizer.follow_schedules()
         if getattr(self, "_captured_for", None) is not optimizer:

@@ -7,7 +7,6 @@ the graph: it reads and writes their storage, so checkpoints and callbacks see e
 from __future__ import annotations
 
 import contextlib
-import operator
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -17,12 +16,11 @@ import torch
 from torch.fx.experimental import proxy_tensor
 from torch.overrides import TorchFunctionMode
 
+from genloom.backend.torch_graph import replayed
+
 __all__ = ["Captured", "LoopCache"]
 
 _TOLERANCE = 1e-5  # Relative; replay and eager run the same kernels, so real differences are far larger.
-
-# Without autograd these only rename a tensor.
-_ALIASES = (torch.ops.aten.detach.default, torch.ops.aten.alias.default)
 
 
 @contextlib.contextmanager
@@ -49,29 +47,12 @@ def _signature(flat: Sequence[torch.Tensor]) -> tuple[Any, ...]:
     return tuple((x.shape, x.dtype, x.device) for x in flat)
 
 
-def _pure(node: torch.fx.Node) -> bool:
-    """Whether removing an unused node changes nothing: no mutation, no random draw."""
-    if node.op == "get_attr" or node.target is operator.getitem:
-        return True
-    schema = getattr(node.target, "_schema", None)
-    random = torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
-    return node.op == "call_function" and schema is not None and not schema.is_mutable and not random
-
-
-def _trace(fn: Callable[..., Any], flat: Sequence[torch.Tensor]) -> torch.fx.GraphModule:
-    """Trace `fn(*flat)`, running it once, and strip what replay does not need."""
+def _trace(fn: Callable[..., Any], flat: Sequence[torch.Tensor]) -> Callable[..., tuple[Any, ...]]:
+    """Trace `fn(*flat)`, running it once; return its replay."""
     with _no_baked_scalars(), _NoNumPy(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         module = proxy_tensor.make_fx(fn, tracing_mode="real", record_module_stack=False)(*flat)
-    for node in list(module.graph.nodes):
-        if node.op == "call_function" and node.target in _ALIASES:
-            node.replace_all_uses_with(node.args[0])
-            module.graph.erase_node(node)
-    for node in reversed(list(module.graph.nodes)):
-        if not node.users and _pure(node):
-            module.graph.erase_node(node)
-    module.recompile()
-    return module
+    return replayed(module)
 
 
 _REFUSALS = (RuntimeError, TypeError, ValueError, NotImplementedError)
@@ -125,10 +106,10 @@ class Captured:
         key = _signature(flat)
         if key not in self.graphs:
             return self._capture(key, data, flat)
-        module, names = self.graphs[key]
+        replay, names = self.graphs[key]
         self.seed()
-        with torch.no_grad():
-            return dict(zip(names, module(*flat), strict=True))
+        with torch.inference_mode():
+            return dict(zip(names, replay(*flat), strict=True))
 
     def _eager(self, data: Any, flat: Sequence[torch.Tensor]) -> dict[str, Any]:
         self.seed()
@@ -149,19 +130,19 @@ class Captured:
         try:
             self._restore(before)
             self.seed()
-            module = _trace(
+            replay = _trace(
                 lambda *leaves: tuple(self.fn(keras.tree.pack_sequence_as(data, list(leaves))).values()), flat
             )
             self._restore(before)
             self.seed()
-            with torch.no_grad():
-                result = dict(zip(names, module(*flat), strict=True))
+            with torch.inference_mode():
+                result = dict(zip(names, replay(*flat), strict=True))
             reason = self._difference(after)
         except _REFUSALS as error:
             reason = _cause(error)
         if reason is None:
             self.captures += 1
-            self.graphs[key] = (module, names)
+            self.graphs[key] = (replay, names)
             return result
         self.enabled, self.fallback = False, reason
         self._restore(after)
