@@ -10,7 +10,7 @@ from keras import ops
 from genloom.errors import ConfigError
 from genloom.training import Every, TrainingSettings, WarmupSchedule
 from genloom.training.callbacks.stopping import Patience, default_monitor, parse_bound
-from genloom.training.plan import Plan
+from genloom.training.plan import Plan, Stretch
 
 
 def rate(schedule: WarmupSchedule, step: int) -> float:
@@ -39,6 +39,7 @@ def test_a_schedule_refuses_what_cannot_be() -> None:
 def test_every_counts_from_one() -> None:
     assert [count for count in range(9) if Every(3)(count)] == [3, 6]
     assert not any(Every(0)(count) for count in range(9))
+    assert [Every(6)(count, since=4) for count in (4, 8, 12, 16, 20)] == [False, True, True, False, True]
 
 
 @pytest.mark.parametrize("start", [0, 1, 6, 7, 13, 14, 20])
@@ -53,6 +54,12 @@ def test_the_stretches_take_every_step_once_and_end_epochs_where_they_end(start:
                 steps.append(step)
         assert stretch.end == start + len(steps)
     assert steps == list(range(start, 20))
+
+
+def test_an_execution_ends_where_its_epoch_does() -> None:
+    stretch = Stretch(start=3, first_epoch=0, end_epoch=2, steps=7)
+    assert [stretch.execution(step, 3) for step in (3, 6, 9, 10, 13, 16)] == [3, 3, 1, 3, 3, 1]
+    assert stretch.executions(3) == 3
 
 
 def test_steps_come_before_epochs() -> None:

@@ -1,8 +1,8 @@
 """Turn a captured graph of ATen operations into straight Python that does the same work in fewer calls.
 
-On small networks a call costs more than its arithmetic. What depends on nothing but shapes is computed once, a product
-and its bias become one call, views of variables are taken once, and the rest goes through torch's own Python bindings,
-which are twice as fast as the dispatcher's.
+On small networks a call costs more than its arithmetic. What depends on nothing but shapes is computed once, views of
+variables are taken once, and the rest goes through torch's own Python bindings, which are twice as fast as the
+dispatcher's. The kernels and their order stay, so the values do too, bit by bit.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ aten = torch.ops.aten
 #: Operation -> the binding that takes the same arguments.
 DIRECT: dict[Any, Callable[..., Any]] = {
     aten.add.Tensor: torch.add,
-    aten.addmm.default: torch.addmm,
     aten.bmm.default: torch.bmm,
     aten.cat.default: torch.cat,
     aten.clamp.default: torch.clamp,
@@ -69,8 +68,6 @@ def replayed(module: GraphModule) -> Callable[..., tuple[Any, ...]]:
     _drop_aliases(module)
     _drop_unused(module)
     constants = _folded(module)
-    _join_bias(module)
-    _drop_unused(module)
     return _function(module, constants)
 
 
@@ -161,31 +158,6 @@ def _shaped_like(node: Node) -> torch.Tensor:
     """Return a tensor of a node's shape, strides, type and device."""
     seen = node.meta["val"]
     return torch.empty_strided(seen.shape, seen.stride(), dtype=seen.dtype, device=seen.device)
-
-
-def _join_bias(module: GraphModule) -> None:
-    """Make one call of a matrix product and the bias that is added to it."""
-    for node in module.graph.find_nodes(op="call_function", target=aten.add.Tensor):
-        product, bias = node.args
-        if (
-            isinstance(bias, Node)
-            and isinstance(product, Node)
-            and product.target is aten.mm.default
-            and len(product.users) == 1
-            and product is _before(node)
-            and not node.kwargs
-            and bias.meta["val"].shape == node.meta["val"].shape[-1:]
-        ):
-            node.target, node.args = aten.addmm.default, (bias, *product.args)
-            module.graph.erase_node(product)
-
-
-def _before(node: Node) -> Node:
-    """Return the operation before a node, so that nothing can change a variable between the two."""
-    node = node.prev
-    while node.op == "get_attr":
-        node = node.prev
-    return node
 
 
 def _function(module: GraphModule, constants: dict[Node, torch.Tensor]) -> Callable[..., tuple[Any, ...]]:

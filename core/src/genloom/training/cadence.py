@@ -17,6 +17,6 @@ class Every:
 
     period: int
 
-    def __call__(self, count: int) -> bool:
-        """Say whether the event is due at `count` (steps or epochs finished, from 1 on)."""
-        return self.period > 0 and count > 0 and count % self.period == 0
+    def __call__(self, count: int, since: int = 1) -> bool:
+        """Say whether the event is due at `count` (steps or epochs finished, from 1 on) or in the `since` up to it."""
+        return self.period > 0 and count > 0 and count // self.period > (count - since) // self.period

@@ -13,6 +13,7 @@ import keras
 
 from genloom.runs.files import tell
 from genloom.training.callback_state import scatter, without_state
+from genloom.training.plan import Stretch
 from genloom.training.session import Session
 from genloom.training.state import collect, restore_metrics
 
@@ -32,7 +33,7 @@ class TrainingCallbacks(keras.callbacks.CallbackList):
         super().__init__([*foreign, *own], add_history=True, model=session.model, **_params(session))
         self.session, self.foreign, self.own = session, [*foreign], [*own]
         self.batchwise = [c for c in self.foreign if _listens(c)]
-        self.last = session.step  # step after which the stretch that runs now ends
+        self.stretch: Stretch | None = None  # the one that runs now
         self._begun = False
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -64,11 +65,17 @@ class TrainingCallbacks(keras.callbacks.CallbackList):
             restore_metrics(self.session.model, self.session.resumed)
         super().on_epoch_begin(epoch, logs)
 
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Say which step of the epoch begins; Keras counts calls of the engine from the last `fit`."""
+        super().on_train_batch_begin(self.session.step % self.session.plan.steps_per_epoch, logs)
+
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Count the step and tell the callbacks."""
-        session = self.session
-        session.step += 1
-        if session.step == self.last and not session.at_boundary:
+        """Count the steps of the execution and tell the callbacks."""
+        session, stretch = self.session, self.stretch
+        session.advanced = stretch.execution(session.step, session.settings.steps_per_execution)
+        session.step += session.advanced
+        batch = (session.step - 1) % session.plan.steps_per_epoch
+        if session.step == stretch.end and not session.at_boundary:
             state = collect(session.model)
             session.totals = {name: array for name, array in state.items() if name.startswith("metric/")}
         if self.batchwise:

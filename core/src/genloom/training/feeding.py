@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
+from genloom.backend.executions import next_stack
 from genloom.data.loader import Loader
 from genloom.data.validation import ValidationBatches, split_validation
+from genloom.training.plan import Stretch
 from genloom.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -50,12 +52,21 @@ class Feed:
             self.held_out = HeldOut(ValidationBatches(aside, settings.batch_size))
         self.repeats = max(phase.repeats for phase in model.phases())
         self.loader = Loader(self.train, settings.batch_size, seed, repeats=self.repeats)
+        self.most = settings.steps_per_execution
 
     @property
     def steps_per_epoch(self) -> int:
         """Whole batches of `batch_size` that the training samples fill."""
         return self.loader.steps_per_epoch
 
-    def stream(self, start: int) -> Iterator[Any]:
-        """Return a fresh endless stream from a step on; Keras reads ahead, so each `fit` needs its own."""
-        return self.loader.stream(start)
+    def stream(self, stretch: Stretch) -> Iterator[Any]:
+        """Return a fresh endless stream of a stretch's executions; Keras reads ahead, so each `fit` needs its own."""
+        batches = self.loader.stream(stretch.start)
+        return batches if self.most == 1 else self._executions(batches, stretch)
+
+    def _executions(self, batches: Iterator[Any], stretch: Stretch) -> Iterator[Any]:
+        step = stretch.start
+        while True:
+            steps = stretch.execution(step, self.most)
+            yield next_stack(batches, steps)
+            step += steps

@@ -31,6 +31,14 @@ class Stretch:
         """Steps finished after it."""
         return self.start + (self.end_epoch - self.first_epoch) * self.steps
 
+    def execution(self, step: int, most: int) -> int:
+        """Return how many steps the execution after `step` steps has: `most`, fewer at the end of an epoch."""
+        return min(most, self.steps - (step - self.start) % self.steps)
+
+    def executions(self, most: int) -> int:
+        """Return the executions per epoch of this call."""
+        return -(-self.steps // most)
+
 
 @dataclasses.dataclass(frozen=True)
 class Plan:

@@ -29,6 +29,7 @@ class Session:
         settings: how.
         plan: how long.
         step: finished steps; counted here, so that reading it does not wait for the device.
+        advanced: how many of them the last execution ran.
         seconds_before: time the run took before this process.
         resumed: arrays of the checkpoint it went on from, empty without one.
         totals: running means at the end of a last, partial epoch, which validation resets.
@@ -40,6 +41,7 @@ class Session:
     settings: TrainingSettings
     plan: Plan
     step: int = 0
+    advanced: int = 0
     seconds_before: float = 0.0
     resumed: Mapping[str, np.ndarray[Any, Any]] = dataclasses.field(default_factory=dict)
     totals: dict[str, np.ndarray[Any, Any]] = dataclasses.field(default_factory=dict)

@@ -41,6 +41,9 @@ class TrainingSettings:
         "Whether each phase sees the update of the one before; None means alternating.",
         choices=("alternating", "simultaneous"),
     )
+    steps_per_execution: int = option(
+        1, "Training steps run in one call of the engine: faster where a step is short.", minimum=1
+    )
     precision: str = option("float32", "Type of the arithmetic in layers.", choices=("float32", "bfloat16"))
     noise: str = option(
         "native", "Training noise from the engine, or portable across engines.", choices=("native", "portable")
@@ -77,6 +80,7 @@ FIXED = (
     "ema",
     "accumulate",
     "update",
+    "steps_per_execution",
     "precision",
     "noise",
     "validation",

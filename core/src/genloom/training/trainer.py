@@ -125,12 +125,12 @@ def _train(job: Job, run: Run, callbacks: Sequence[Any]) -> Run:
         with interruption.watching():
             training.on_train_begin()
             for stretch in plan.stretches(session.step):
-                training.last = stretch.end
+                training.stretch = stretch
                 model.fit(
-                    feed.stream(stretch.start),
+                    feed.stream(stretch),
                     initial_epoch=stretch.first_epoch,
                     epochs=stretch.end_epoch,
-                    steps_per_epoch=stretch.steps,
+                    steps_per_epoch=stretch.executions(job.settings.steps_per_execution),
                     validation_data=feed.held_out,
                     validation_freq=job.settings.validate_every,
                     callbacks=training,

@@ -41,13 +41,13 @@ class Checkpoint(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Save within an epoch; its last step is saved when the epoch's own work is done."""
-        if self.steps_due(self.session.step) and not self.session.at_boundary and self._within():
+        if self._due_by_steps() and not self.session.at_boundary and self._within():
             self.save()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Save after the epoch's validation, pictures and log line."""
         self.metrics = losses(logs)
-        on_cadence = self.epochs_due(epoch + 1) or self.steps_due(self.session.step)
+        on_cadence = self.epochs_due(epoch + 1) or self._due_by_steps()
         if on_cadence or not self._within() or self.model.stop_training:
             self.save()
 
@@ -76,6 +76,9 @@ class Checkpoint(keras.callbacks.Callback):
         self.saved_step = session.step
         notify("genloom_checkpoint_saved", run=session.run, path=path)
         return path
+
+    def _due_by_steps(self) -> bool:
+        return self.steps_due(self.session.step, self.session.advanced)
 
     def _within(self) -> bool:
         """Whether steps of the plan are left."""

@@ -25,7 +25,8 @@ class StopOnNaN(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Look at the running means; once one is not finite it stays so for the epoch."""
-        if self.due(self.session.step) or self.session.step == 1:
+        step, advanced = self.session.step, self.session.advanced
+        if self.due(step, advanced) or step == advanced:
             self._check(logs)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:

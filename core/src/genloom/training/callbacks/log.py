@@ -26,7 +26,7 @@ class RunLog(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Write a line within an epoch."""
-        if self.due(self.session.step) and not self.session.at_boundary:
+        if self.due(self.session.step, self.session.advanced) and not self.session.at_boundary:
             self._write(self.session.plan.epoch_of(self.session.step), logs)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
