@@ -59,8 +59,6 @@ def test_captured_steps_equal_eager_ones(id: str, optimizer: str, first_party: M
     ]
     # The U-Net begins with layers of zeros, behind which SGD moves nothing at first.
     assert sum(moved) > 0.5 * len(moved)
-        moved
-    )  # the U-Net begins with layers of zeros, behind which SGD moves nothing at first
 
 
 @pytest.mark.parametrize("id", IDS)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -15,7 +14,6 @@ if keras.config.backend() != "torch":
 
 from torch.fx.experimental.proxy_tensor import make_fx  # noqa: E402
 
-from genloom.backend.torch import prepare_optimizer  # noqa: E402
 from genloom.backend.torch_graph import DIRECT, replayed  # noqa: E402
 
 aten = torch.ops.aten
@@ -100,19 +98,3 @@ def test_a_constant_that_the_step_changes_is_made_anew() -> None:
 def test_random_numbers_are_drawn_again() -> None:
     again = replay(lambda x: (x + torch.rand(3),), torch.zeros(3))
     assert not torch.equal(again(torch.zeros(3))[0], again(torch.zeros(3))[0])
-
-
-@pytest.mark.parametrize("kind", [keras.optimizers.Adam, keras.optimizers.AdamW])
-def test_the_fused_update_is_kerass(kind: Any) -> None:
-    rng = np.random.default_rng(0)
-    fused, plain = [[keras.Variable(np.ones(shape, "float32")) for shape in ((5, 3), (3,))] for _ in range(2)]
-    settings: dict[str, Any] = {"learning_rate": 0.01, "beta_1": 0.5, "beta_2": 0.9, "epsilon": 1e-3}
-    ours, theirs = prepare_optimizer(kind(**settings)), kind(**settings)
-    ours.build(fused)
-    theirs.build(plain)
-    for _ in range(5):
-        gradients = [torch.tensor(rng.normal(size=(3, 5)), dtype=torch.float32).T, torch.rand(3)]  # one transposed
-        ours.apply(gradients, fused)
-        theirs.apply(gradients, plain)
-        for one, other in zip(fused, plain, strict=True):
-            np.testing.assert_allclose(one.value.detach(), other.value.detach(), rtol=2e-6)
