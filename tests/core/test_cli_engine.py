@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import subprocess
 import sys
 import types
@@ -101,37 +100,3 @@ def test_the_engine_is_the_first_line_on_stderr(capsys: pytest.CaptureFixture[st
     used = engine.choose()
     assert capsys.readouterr().err == f"Engine: {used}\n"
     assert used == sys.modules["keras"].backend.backend()
-
-
-def test_what_jax_compiles_is_kept_in_a_private_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "KERAS_BACKEND"):
-        monkeypatch.setenv(name, "")  # so that monkeypatch puts back what the test changes
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("GENLOOM_CACHE", str(tmp_path))
-    engine._keep_compiled()
-    folder = Path(os.environ["JAX_COMPILATION_CACHE_DIR"])
-    assert folder == tmp_path / "jax"
-    assert folder.stat().st_mode & 0o777 == 0o700
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "/mine")
-    engine._keep_compiled()
-    assert os.environ["JAX_COMPILATION_CACHE_DIR"] == "/mine"
-
-
-@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="compiles with jax")
-def test_a_second_process_finds_what_the_first_compiled(
-    tmp_path: Path, subprocess_env: Callable[..., dict[str, str]]
-) -> None:
-    program = """
-from genloom.cli import engine
-engine.choose("jax")
-import logging
-logging.basicConfig(level="DEBUG")
-import jax
-jax.jit(lambda x: jax.lax.fori_loop(0, 3, lambda i, y: y @ y + i, x))(jax.numpy.ones((4, 4)))
-"""
-    env = subprocess_env(JAX_COMPILATION_CACHE_DIR=None, GENLOOM_CACHE=str(tmp_path))
-    env["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-    command = [sys.executable, "-c", program]
-    first, second = (subprocess.run(command, env=env, capture_output=True, text=True, check=True) for _ in range(2))
-    assert "cache hit for 'jit__lambda" not in first.stderr
-    assert "cache hit for 'jit__lambda" in second.stderr

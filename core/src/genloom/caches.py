@@ -7,7 +7,9 @@ from pathlib import Path
 
 import platformdirs
 
-__all__ = ["cache_directory"]
+from genloom.runs.files import tell
+
+__all__ = ["cache_directory", "folder_to_keep"]
 
 
 def cache_directory(name: str) -> Path:
@@ -22,3 +24,12 @@ def cache_directory(name: str) -> Path:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)  # what others can write, others can falsify
     return folder
+
+
+def folder_to_keep(compiled_by: str) -> Path | None:
+    """Return where an engine may keep what it compiles, None when it cannot; a line on stderr then says why."""
+    try:
+        return cache_directory(compiled_by)
+    except OSError as error:
+        tell(f"{compiled_by} compiles anew in every process: {error}")
+        return None

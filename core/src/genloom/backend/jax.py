@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +16,7 @@ from keras.src.backend.common.stateless_scope import get_stateless_scope
 from genloom.backend.executions import next_stack, steps_of
 from genloom.backend.normalisation import group_norm_in_ops
 from genloom.backend.purity import run_pure
+from genloom.caches import folder_to_keep
 
 __all__ = [
     "StepMixin",
@@ -143,6 +146,22 @@ def group_norm(x: Any, groups: int, gamma: Any, beta: Any, epsilon: float, axis:
 def prepare_optimizer(optimizer: Any) -> Any:
     """Return the optimizer ready for a compiled step; Keras's own need nothing here."""
     return optimizer
+
+
+def _keep_compiled() -> None:
+    """Let JAX keep what it compiles, so that the next process starts sooner; the user's own settings win."""
+    folder = None if jax.config.jax_compilation_cache_dir else folder_to_keep("jax")
+    if folder is None:
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    # By default JAX keeps a second's work and more; initial weights are many compilations of a few hundredths.
+    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.02)
+    if importlib.util.find_spec("filelock"):  # which JAX needs to throw away what was used least
+        jax.config.update("jax_compilation_cache_max_size", 2**29)
+
+
+_keep_compiled()
 
 
 class StepMixin:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from keras.src.backend.tensorflow.core import name_scope as keras_scope
 from genloom.backend.executions import next_stack, steps_of
 from genloom.backend.normalisation import group_norm_in_ops
 from genloom.backend.purity import run_pure
+from genloom.caches import folder_to_keep
 
 __all__ = [
     "StepMixin",
@@ -32,6 +34,12 @@ __all__ = [
 ]
 
 _ZERO = tf.UnconnectedGradients.ZERO
+
+# XLA keeps what it compiles, so that the next process starts sooner; TensorFlow reads this when XLA is first used.
+if "TF_XLA_FLAGS" not in os.environ and (_folder := folder_to_keep("xla")) is not None:
+    os.environ["TF_XLA_FLAGS"] = (
+        f"--tf_xla_persistent_cache_directory={_folder} --tf_xla_persistent_cache_read_only=false"
+    )
 
 
 def value_and_grad(fn: Callable[[], tuple[Any, Any]], variables: Sequence[Any]) -> tuple[tuple[Any, Any], list[Any]]:

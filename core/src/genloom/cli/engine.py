@@ -113,21 +113,3 @@ def _fix(name: str) -> None:
         )
     os.environ["KERAS_BACKEND"] = name
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's C++ notes would drown ours on stderr
-    if name == "jax":
-        _keep_compiled()
-
-
-def _keep_compiled() -> None:
-    """Let JAX keep what it compiles, so that the next process starts sooner; the user's own settings win."""
-    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
-        return
-    from genloom.caches import cache_directory
-
-    try:
-        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(cache_directory("jax"))
-    except OSError as error:
-        note(f"JAX compiles anew in every process: {error}")
-        return
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")  # JAX keeps a second's work and more
-    if importlib.util.find_spec("filelock"):  # which JAX needs to throw away what was used least
-        os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(2**29))  # bytes
