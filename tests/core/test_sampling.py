@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import genloom
-from genloom import conditioning
+from genloom import backend, conditioning, sampling
 from genloom.errors import ConfigError, NotFoundError, PluginError, RunError
 from genloom.plugins import hooks
 from genloom.plugins.discovery import load_file
@@ -53,6 +53,57 @@ def test_one_function_is_compiled_per_chunk_and_options(vae: Any) -> None:
     other = genloom.sample(vae, 5, seed=1, chunk=3, scale=0.25)
     assert other.compile_seconds > 0
     assert np.abs(other.samples - first.samples).max() > 1e-3
+
+
+def test_the_chunk_suits_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture, point = genloom.DataSpec((32, 32, 3)), genloom.DataSpec((2,), kind="signal", value_range=None)
+    gigabyte = 2**30
+    assert sampling._chunk(1000, point, gigabyte) == 256
+    assert sampling._chunk(5, point, gigabyte) == 8
+    assert sampling._chunk(1000, picture, gigabyte) == 64  # 8 * 128 * 4 * 3072 bytes each
+    assert sampling._chunk(1000, picture, 2 * gigabyte) == 128
+    assert sampling._chunk(1000, picture, 1) == 1
+
+
+def test_a_chunk_that_memory_does_not_hold_is_halved(
+    vae: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    whole, sizes = genloom.sample(vae, 11, seed=7), []
+
+    class Full(Exception):
+        """What an engine raises."""
+
+    def sampler(model: Any, size: int, options: Any) -> Any:
+        sizes.append(size)
+        draw, first = real(model, size, options)
+
+        def limited(*args: Any) -> Any:
+            if size > limit:
+                raise Full
+            return draw(*args)
+
+        return limited, first
+
+    real, limit = sampling._sampler, 4
+    monkeypatch.setattr(sampling, "_sampler", sampler)
+    monkeypatch.setattr(backend, "ran_out_of_memory", lambda error: isinstance(error, Full))
+    drawn = genloom.sample(vae, 11, seed=7)
+    assert sizes == [16, 8, 4]
+    np.testing.assert_allclose(drawn.samples, whole.samples, atol=1e-6)
+    assert capfd.readouterr().err.count("memory ran out") == 2
+    with pytest.raises(Full):
+        genloom.sample(vae, 11, seed=7, chunk=8)
+    limit = 0
+    with pytest.raises(RunError, match="does not hold one sample"):
+        genloom.sample(vae, 11, seed=7)
+
+
+def test_an_engine_knows_its_memory_and_that_it_ran_out() -> None:
+    assert backend.memory() > 2**28
+    with pytest.raises(Exception, match=r"(?i)memory|resource|allocat") as caught:
+        keras.ops.convert_to_numpy(keras.ops.ones((1 << 22, 1 << 22)))  # 64 TiB
+    assert backend.ran_out_of_memory(caught.value)
+    assert not backend.ran_out_of_memory(ValueError("no"))
 
 
 def test_labels_follow_the_training_frequencies_or_the_condition(models: Any, vae: Any) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 from genloom.conditioning import conditions, is_conditional
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, PluginError, RunError, nearest
+from genloom.runs.files import tell
 
 if TYPE_CHECKING:
     from genloom.model import GenerativeModel
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["Samples", "draw_samples", "sample"]
 
 _MOST_AT_ONCE = 256
-_MOST_VALUES = 2**22  # of one chunk: 16 MiB of float32
+_HELD = 128  # a network's activations, as a multiple of its sample: a U-Net of some hundred channels
+_SHARE = 8  # of the memory, one part is for a chunk
 _SLACK = 1e-3  # share of the value range that rounding may leave it by
 
 
@@ -76,13 +78,15 @@ def sample(
         condition: arrays by name with n rows, or single values for all: {"label": 3}. Without a label a conditional
             model gets labels drawn by `seed` from the frequencies in the training data.
         offset: number of the first sample, to continue where another call ended.
-        chunk: samples drawn at once; by default a power of two that suits their size.
+        chunk: samples drawn at once; by default a power of two that suits their size and the memory, halved while
+            memory runs out.
         weights: "ema" uses the moving average of the weights where there is one, "trained" the weights themselves.
         **options: the model's own sampling options, the keywords of its `draw`.
 
     Raises:
         ConfigError: n or chunk below 1, an unknown option, a condition that does not fit.
-        RunError: the model drew values that are not finite or leave the range of its data.
+        RunError: the model drew values that are not finite or leave the range of its data, or the memory does not
+            hold one sample.
         PluginError: a plugin's `genloom_sample` failed.
     """
     from genloom.hookspecs import SampleRequest
@@ -125,10 +129,8 @@ def draw_samples(
     if weights not in ("ema", "trained"):
         raise ConfigError(f"weights must be 'ema' or 'trained', got {weights!r}.{nearest(weights, ('ema', 'trained'))}")
     arrays = conditions(model, n, seed, condition, offset)
-    size = chunk or _chunk(n, model.spec)
     begin = time.perf_counter()
-    draw, first = _sampler(model, size, options)
-    values, compile_seconds = _in_chunks(model, draw, first, size, (n, seed, offset), arrays, weights)
+    values, compile_seconds = _drawn(model, options, chunk, (n, seed, offset), arrays, weights)
     seconds = time.perf_counter() - begin
     numbers = np.arange(offset, offset + n, dtype=np.int64)
     return Samples(
@@ -173,9 +175,35 @@ def _check_options(model: GenerativeModel, options: Mapping[str, Any]) -> None:
             )
 
 
-def _chunk(n: int, spec: DataSpec) -> int:
+def _drawn(
+    model: GenerativeModel,
+    options: dict[str, Any],
+    chunk: int | None,
+    numbers: tuple[int, int, int],
+    arrays: dict[str, np.ndarray[Any, Any]],
+    weights: str,
+) -> tuple[np.ndarray[Any, Any], float]:
+    """Return all samples and the seconds of compiling; without a given chunk, halve it while memory runs out."""
+    from genloom import backend
+
+    size = chunk or _chunk(numbers[0], model.spec, backend.memory())
+    while True:
+        draw, first = _sampler(model, size, options)
+        try:
+            return _in_chunks(model, draw, first, size, numbers, arrays, weights)
+        except Exception as error:
+            if chunk is not None or not backend.ran_out_of_memory(error):
+                raise
+            if size == 1:
+                raise RunError(f"The memory does not hold one sample of {type(model).__name__}: {error}") from error
+            size //= 2
+            tell(f"memory ran out: drawing {size} samples at once.")
+
+
+def _chunk(n: int, spec: DataSpec, memory: int) -> int:
     """Samples drawn at once: a power of two, so that nearby n share one compiled function."""
-    most = max(1, min(_MOST_AT_ONCE, _MOST_VALUES // spec.size))
+    fitting = memory // (_SHARE * _HELD * 4 * spec.size)
+    most = max(1, min(_MOST_AT_ONCE, fitting))
     return min(1 << (n - 1).bit_length(), 1 << int(math.log2(most)))
 
 

@@ -20,10 +20,12 @@ __all__ = [
     "image_layout",
     "jvp",
     "loop",
+    "memory",
     "name",
     "native_normal",
     "native_uniform",
     "prepare_optimizer",
+    "ran_out_of_memory",
     "value_and_grad",
 ]
 
@@ -51,6 +53,8 @@ loop = _engine.loop
 native_normal = _engine.native_normal
 native_uniform = _engine.native_uniform
 image_layout = _engine.image_layout
+memory = _engine.memory
+ran_out_of_memory = _engine.ran_out_of_memory
 group_norm = _engine.group_norm
 prepare_optimizer = _engine.prepare_optimizer
 StepMixin = _engine.StepMixin

@@ -14,6 +14,7 @@ from keras import StatelessScope
 from keras.src.backend.common.stateless_scope import get_stateless_scope
 
 from genloom.backend.executions import next_stack, steps_of
+from genloom.backend.memory import physical_memory
 from genloom.backend.normalisation import group_norm_in_ops
 from genloom.backend.purity import run_pure
 from genloom.caches import folder_to_keep
@@ -26,9 +27,11 @@ __all__ = [
     "image_layout",
     "jvp",
     "loop",
+    "memory",
     "native_normal",
     "native_uniform",
     "prepare_optimizer",
+    "ran_out_of_memory",
     "value_and_grad",
 ]
 
@@ -131,6 +134,17 @@ def native_normal(seed: int, step: Any, draw: int, shape: tuple[int, ...], dtype
 def native_uniform(seed: int, step: Any, draw: int, shape: tuple[int, ...], dtype: str) -> Any:
     """Draw uniforms in [0, 1) from JAX's generator, keyed by (seed, step, draw)."""
     return jax.random.uniform(_key(seed, step, draw), shape, dtype)
+
+
+def memory() -> int:
+    """Return the bytes of memory where samples are drawn."""
+    limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+    return int(limit or physical_memory())
+
+
+def ran_out_of_memory(error: Exception) -> bool:
+    """Say whether a call failed for want of memory."""
+    return isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
 
 
 def image_layout() -> str:

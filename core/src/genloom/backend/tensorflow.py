@@ -15,6 +15,7 @@ from keras.src.backend.common.name_scope import name_scope as PlainScope
 from keras.src.backend.tensorflow.core import name_scope as keras_scope
 
 from genloom.backend.executions import next_stack, steps_of
+from genloom.backend.memory import physical_memory
 from genloom.backend.normalisation import group_norm_in_ops
 from genloom.backend.purity import run_pure
 from genloom.caches import folder_to_keep
@@ -27,9 +28,11 @@ __all__ = [
     "image_layout",
     "jvp",
     "loop",
+    "memory",
     "native_normal",
     "native_uniform",
     "prepare_optimizer",
+    "ran_out_of_memory",
     "value_and_grad",
 ]
 
@@ -138,6 +141,16 @@ def native_normal(seed: int, step: Any, draw: int, shape: tuple[int, ...], dtype
 def native_uniform(seed: int, step: Any, draw: int, shape: tuple[int, ...], dtype: str) -> Any:
     """Draw uniforms in [0, 1) from TensorFlow's stateless generator, keyed by (seed, step, draw)."""
     return tf.random.stateless_uniform(shape, _seed(seed, step, draw), dtype=dtype)
+
+
+def memory() -> int:
+    """Return the bytes of memory where samples are drawn; TensorFlow does not tell a GPU's, so the machine's."""
+    return physical_memory()
+
+
+def ran_out_of_memory(error: Exception) -> bool:
+    """Say whether a call failed for want of memory."""
+    return isinstance(error, tf.errors.ResourceExhaustedError)
 
 
 def image_layout() -> str:

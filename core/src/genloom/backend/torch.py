@@ -17,6 +17,7 @@ from torch.autograd import forward_ad
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from genloom.backend.executions import steps_of
+from genloom.backend.memory import physical_memory
 from genloom.backend.normalisation import group_norm_in_ops
 from genloom.backend.purity import run_pure
 from genloom.backend.torch_capture import Captured, LoopCache
@@ -29,9 +30,11 @@ __all__ = [
     "image_layout",
     "jvp",
     "loop",
+    "memory",
     "native_normal",
     "native_uniform",
     "prepare_optimizer",
+    "ran_out_of_memory",
     "value_and_grad",
 ]
 
@@ -125,6 +128,18 @@ def native_normal(seed: int, step: Any, draw: int, shape: tuple[int, ...], dtype
 def native_uniform(seed: int, step: Any, draw: int, shape: tuple[int, ...], dtype: str) -> Any:
     """Draw uniforms in [0, 1) from torch's generator, which the step seeded from (seed, step)."""
     return torch.rand(shape, dtype=getattr(torch, dtype), device=step.device)
+
+
+def memory() -> int:
+    """Return the bytes of memory where samples are drawn."""
+    if torch.cuda.is_available():
+        return int(torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory)
+    return physical_memory()
+
+
+def ran_out_of_memory(error: Exception) -> bool:
+    """Say whether a call failed for want of memory; on a CPU torch has no class of its own for that."""
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def image_layout() -> str:

@@ -7,6 +7,7 @@ dispatcher's. The kernels and their order stay, so the values do too, bit by bit
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -161,46 +162,13 @@ def _shaped_like(node: Node) -> torch.Tensor:
 
 
 def _function(module: GraphModule, constants: dict[Node, torch.Tensor]) -> Callable[..., tuple[Any, ...]]:
-    """Write the graph as one Python function over torch's bindings, freeing each tensor after its last use."""
-    scope: dict[str, Any] = {}
-    inputs, lines = [], []
-    position = {node: i for i, node in enumerate(module.graph.nodes)}
-    for node in position:
-        if node in constants:
-            scope[node.name] = constants[node]
-        elif node.op == "placeholder":
-            inputs.append(node.name)
-        elif node.op == "call_function":
-            lines.append(f"{node.name} = {_call(node, scope)}")
-            read = [n for n in node.all_input_nodes if n.op == "call_function" and n not in constants]
-            ended = [n.name for n in read if max(n.users, key=position.__getitem__) is node]
-            lines.extend(f"{name} = None" for name in ended)
-        elif node.op == "output":
-            lines.append(f"return {_written_out(node.args[0], scope)}")
-    source = f"def replay({', '.join(inputs)}):\n    " + "\n    ".join(lines)
-    exec(compile(source, "<captured step>", "exec"), scope)  # noqa: S102 - written here, from a graph traced here
-    return scope["replay"]
-
-
-def _call(node: Node, scope: dict[str, Any]) -> str:
-    if node.target is operator.getitem:
-        return f"{_written_out(node.args[0], scope)}[{node.args[1]}]"
-    function = f"f_{str(node.target).replace('.', '_')}"
-    scope[function] = DIRECT.get(node.target, getattr(node.target, "_op", node.target))
-    args = [_written_out(argument, scope) for argument in node.args]
-    args += [f"{name}={_written_out(argument, scope)}" for name, argument in node.kwargs.items()]
-    return f"{function}({', '.join(args)})"
-
-
-def _written_out(argument: Any, scope: dict[str, Any]) -> str:
-    """Return the source of an argument; what has none is put in scope under a name."""
-    if isinstance(argument, Node):
-        return str(argument.name)
-    if isinstance(argument, (list, tuple)):
-        parts = "".join(f"{_written_out(part, scope)}, " for part in argument)
-        return f"[{parts}]" if isinstance(argument, list) else f"({parts})"
-    if argument is None or isinstance(argument, (bool, int, str)):
-        return repr(argument)
-    name = f"c_{len(scope)}"
-    scope[name] = argument
-    return name
+    """Let FX write the graph as one Python function over torch's bindings, what stays the same passed in."""
+    graph = module.graph
+    for node in graph.nodes:
+        node.target = DIRECT.get(node.target, node.target) if node.op == "call_function" else node.target
+    with graph.inserting_before(next(iter(graph.nodes))):
+        for node in constants:
+            node.replace_all_uses_with(graph.placeholder(f"known_{node.name}"))
+            graph.erase_node(node)
+    module.recompile()
+    return functools.partial(module.forward, *constants.values())
