@@ -219,7 +219,7 @@ class StepMixin:
             return
         steps, self.steps_per_execution = self.steps_per_execution, 1  # type: ignore[has-type]
         super().make_train_function(force=True)  # type: ignore[misc]
-        self.steps_per_execution, once = steps, self.train_function
+        self.steps_per_execution, once = steps, self.train_function  # type: ignore[has-type]
         if steps > 1:
             self.train_function = lambda state, iterator: once(state, iter([next_stack(iterator, steps)]))
 

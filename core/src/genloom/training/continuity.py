@@ -23,17 +23,21 @@ __all__ = ["TrainingCallbacks"]
 class TrainingCallbacks(keras.callbacks.CallbackList):
     """Keras's list of callbacks for one whole training.
 
+    Attributes:
+        stretch: the one that runs now; whoever calls `fit` sets it.
+
     Args:
         session: the training.
         foreign: callbacks of the caller and of plugins; their logs are numbers, as Keras promises.
         own: GenLoom's; after a batch they get tensors, so that reading a loss waits for the device only when asked.
     """
 
+    stretch: Stretch
+
     def __init__(self, session: Session, foreign: Sequence[Any], own: Sequence[Any]) -> None:
         super().__init__([*foreign, *own], add_history=True, model=session.model, **_params(session))
         self.session, self.foreign, self.own = session, [*foreign], [*own]
         self.batchwise = [c for c in self.foreign if _listens(c)]
-        self.stretch: Stretch | None = None  # the one that runs now
         self._begun = False
 
     def on_train_begin(self, logs: Any = None) -> None:
