@@ -109,8 +109,9 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Speed beside hand-written loops, on every engine; `-- --quick` for a smaller sample."""
-    install(session, *everything(*ENGINES))
+    """Speed beside hand-written loops and other libraries, on every engine; `-- --quick` for a smaller sample."""
+    install(session, *everything(*ENGINES), groups=("bench",))
+    session.install(*PINNED, "--no-deps", "pythae")  # which asks for torchvision, and runs without
     session.run("python", "benchmarks/run.py", *session.posargs)
 
 

@@ -1,4 +1,4 @@
-"""What is timed: sizes, data, noise and starting weights, the same for every arm.
+"""What is timed: sizes, data and noise, the same for every arm.
 
 `Task.batches` yields dicts of NumPy arrays. With `fixed_noise` they also hold the noise of the step, so that two arms
 can be shown to compute the same losses before they are timed on noise of their own.
@@ -16,19 +16,33 @@ ADAM = {"learning_rate": 2e-4, "beta_1": 0.5, "beta_2": 0.9, "epsilon": 1e-7}
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """One benchmark: its name, batch size, slices per step and the shapes of its noise."""
+    """One benchmark.
+
+    Attributes:
+        name: of its networks and losses.
+        batch: samples per update.
+        shape: of one sample.
+        window: steps (epochs, draws) that are timed together.
+        slices: batches that one step takes.
+        width: channels of the U-Nets.
+        samples: of a whole training.
+        quick: whether the numbers do not matter.
+    """
 
     name: str
     batch: int
-    slices: int
     shape: tuple[int, ...]
-    steps: int
+    window: int
+    slices: int = 1
+    width: int = 0
+    samples: int = 0
+    quick: bool = False
 
     def batches(self, fixed_noise: bool) -> Iterator[dict[str, np.ndarray]]:
         """Endless batches of batch × slices rows, from a fixed seed, prepared outside the timing."""
         rng = np.random.default_rng(0)
         rows = self.batch * self.slices
-        ready = [rng.standard_normal((rows, *self.shape)).astype("float32") * 0.5 for _ in range(8)]
+        ready = [self._samples(rows, rng) for _ in range(8)]
         step = 0
         while True:
             batch = {"x": ready[step % 8]}
@@ -37,22 +51,52 @@ class Task:
             yield batch
             step += 1
 
+    def _samples(self, rows: int, rng: np.random.Generator) -> np.ndarray:
+        if self.name in ("vae", "pythae"):
+            return rng.random((rows, *self.shape)).astype("float32")
+        return rng.standard_normal((rows, *self.shape)).astype("float32") * 0.5
+
     def _noise(self, rows: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
         if self.name == "wgan-gp":
             z = rng.standard_normal((rows, LATENT)).astype("float32")
             return {"z": z, "e": rng.random((rows, 1)).astype("float32")}
+        if self.name in ("vae", "pythae"):
+            return {"noise": rng.standard_normal((rows, CODE)).astype("float32")}
         noise = rng.standard_normal((rows, *self.shape)).astype("float32")
         return {"noise": noise, "t": rng.random(rows).astype("float32")}
 
 
-LATENT, HIDDEN, PIXELS, CRITIC_STEPS, PENALTY = 64, 256, 784, 5, 10.0
-WIDTH, EMBEDDING, GROUPS, GROUP_EPSILON = 44, 64, 4, 1e-5
+PIXELS = 784
+CODE, VAE_HIDDEN, PYTHAE_HIDDEN = 20, 400, 512
+LATENT, HIDDEN, CRITIC_STEPS, PENALTY = 64, 256, 5, 10.0
+EMBEDDING, GROUPS, GROUP_EPSILON = 64, 4, 1e-5
 FREQUENCIES = np.exp(np.linspace(0.0, np.log(1000.0), EMBEDDING // 2)).astype("float32")
+# The diffusion of Ho et al. 2020, section 4, and a U-Net that diffusers' UNet2DModel and ours are both built as.
+TIMES = 1000
+BETAS = np.linspace(1e-4, 0.02, TIMES, dtype="float64")
+UNET2D_CHANNELS, UNET2D_GROUPS, UNET2D_HEAD = (32, 64), 8, 8
+DDIM_STEPS = 50
 
 
 def task(name: str, quick: bool) -> Task:
-    """Return a task by name; the quick form times fewer steps on smaller pictures."""
-    if name == "wgan-gp":
-        return Task(name, 64, CRITIC_STEPS, (PIXELS,), 20 if quick else 150)
+    """Return a task by name; the quick form times less, on smaller pictures."""
     side = 16 if quick else 32
-    return Task(name, 16 if quick else 64, 1, (side, side, 3), 3 if quick else 10)
+    picture = (side, side, 3)
+    chosen = {
+        "vae": Task("vae", 128, (PIXELS,), 20 if quick else 300),
+        "wgan-gp": Task("wgan-gp", 64, (PIXELS,), 10 if quick else 50, slices=CRITIC_STEPS),
+        "unet": Task("unet", 16 if quick else 64, picture, 1 if quick else 3, width=44),
+        "unet-3m": Task("unet-3m", 2 if quick else 16, picture, 1 if quick else 3, width=140),
+        "diffusers-unet": Task("diffusers-unet", 4 if quick else 16, picture, 1 if quick else 5),
+        "ddim": Task("ddim", 2 if quick else 16, picture, 1),
+        "pythae": Task("pythae", 128, (PIXELS,), 1, samples=1280 if quick else 12_800),
+        "multi-step": Task("multi-step", 32, (2,), 320 if quick else 1600),
+        # As many as MNIST has: an epoch of the length that people know.
+        "run": Task("run", 128, (28, 28, 1), 1, samples=1280 if quick else 60_000),
+    }[name]
+    return dataclasses.replace(chosen, quick=quick)
+
+
+def random_pictures(task: Task) -> np.ndarray:
+    """Return the pictures of a whole training; what they show does not matter to the time."""
+    return np.random.default_rng(0).random((task.samples, *task.shape), "float32")

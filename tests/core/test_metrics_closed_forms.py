@@ -39,6 +39,12 @@ def test_frechet_of_covariances_that_do_not_commute() -> None:
     assert value == pytest.approx(0.5166852264521173, rel=1e-9)
 
 
+def test_frechet_of_directions_without_variance() -> None:
+    """Such covariances have no Cholesky factor."""
+    value = frechet_from_moments([0, 0, 0], np.diag([1, 0, 9]), [1, 2, 2], np.diag([4, 0, 1]))
+    assert value == pytest.approx(9.0 + 1.0 + 4.0, rel=1e-12)  # the shift, then (2 - 1)² and (1 - 3)²
+
+
 def test_frechet_of_samples_uses_unbiased_covariances() -> None:
     x = _with_moments(50, np.zeros(3), np.diag([1.0, 4.0, 9.0]), seed=0)
     y = _with_moments(70, np.array([1.0, 2.0, 2.0]), np.diag([4.0, 4.0, 1.0]), seed=1)

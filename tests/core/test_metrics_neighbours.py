@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -54,8 +56,17 @@ def test_chunks_do_not_change_the_shares(monkeypatch: pytest.MonkeyPatch) -> Non
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((60, 4)), rng.standard_normal((75, 4)) + 0.5
     whole = neighbourhoods(x, y)
-    monkeypatch.setattr("genloom.metrics.neighbours._ROWS", 11)
+    monkeypatch.setattr("genloom.metrics.neighbours._MOST_DISTANCES", 11 * 75)
     assert neighbourhoods(x, y) == whole
+
+
+def test_memory_does_not_grow_with_the_square_of_the_samples() -> None:
+    x, y = (np.random.default_rng(seed).standard_normal((9_000, 4)) for seed in (0, 1))
+    tracemalloc.start()
+    neighbourhoods(x, y)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 3.5 * 8 * 2**22  # a slice of distances, its partition and what is read from it; the matrix is 648 MB
 
 
 def test_nearest_neighbours_find_copies_at_distance_zero() -> None:

@@ -129,8 +129,7 @@ class PhaseOptimizers(keras.optimizers.Optimizer):
             return
         t = ops.cast(self.iterations, "float32")
         keep = ops.minimum(self.ema, (1.0 + t) / (_EMA_WARMUP + t))
-        for shadow, variable in zip(self.shadows, self.averaged, strict=True):
-            shadow.assign(shadow + (1.0 - keep) * (ops.cast(variable, "float32") - shadow))
+        backend.move_towards(self.shadows, self.averaged, 1.0 - keep)
 
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
         """Refuse: gradients belong to a phase."""

@@ -21,11 +21,14 @@ __all__ = [
     "jvp",
     "loop",
     "memory",
+    "move_towards",
     "name",
     "native_normal",
     "native_uniform",
     "prepare_optimizer",
     "ran_out_of_memory",
+    "step_flops",
+    "traced",
     "value_and_grad",
 ]
 
@@ -54,7 +57,10 @@ native_normal = _engine.native_normal
 native_uniform = _engine.native_uniform
 image_layout = _engine.image_layout
 memory = _engine.memory
+move_towards = _engine.move_towards
 ran_out_of_memory = _engine.ran_out_of_memory
+step_flops = _engine.step_flops
+traced = _engine.traced
 group_norm = _engine.group_norm
 prepare_optimizer = _engine.prepare_optimizer
 StepMixin = _engine.StepMixin

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 from collections.abc import Callable, Sequence
@@ -28,10 +29,13 @@ __all__ = [
     "jvp",
     "loop",
     "memory",
+    "move_towards",
     "native_normal",
     "native_uniform",
     "prepare_optimizer",
     "ran_out_of_memory",
+    "step_flops",
+    "traced",
     "value_and_grad",
 ]
 
@@ -122,8 +126,9 @@ def compiled(fn: Callable[..., Any], owner: Any) -> Callable[..., Any]:
 
 
 def _key(seed: int, step: Any, draw: int) -> Any:
-    key = jax.random.key(np.uint32(seed & 0xFFFFFFFF))
-    return jax.random.fold_in(jax.random.fold_in(key, jnp.asarray(step, "uint32")), draw)
+    # Mixed here, once: `fold_in` would run the generator in every step, which small networks notice.
+    high, low = np.random.SeedSequence([seed & 0xFFFFFFFF, draw]).generate_state(2)
+    return jax.random.wrap_key_data(jnp.stack([jnp.uint32(high), jnp.asarray(step, "uint32") ^ low]))
 
 
 def native_normal(seed: int, step: Any, draw: int, shape: tuple[int, ...], dtype: str) -> Any:
@@ -136,6 +141,19 @@ def native_uniform(seed: int, step: Any, draw: int, shape: tuple[int, ...], dtyp
     return jax.random.uniform(_key(seed, step, draw), shape, dtype)
 
 
+def step_flops(model: Any, data: Any) -> float:
+    """Return the floating-point operations of one training step on `data`, as XLA counts them."""
+    groups = ("trainable_variables", "non_trainable_variables", "optimizer_variables", "metrics_variables")
+    state = model._get_jax_state(**dict.fromkeys(groups, True))
+    counts = jax.jit(model.train_step).lower(state, data).cost_analysis()
+    return float(counts["flops"])
+
+
+def traced(folder: str) -> contextlib.AbstractContextManager[Any]:
+    """Write a trace of what runs inside a `with` block, for TensorBoard or Perfetto."""
+    return jax.profiler.trace(folder)
+
+
 def memory() -> int:
     """Return the bytes of memory where samples are drawn."""
     limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
@@ -145,6 +163,12 @@ def memory() -> int:
 def ran_out_of_memory(error: Exception) -> bool:
     """Say whether a call failed for want of memory."""
     return isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
+
+
+def move_towards(averages: Sequence[Any], variables: Sequence[Any], share: Any) -> None:
+    """Move float32 averages by a share of the way to the variables' values."""
+    for average, variable in zip(averages, variables, strict=True):
+        average.assign(average.value + share * (variable.value.astype("float32") - average.value))
 
 
 def image_layout() -> str:

@@ -29,10 +29,13 @@ __all__ = [
     "jvp",
     "loop",
     "memory",
+    "move_towards",
     "native_normal",
     "native_uniform",
     "prepare_optimizer",
     "ran_out_of_memory",
+    "step_flops",
+    "traced",
     "value_and_grad",
 ]
 
@@ -143,6 +146,47 @@ def native_uniform(seed: int, step: Any, draw: int, shape: tuple[int, ...], dtyp
     return tf.random.stateless_uniform(shape, _seed(seed, step, draw), dtype=dtype)
 
 
+def step_flops(model: Any, data: Any) -> float:
+    """Return the floating-point operations of the products and convolutions of one training step on `data`."""
+    step = tf.function(model.train_step, autograph=False).get_concrete_function(data)
+    return float(sum(_flops(operation) for operation in _needed(step.graph)))
+
+
+def _needed(graph: Any) -> list[Any]:
+    """Return the operations that outputs or state depend on; TensorFlow leaves out the others before it runs."""
+    needed = {output.op for output in graph.outputs}
+    for operation in reversed(graph.get_operations()):  # each after what it reads
+        if operation in needed or operation.op_def.is_stateful:
+            needed |= {operation, *operation.control_inputs, *(x.op for x in operation.inputs)}
+    return list(needed)
+
+
+def _flops(operation: Any) -> int:
+    """Return 2 × the multiplications of one operation, 0 for one that is no product."""
+    kind = operation.type
+    if kind in ("MatMul", "BatchMatMulV2"):
+        rows, columns = operation.inputs[0].shape[-2:]
+        inner = rows if operation.get_attr("transpose_a" if kind == "MatMul" else "adj_x") else columns
+        return int(2 * inner * operation.outputs[0].shape.num_elements())
+    if kind == "Conv2D":
+        kernel, out = operation.inputs[1], operation.outputs[0]
+    elif kind == "Conv2DBackpropInput":
+        kernel, out = operation.inputs[1], operation.inputs[2]
+    elif kind == "Conv2DBackpropFilter":
+        kernel, out = operation.outputs[0], operation.inputs[2]
+    else:
+        return 0
+    # Each value of the forward output takes one product per weight of its channel.
+    return int(2 * out.shape.num_elements() * kernel.shape.num_elements() // kernel.shape[-1])
+
+
+@contextlib.contextmanager
+def traced(folder: str) -> Iterator[None]:
+    """Write a trace of what runs inside a `with` block, for TensorBoard."""
+    with tf.profiler.experimental.Profile(folder):
+        yield
+
+
 def memory() -> int:
     """Return the bytes of memory where samples are drawn; TensorFlow does not tell a GPU's, so the machine's."""
     return physical_memory()
@@ -151,6 +195,16 @@ def memory() -> int:
 def ran_out_of_memory(error: Exception) -> bool:
     """Say whether a call failed for want of memory."""
     return isinstance(error, tf.errors.ResourceExhaustedError)
+
+
+def move_towards(averages: Sequence[Any], variables: Sequence[Any], share: Any) -> None:
+    """Move float32 averages by a share of the way to the variables' values."""
+    for average, variable in zip(averages, variables, strict=True):
+        delta = average.value - tf.cast(variable.value, "float32")
+        if tf.distribute.has_strategy():
+            average.value.assign_sub(share * delta)
+        else:  # in one pass over the average
+            tf.raw_ops.ResourceApplyGradientDescent(var=average.value.handle, alpha=share, delta=delta)
 
 
 def image_layout() -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -31,10 +32,13 @@ __all__ = [
     "jvp",
     "loop",
     "memory",
+    "move_towards",
     "native_normal",
     "native_uniform",
     "prepare_optimizer",
     "ran_out_of_memory",
+    "step_flops",
+    "traced",
     "value_and_grad",
 ]
 
@@ -130,6 +134,27 @@ def native_uniform(seed: int, step: Any, draw: int, shape: tuple[int, ...], dtyp
     return torch.rand(shape, dtype=getattr(torch, dtype), device=step.device)
 
 
+def step_flops(model: Any, data: Any) -> float:
+    """Return the floating-point operations of the products and convolutions of one training step on `data`."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    captured = model._captured
+    kept = [value.clone() for value in captured._values()]
+    with FlopCounterMode(display=False) as counter:
+        captured(data)
+    captured._restore(kept)
+    return float(counter.get_total_flops())
+
+
+@contextlib.contextmanager
+def traced(folder: str) -> Iterator[None]:
+    """Write a trace of what runs inside a `with` block, for Perfetto or Chrome."""
+    with torch.profiler.profile() as profile:
+        yield
+    os.makedirs(folder, exist_ok=True)
+    profile.export_chrome_trace(os.path.join(folder, "trace.json"))
+
+
 def memory() -> int:
     """Return the bytes of memory where samples are drawn."""
     if torch.cuda.is_available():
@@ -140,6 +165,13 @@ def memory() -> int:
 def ran_out_of_memory(error: Exception) -> bool:
     """Say whether a call failed for want of memory; on a CPU torch has no class of its own for that."""
     return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+
+
+@torch.no_grad()
+def move_towards(averages: Sequence[Any], variables: Sequence[Any], share: Any) -> None:
+    """Move float32 averages by a share of the way to the variables' values."""
+    for average, variable in zip(averages, variables, strict=True):
+        average.value.lerp_(variable.value.to(torch.float32), share)
 
 
 def image_layout() -> str:

@@ -20,8 +20,9 @@ import click
 
 from genloom.cli import engine
 from genloom.cli.flags import json_flag
-from genloom.cli.output import print_json, table
-from genloom.errors import ConfigError
+from genloom.cli.output import note, print_json, table
+from genloom.cli.speed import KINDS, Speed, advice, measured
+from genloom.errors import ConfigError, RunError
 
 __all__ = ["Check", "doctor", "examine"]
 
@@ -55,14 +56,44 @@ class Check:
 @click.command()
 @json_flag
 @click.option("--no-devices", is_flag=True, help="Do not start the engines to ask for their devices.")
-def doctor(as_json: bool, no_devices: bool) -> None:
+@click.option("--bench", is_flag=True, help="Time small training steps on each engine and say which to choose here.")
+def doctor(as_json: bool, no_devices: bool, bench: bool) -> None:
     """Check this installation: engines, plugins, caches, devices, and what is missing."""
+    if bench:
+        _bench(as_json)
+        return
     checks = examine(devices=not no_devices)
     if as_json:
         problems = sum(check.status == "problem" for check in checks)
         print_json(problems=problems, checks=[dataclasses.asdict(check) for check in checks])
         return
     table(("check", "status", "found"), [(check.name, check.status, check.found) for check in checks])
+
+
+def _bench(as_json: bool) -> None:
+    """Print the speed of each engine.
+
+    Raises:
+        RunError: no engine gave an answer.
+    """
+    speeds = measured()
+    chosen = advice(speeds)
+    if not chosen:
+        failures = "; ".join(f"{speed.engine}: {speed.failure}" for speed in speeds)
+        raise RunError(f"No engine gave an answer: {failures}.", mend="See what is wrong with: genloom doctor")
+    if as_json:
+        print_json(engines=[dataclasses.asdict(speed) for speed in speeds], fastest=chosen)
+        return
+    table(("engine", *(f"{kind}, ms per step" for kind in KINDS)), [_speed_row(speed) for speed in speeds])
+    for kind, name in chosen.items():
+        note(f"{kind}: choose {name} on this machine.")
+
+
+def _speed_row(speed: Speed) -> tuple[str, ...]:
+    if speed.steps is None:
+        return speed.engine, speed.failure or "", *[""] * (len(KINDS) - 1)
+    cells = [speed.steps[kind] for kind in KINDS]
+    return speed.engine, *(f"{cell['ms']:.2f} ({cell['lowest']:.2f} to {cell['highest']:.2f})" for cell in cells)
 
 
 def examine(devices: bool = True) -> list[Check]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -36,6 +37,7 @@ __all__ = ["train"]
 @setting("--init-from", metavar="RUN", type=click.Path(), help="Start from the weights of this run.")
 @setting("--out", metavar="RUN", type=click.Path(), help="Where to write the run.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out.")
+@click.option("--profile", is_flag=True, help="Say where the time of a step goes, and write a trace into RUN/profile.")
 @click.option("--dry-run", is_flag=True, help="Check everything and build the model, but train nothing.")
 @json_flag
 @click.pass_context
@@ -45,6 +47,7 @@ def train(
     assignments: tuple[str, ...],
     config: str | None,
     resume: bool,
+    profile: bool,
     dry_run: bool,
     as_json: bool,
     **given: Any,
@@ -57,12 +60,12 @@ def train(
     flags, environment = _by_source(ctx, given)
     plan = gather(flags, {**environment_settings(), **environment}, assignments, _config(config, resume, given["out"]))
     engine.choose(plan.backend)
-    result = _train(plan, resume, dry_run)
+    result = _train(plan, resume, dry_run, profile)
     results = list(result) if isinstance(result, (list, tuple)) else [result]
     if dry_run:
         _tell_plans(results, as_json)
     else:
-        _tell_runs(results, as_json)
+        _tell_runs(results, as_json, profile)
 
 
 def _by_source(ctx: click.Context, given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -98,7 +101,7 @@ def _identity(stored: dict[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _train(plan: Plan, resume: bool, dry_run: bool) -> Any:
+def _train(plan: Plan, resume: bool, dry_run: bool, profile: bool) -> Any:
     from genloom.training.trainer import train as run_training
 
     return run_training(
@@ -108,20 +111,37 @@ def _train(plan: Plan, resume: bool, dry_run: bool) -> Any:
         options=plan.options,
         resume=resume,
         dry_run=dry_run,
+        profile=profile,
         **plan.schedule,
         **plan.settings,
     )
 
 
-def _tell_runs(runs: list[Any], as_json: bool) -> None:
+def _tell_runs(runs: list[Any], as_json: bool, profiled: bool) -> None:
     from genloom.runs import list_runs
 
     rows = [list_runs(run.path)[0] for run in runs]
+    if profiled:
+        for row, run in zip(rows, runs, strict=True):
+            row["profile"] = json.loads((run.path / "profile.json").read_text(encoding="utf-8"))
+            _tell_profile(row["profile"])
     if as_json:
         print_json(runs=rows)
         return
     for row in rows:
         print(row["path"])
+
+
+def _tell_profile(profile: dict[str, Any]) -> None:
+    """Write the table on stderr: stdout is for the run's path."""
+    note(f"{'part of a step':<24}{'ms':>10}{'share':>8}")
+    parts = ("data", "forward_backward", "optimizer", "callbacks", "loop", "step")
+    for part in parts:
+        milliseconds = profile[f"{part}_ms"]
+        note(f"{part.replace('_', ' and '):<24}{milliseconds:>10.3f}{milliseconds / profile['step_ms']:>8.0%}")
+    rate = profile["flops_per_step"] / profile["step_ms"] * 1e3
+    note(f"{profile['flops_per_step']:.3g} operations a step, {rate:.3g} a second: {profile['mfu']:.1%} of the peak of")
+    note(f"{profile['peak_flops']:.3g} that a matrix product reaches here. Trace: {profile['trace']}")
 
 
 def _tell_plans(plans: list[dict[str, Any]], as_json: bool) -> None:

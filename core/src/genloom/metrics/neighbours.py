@@ -12,8 +12,7 @@ from genloom.metrics._arrays import feature_pair, features, slices
 
 __all__ = ["Neighbourhoods", "nearest_neighbours", "neighbourhoods", "radii"]
 
-# Rows of a distance matrix held at once: 512 × 10,000 float64 are 41 MB.
-_ROWS = 512
+_MOST_DISTANCES = 2**22  # held at once: 32 MiB
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +52,7 @@ def neighbourhoods(generated: ArrayLike, real: ArrayLike, k: int = 5) -> Neighbo
     real_radii, generated_radii = radii(real, k), radii(generated, k)
     inside = np.zeros(len(generated), np.int64)  # real balls that hold each generated sample
     recalled, covered = np.zeros(len(real), bool), np.zeros(len(real), bool)
-    for part in slices(len(real), _ROWS):
+    for part in slices(len(real), _MOST_DISTANCES // len(generated)):
         distance = cdist(real[part], generated)  # (rows, m)
         held = distance <= real_radii[part, None]
         inside += held.sum(0)
@@ -72,8 +71,11 @@ def radii(x: ArrayLike, k: int = 5) -> NDArray[np.float64]:
     from scipy.spatial.distance import cdist
 
     x = features(x, minimum=k + 1)
-    # The row itself is at distance 0, so index k is the k-th other row.
-    return np.concatenate([np.partition(cdist(x[part], x), k, axis=1)[:, k] for part in slices(len(x), _ROWS)])
+    found = np.empty(len(x))
+    for part in slices(len(x), _MOST_DISTANCES // len(x)):
+        # The row itself is at distance 0, so index k is the k-th other row.
+        found[part] = np.partition(cdist(x[part], x), k, axis=1)[:, k]
+    return found
 
 
 def nearest_neighbours(x: ArrayLike, reference: ArrayLike, k: int = 1) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

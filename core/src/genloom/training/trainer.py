@@ -15,6 +15,7 @@ from genloom.training.configuration import Job, check_same, free_path, resolve
 from genloom.training.feeding import Feed
 from genloom.training.optimizing import compile_model
 from genloom.training.plan import Plan
+from genloom.training.profiling import profile_of
 from genloom.training.session import Session
 from genloom.training.state import restore, restore_weights
 
@@ -43,6 +44,7 @@ def train(
     init_from: str | Path | None = None,
     dry_run: bool = False,
     callbacks: Sequence[Any] = (),
+    profile: bool = False,
     **settings: Any,
 ) -> Any:
     """Train a model and keep the run.
@@ -64,6 +66,7 @@ def train(
         init_from: a run whose weights to start from, names and shapes checked.
         dry_run: build the model and describe the training, write nothing.
         callbacks: Keras callbacks; ones with counters offer `get_state` and `set_state`.
+        profile: time some of the steps and write RUN/profile.json and a trace in RUN/profile; changes no weight.
         **settings: further fields of `genloom.training.TrainingSettings`.
 
     Returns:
@@ -99,10 +102,10 @@ def train(
     if stored is not None:
         check_same(job, stored, run.path)
     with run.lock():
-        return _train(job, run, callbacks)
+        return _train(job, run, callbacks, profile)
 
 
-def _train(job: Job, run: Run, callbacks: Sequence[Any]) -> Run:
+def _train(job: Job, run: Run, callbacks: Sequence[Any], profiled: bool) -> Run:
     """Train from the run's last checkpoint, or from the beginning."""
     arrays, manifest = load_latest(run) if run.latest() is not None else ({}, {"step": 0})
     model = job.build()
@@ -121,6 +124,7 @@ def _train(job: Job, run: Run, callbacks: Sequence[Any]) -> Run:
         run, model, job.settings, plan, manifest["step"], seconds_before=manifest.get("seconds", 0.0), resumed=arrays
     )
     training, interruption, progress = assemble(session, job, feed, callbacks)
+    profile = profile_of(session, training) if profiled else None
     try:
         with interruption.watching():
             training.on_train_begin()
@@ -143,6 +147,8 @@ def _train(job: Job, run: Run, callbacks: Sequence[Any]) -> Run:
     finally:
         progress.close()
     run.finish(session.step, plan.epoch_of(session.step), session.seconds)
+    if profile is not None:
+        profile.finish()
     return run
 
 

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from tasks import ADAM, CRITIC_STEPS, FREQUENCIES, GROUP_EPSILON, GROUPS, LATENT, PENALTY, Task
+from tasks import ADAM, CODE, CRITIC_STEPS, FREQUENCIES, GROUP_EPSILON, GROUPS, LATENT, PENALTY, Task
 from torch.nn import functional as F
+from windows import Windows, step_by_step
 
 Weights = dict[str, Any]
 
@@ -79,6 +80,27 @@ def wgan(g: Weights, c: Weights, size: int) -> Callable[[dict[str, Any]], dict[s
     return step
 
 
+def vae(w: Weights) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """One update of the negative bound of Kingma and Welling 2014, with Bernoulli pixels."""
+    optimizer = adam(w)
+
+    def step(batch: dict[str, Any]) -> dict[str, Any]:
+        x = batch["x"]
+        noise = batch["noise"] if "noise" in batch else torch.randn(x.shape[0], CODE)
+        h = F.relu(F.linear(x, w["encoder/0/kernel"], w["encoder/0/bias"]))
+        mean, log_variance = F.linear(h, w["encoder/1/kernel"], w["encoder/1/bias"]).chunk(2, dim=-1)
+        z = mean + torch.exp(0.5 * log_variance) * noise
+        h = F.relu(F.linear(z, w["decoder/0/kernel"], w["decoder/0/bias"]))
+        logits = F.linear(h, w["decoder/1/kernel"], w["decoder/1/bias"])
+        distance = F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(dim=-1)
+        kl = 0.5 * torch.sum(torch.exp(log_variance) + mean**2 - 1 - log_variance, dim=-1)
+        loss = torch.mean(distance + kl)
+        move(optimizer, loss, w)
+        return {"loss": loss.detach()}
+
+    return step
+
+
 def conv(w: Weights, name: str, x: Any) -> Any:
     """A convolution that keeps the size."""
     kernel = w[f"{name}/kernel"]
@@ -134,12 +156,19 @@ def own_layout(value: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(value.transpose(order).copy()).requires_grad_(True)
 
 
+def run(task: Task, weights: Path, windows: Windows) -> None:
+    """Run the arm."""
+    step_by_step(start, task, weights, windows)
+
+
 def start(task: Task, weights: Path) -> tuple[Callable[[dict[str, Any]], None], Callable[[], dict[str, float]]]:
     """Return step(batch) from the first weights in `weights`, and a function that reads the last losses."""
     loaded = {name: own_layout(value) for name, value in np.load(weights).items()}
     if task.name == "wgan-gp":
         g, c = ({n.removeprefix(p): v for n, v in loaded.items() if n.startswith(p)} for p in ("generator/", "critic/"))
         run = wgan(g, c, task.batch)
+    elif task.name == "vae":
+        run = vae(loaded)
     else:
         run = diffusion({n.removeprefix("network/"): v for n, v in loaded.items()})
     carry: dict[str, Any] = {}

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tasks import ADAM, CRITIC_STEPS, FREQUENCIES, GROUP_EPSILON, GROUPS, LATENT, PENALTY, Task
+from tasks import ADAM, CODE, CRITIC_STEPS, FREQUENCIES, GROUP_EPSILON, GROUPS, LATENT, PENALTY, Task
+from windows import Windows, step_by_step
 
 Weights = dict[str, Any]
 
@@ -75,6 +76,29 @@ def wgan(g: Weights, c: Weights, size: int) -> Callable[[dict[str, Any]], dict[s
     return step
 
 
+def vae(w: Weights) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """One update of the negative bound of Kingma and Welling 2014, with Bernoulli pixels."""
+    move = Adam(w)
+
+    @tf.function(autograph=False)
+    def step(batch: dict[str, Any]) -> dict[str, Any]:
+        x = batch["x"]
+        noise = batch["noise"] if "noise" in batch else tf.random.normal((x.shape[0], CODE))
+        with tf.GradientTape() as tape:
+            h = tf.nn.relu(x @ w["encoder/0/kernel"] + w["encoder/0/bias"])
+            mean, log_variance = tf.split(h @ w["encoder/1/kernel"] + w["encoder/1/bias"], 2, axis=-1)
+            z = mean + tf.exp(0.5 * log_variance) * noise
+            h = tf.nn.relu(z @ w["decoder/0/kernel"] + w["decoder/0/bias"])
+            logits = h @ w["decoder/1/kernel"] + w["decoder/1/bias"]
+            distance = tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(x, logits), axis=-1)
+            kl = 0.5 * tf.reduce_sum(tf.exp(log_variance) + mean**2 - 1 - log_variance, axis=-1)
+            loss = tf.reduce_mean(distance + kl)
+        move.apply(tape.gradient(loss, list(w.values())))
+        return {"loss": loss}
+
+    return step
+
+
 def conv(w: Weights, name: str, x: Any, strides: int = 1) -> Any:
     """A convolution, channels last."""
     return tf.nn.bias_add(tf.nn.conv2d(x, w[f"{name}/kernel"], strides, "SAME"), w[f"{name}/bias"])
@@ -126,12 +150,19 @@ def diffusion(w: Weights) -> Callable[[dict[str, Any]], dict[str, Any]]:
     return step
 
 
+def run(task: Task, weights: Path, windows: Windows) -> None:
+    """Run the arm."""
+    step_by_step(start, task, weights, windows)
+
+
 def start(task: Task, weights: Path) -> tuple[Callable[[dict[str, Any]], None], Callable[[], dict[str, float]]]:
     """Return step(batch) from the first weights in `weights`, and a function that reads the last losses."""
     loaded = {name: tf.Variable(value) for name, value in np.load(weights).items()}
     if task.name == "wgan-gp":
         g, c = ({n.removeprefix(p): v for n, v in loaded.items() if n.startswith(p)} for p in ("generator/", "critic/"))
         run = wgan(g, c, task.batch)
+    elif task.name == "vae":
+        run = vae(loaded)
     else:
         run = diffusion({n.removeprefix("network/"): v for n, v in loaded.items()})
     carry: dict[str, Any] = {}

@@ -1,21 +1,35 @@
-"""Our arm: the task as a GenLoom model, one training step at a time, on the engine of KERAS_BACKEND."""
+"""The tasks as GenLoom models, on the engine of KERAS_BACKEND."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 from keras import layers, ops
-from tasks import ADAM, EMBEDDING, FREQUENCIES, GROUPS, HIDDEN, LATENT, PENALTY, PIXELS, WIDTH, Task
+from ours.unet2d import UNet2D
+from tasks import (
+    ADAM,
+    BETAS,
+    CODE,
+    EMBEDDING,
+    FREQUENCIES,
+    GROUPS,
+    HIDDEN,
+    LATENT,
+    PENALTY,
+    PIXELS,
+    PYTHAE_HIDDEN,
+    TIMES,
+    VAE_HIDDEN,
+    Task,
+)
 
 from genloom import backend
 from genloom.data.spec import DataSpec
 from genloom.layers import GroupNorm
 from genloom.model import GenerativeModel, Phase
-from genloom.naming import variable_names
+from genloom.objectives import bernoulli_log_prob
 
 
 def mlp(inputs: int, outputs: int) -> keras.Model:
@@ -55,6 +69,39 @@ class Wgan(GenerativeModel):
         return -ops.mean(self.critic(self.generator(z))), {}, 1.0
 
 
+class Vae(GenerativeModel):
+    """A variational autoencoder (Kingma and Welling 2014) with one hidden layer on each side.
+
+    Args:
+        task: the shape of a sample.
+        hidden: units of the hidden layers.
+        bernoulli: whether the decoder gives logits of pixels, or their means under a Gaussian of variance 1.
+    """
+
+    def __init__(self, task: Task, hidden: int, bernoulli: bool) -> None:
+        super().__init__(DataSpec(task.shape, kind="signal", value_range=None))
+        self.bernoulli, last = bernoulli, None if bernoulli else "sigmoid"
+        pixels = int(np.prod(task.shape))
+        self.encoder = keras.Sequential([layers.Input((pixels,)), layers.Dense(hidden, "relu"), layers.Dense(2 * CODE)])
+        self.decoder = keras.Sequential(
+            [layers.Input((CODE,)), layers.Dense(hidden, "relu"), layers.Dense(pixels, last)]
+        )
+
+    def phases(self) -> list[Phase]:
+        """One phase."""
+        return [Phase("elbo", lambda: self.trainable_variables, self.loss_of)]
+
+    def loss_of(self, batch: dict[str, Any]) -> tuple[Any, dict[str, Any], Any]:
+        """-E log p(x|z) + KL(q(z|x) || N(0, 1))."""
+        x = batch["x"]
+        mean, log_variance = ops.split(self.encoder(x), 2, axis=-1)
+        noise = batch["noise"] if "noise" in batch else self.normal((x.shape[0], CODE))
+        output = self.decoder(mean + ops.exp(0.5 * log_variance) * noise)
+        distance = 0.5 * ops.sum((output - x) ** 2, -1) if not self.bernoulli else -bernoulli_log_prob(x, output)
+        kl = 0.5 * ops.sum(ops.exp(log_variance) + mean * mean - 1.0 - log_variance, axis=-1)
+        return ops.mean(distance + kl), {}, 1.0
+
+
 def conv(channels: int, size: int = 3, strides: int = 1) -> layers.Conv2D:
     """A convolution in the engine's fastest layout."""
     return layers.Conv2D(channels, size, strides, padding="same", data_format=backend.image_layout())
@@ -83,12 +130,12 @@ class Block(layers.Layer):
 
 
 class UNet(keras.Model):
-    """Two resolutions, three blocks, one skip connection: about 0.3 million parameters."""
+    """Two resolutions, three blocks, one skip connection: 0.3 million parameters at a width of 44, 3 at 140."""
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
+    def __init__(self, shape: tuple[int, ...], width: int) -> None:
         super().__init__()
-        self.stem, self.first, self.shrink = conv(WIDTH), Block(WIDTH), conv(2 * WIDTH, strides=2)
-        self.low, self.last, self.head = Block(2 * WIDTH), Block(WIDTH), conv(shape[-1])
+        self.stem, self.first, self.shrink = conv(width), Block(width), conv(2 * width, strides=2)
+        self.low, self.last, self.head = Block(2 * width), Block(width), conv(shape[-1])
         self.enlarge = layers.UpSampling2D(2, data_format=backend.image_layout())
         self(ops.zeros((1, *shape)), ops.zeros((1, EMBEDDING)))
 
@@ -106,7 +153,7 @@ class Diffusion(GenerativeModel):
 
     def __init__(self, task: Task) -> None:
         super().__init__(DataSpec(task.shape, value_range=(-1.0, 1.0)))
-        self.network = UNet(task.shape)
+        self.network = UNet(task.shape, task.width)
 
     def phases(self) -> list[Phase]:
         """One phase."""
@@ -124,37 +171,40 @@ class Diffusion(GenerativeModel):
         return ops.mean((predicted - noise) ** 2), {}, 1.0
 
 
-def start(task: Task, weights: Path) -> tuple[Callable[[dict[str, Any]], None], Callable[[], dict[str, float]]]:
-    """Write the first weights to `weights`; return step(batch), as `fit` runs it, and a function that reads the losses.
+class NoisePredictor(GenerativeModel):
+    """ε-prediction at a time of a thousand (Ho et al. 2020, algorithm 1) with diffusers' U-Net."""
 
-    The losses are Keras's: means over the steps so far. Reading them waits for the device.
-    """
-    model = build(task)
-    names = variable_names(model)
-    np.savez(weights, **{name: ops.convert_to_numpy(v.value) for name, v in names.items() if v.trainable})
-    model.make_train_function()
-    carry: dict[str, Any] = {"logs": {}}
+    def __init__(self, task: Task) -> None:
+        super().__init__(DataSpec(task.shape, value_range=(-1.0, 1.0)))
+        self.network = UNet2D(task.shape)
+        kept = np.cumprod(1.0 - BETAS)
+        self.scales = [np.sqrt(values).astype("float32") for values in (kept, 1.0 - kept)]
 
-    def jax_step(batch: dict[str, Any]) -> None:
-        carry["logs"], carry["state"] = model.train_function(carry["state"], iter([(batch,)]))
+    def phases(self) -> list[Phase]:
+        """One phase."""
+        return [Phase("denoiser", self.network.trainable_variables, self.loss_of)]
 
-    def step(batch: dict[str, Any]) -> None:
-        # TensorFlow's train function takes an iterator, torch's the list of batches of one execution.
-        one = [(batch,)]
-        carry["logs"] = model.train_function(one if backend.name() == "torch" else iter(one))
-
-    def losses() -> dict[str, float]:
-        return {name: float(value) for name, value in carry["logs"].items()}
-
-    if backend.name() != "jax":
-        return step, losses
-    groups = ("trainable_variables", "non_trainable_variables", "optimizer_variables", "metrics_variables")
-    carry["state"] = model._get_jax_state(**dict.fromkeys(groups, True))
-    return jax_step, losses
+    def loss_of(self, batch: dict[str, Any]) -> tuple[Any, dict[str, Any], Any]:
+        """Mean squared error of the predicted noise."""
+        x = batch["x"]
+        noise = batch["noise"] if "noise" in batch else self.normal(tuple(x.shape))
+        u = batch["t"] if "t" in batch else self.uniform((x.shape[0],))
+        t = ops.cast(u * TIMES, "int32")
+        signal, spread = (ops.take(ops.convert_to_tensor(s), t)[:, None, None, None] for s in self.scales)
+        predicted = self.network(signal * x + spread * noise, t)
+        return ops.mean((predicted - noise) ** 2), {}, 1.0
 
 
 def build(task: Task) -> GenerativeModel:
     """Return the compiled model of a task."""
-    model = (Wgan if task.name == "wgan-gp" else Diffusion)(task)
+    model = {
+        "vae": lambda: Vae(task, VAE_HIDDEN, bernoulli=True),
+        "pythae": lambda: Vae(task, PYTHAE_HIDDEN, bernoulli=False),
+        "multi-step": lambda: Vae(task, 32, bernoulli=False),
+        "wgan-gp": lambda: Wgan(task),
+        "unet": lambda: Diffusion(task),
+        "unet-3m": lambda: Diffusion(task),
+        "diffusers-unet": lambda: NoisePredictor(task),
+    }[task.name]()
     model.compile(keras.optimizers.Adam(**ADAM))
     return model

@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from tasks import ADAM, CRITIC_STEPS, FREQUENCIES, GROUP_EPSILON, GROUPS, LATENT, PENALTY, Task
+from tasks import ADAM, CODE, CRITIC_STEPS, FREQUENCIES, GROUP_EPSILON, GROUPS, LATENT, PENALTY, Task
+from windows import Windows, step_by_step
 
 Weights = dict[str, Any]
 
@@ -70,6 +71,27 @@ def wgan_step(state: tuple[Any, ...], batch: dict[str, Any], size: int) -> tuple
     return (g, c, g_state, c_state, key), {"critic_loss": loss, "generator_loss": g_loss}
 
 
+def elbo(w: Weights, x: Any, noise: Any) -> Any:
+    """The negative bound of Kingma and Welling 2014, with Bernoulli pixels."""
+    h = jax.nn.relu(x @ w["encoder/0/kernel"] + w["encoder/0/bias"])
+    mean, log_variance = jnp.split(h @ w["encoder/1/kernel"] + w["encoder/1/bias"], 2, axis=-1)
+    h = jax.nn.relu((mean + jnp.exp(0.5 * log_variance) * noise) @ w["decoder/0/kernel"] + w["decoder/0/bias"])
+    logits = h @ w["decoder/1/kernel"] + w["decoder/1/bias"]
+    distance = jnp.sum(jax.nn.softplus(logits) - x * logits, axis=-1)
+    return jnp.mean(distance + 0.5 * jnp.sum(jnp.exp(log_variance) + mean**2 - 1 - log_variance, axis=-1))
+
+
+def vae_step(state: tuple[Any, ...], batch: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """One update."""
+    w, w_state, key = state
+    x = batch["x"]
+    key, for_noise = jax.random.split(key)
+    noise = batch["noise"] if "noise" in batch else jax.random.normal(for_noise, (x.shape[0], CODE))
+    loss, gradient = jax.value_and_grad(elbo)(w, x, noise)
+    w, w_state = adam(w, gradient, w_state)
+    return (w, w_state, key), {"loss": loss}
+
+
 def conv(w: Weights, name: str, x: Any, strides: int = 1) -> Any:
     """A convolution, channels last."""
     kernel = w[f"{name}/kernel"]
@@ -122,6 +144,11 @@ def unet_step(state: tuple[Any, ...], batch: dict[str, Any]) -> tuple[tuple[Any,
     return (w, w_state, key), {"loss": loss}
 
 
+def run(task: Task, weights: Path, windows: Windows) -> None:
+    """Run the arm."""
+    step_by_step(start, task, weights, windows)
+
+
 def start(task: Task, weights: Path) -> tuple[Callable[[dict[str, Any]], None], Callable[[], dict[str, float]]]:
     """Return step(batch) from the first weights in `weights`, and a function that reads the last losses."""
     loaded = {name: jnp.asarray(value) for name, value in np.load(weights).items()}
@@ -133,7 +160,7 @@ def start(task: Task, weights: Path) -> tuple[Callable[[dict[str, Any]], None], 
     else:
         w = {n.removeprefix("network/"): v for n, v in loaded.items()}
         carry = {"state": (w, fresh(w), key)}
-        run = jax.jit(unet_step, donate_argnums=0)
+        run = jax.jit(vae_step if task.name == "vae" else unet_step, donate_argnums=0)
 
     def step(batch: dict[str, Any]) -> None:
         carry["state"], carry["losses"] = run(carry["state"], batch)

@@ -1,0 +1,114 @@
+"""Where a step's time goes: the parts are of the whole, the count is right, and the training stays as it was."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import genloom
+from genloom import backend
+from genloom.errors import ConfigError
+from genloom.plugins.discovery import load_file
+from genloom.runs import load_latest
+from genloom.training.profiling import matmul_peak, optimizer_seconds
+
+SETTINGS = {"batch_size": 20, "epochs": 3, "sample_every": 0, "progress": "none", "seed": 4, "ema": 0.9}
+
+
+@pytest.fixture(scope="module")
+def models() -> Any:
+    if "training_models" not in sys.modules:
+        load_file(Path(__file__).with_name("training_models.py"))
+    return sys.modules["training_models"]
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_profiled_run_is_the_same_run_with_a_table(models: Any, tmp_path: Path, steps: int) -> None:
+    settings = {**SETTINGS, "steps_per_execution": steps}
+    plain = genloom.train("tests/vae", models.points(), out=tmp_path / "plain", **settings)
+    profiled = genloom.train("tests/vae", models.points(), out=tmp_path / "profiled", profile=True, **settings)
+    one, other = load_latest(plain)[0], load_latest(profiled)[0]
+    assert one.keys() == other.keys()
+    for name, array in one.items():
+        np.testing.assert_array_equal(array, other[name], err_msg=name)
+    found = json.loads((profiled.path / "profile.json").read_text())
+    parts = [found[f"{part}_ms"] for part in ("data", "forward_backward", "optimizer", "callbacks", "loop")]
+    assert min(parts) >= 0
+    assert sum(parts) == pytest.approx(found["step_ms"], rel=0.5)  # medians of each need not add up
+    assert 0 < found["mfu"] < 1
+    assert any(path.stat().st_size > 100 for path in (profiled.path / "profile").rglob("*") if path.is_file())
+    assert not (plain.path / "profile.json").exists()
+
+
+def test_the_operations_of_a_dense_step_are_the_closed_form() -> None:
+    class Dense(genloom.GenerativeModel):
+        def __init__(self) -> None:
+            super().__init__(genloom.DataSpec((64,), kind="signal", value_range=None))
+            self.first, self.second = (keras.layers.Dense(64, use_bias=False) for _ in range(2))
+            self.first.build((None, 64))
+            self.second.build((None, 64))
+
+        def phases(self) -> list[genloom.Phase]:
+            return [genloom.Phase("one", lambda: self.trainable_variables, self.loss_of)]
+
+        def loss_of(self, batch: dict[str, Any]) -> Any:
+            return ops.mean(self.second(self.first(batch["x"])) ** 2), {}, 1.0
+
+    model, batch = Dense(), {"x": np.ones((32, 64), "float32")}
+    model.compile(keras.optimizers.SGD(0.1))
+    model.fit(((batch,) for _ in range(2)), steps_per_epoch=1, shuffle=False, verbose=0)
+    data = ({"x": ops.convert_to_tensor(batch["x"])},)
+    # Two products forward; backward two for the weights and one for what lies between.
+    products = 2 * 32 * 64 * 64 * 5
+    assert products <= backend.step_flops(model, data) <= 1.1 * products
+
+
+def test_convolutions_are_counted() -> None:
+    class Conv(genloom.GenerativeModel):
+        def __init__(self) -> None:
+            super().__init__(genloom.DataSpec((8, 8, 4)))
+            self.conv = keras.layers.Conv2D(16, 3, padding="same", use_bias=False, data_format="channels_last")
+            self.conv.build((None, 8, 8, 4))
+
+        def phases(self) -> list[genloom.Phase]:
+            return [genloom.Phase("one", lambda: self.trainable_variables, self.loss_of)]
+
+        def loss_of(self, batch: dict[str, Any]) -> Any:
+            return ops.mean(self.conv(batch["x"]) ** 2), {}, 1.0
+
+    model, batch = Conv(), {"x": np.ones((32, 8, 8, 4), "float32")}
+    model.compile(keras.optimizers.SGD(0.1))
+    model.fit(((batch,) for _ in range(2)), steps_per_epoch=1, shuffle=False, verbose=0)
+    forward = 2 * 32 * 8 * 8 * 16 * 9 * 4
+    counted = backend.step_flops(model, ({"x": ops.convert_to_tensor(batch["x"])},))
+    assert 1.6 * forward <= counted <= 2.2 * forward  # and one backward, for the weights; XLA leaves padding out
+
+
+def test_counting_changes_no_weight(models: Any) -> None:
+    model = genloom.create("tests/vae", models.SPEC, seed=1)
+    model.compile(keras.optimizers.Adam(0.1))
+    batch = {"x": np.full((20, 4), 0.5, "float32"), "label": np.zeros(20, "int32")}
+    model.fit(((batch,) for _ in range(2)), steps_per_epoch=1, shuffle=False, verbose=0)
+    before = [ops.convert_to_numpy(v.value).copy() for v in (*model.variables, *model.optimizer.variables)]
+    backend.step_flops(model, ({name: ops.convert_to_tensor(value) for name, value in batch.items()},))
+    assert optimizer_seconds(model) > 0
+    for old, variable in zip(before, (*model.variables, *model.optimizer.variables), strict=True):
+        np.testing.assert_array_equal(old, ops.convert_to_numpy(variable.value))
+
+
+def test_a_training_too_short_to_time_is_refused(models: Any, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="A profile needs 7 steps, 3 are left"):
+        genloom.train(
+            "tests/vae", models.points(), out=tmp_path / "r", profile=True, **{**SETTINGS, "epochs": None, "steps": 3}
+        )
+
+
+def test_the_peak_is_a_speed_that_a_product_reaches() -> None:
+    assert 1e8 < matmul_peak() < 1e16
