@@ -48,6 +48,8 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
             run.write_config(
                 {"model": {"id": model}, "data": {"address": data}, "training": {"steps": 1, "seed": seed}}
             )
+            if arguments["profile"]:
+                (run.path / "profile.json").write_text(json.dumps(PROFILE))
             made.append(run)
         return made if "seeds" in arguments else made[0]
 
@@ -82,6 +84,7 @@ def test_flag_beats_environment_beats_file(
             "options": {"latent": "8", "beta": 2.0},
             "resume": False,
             "dry_run": False,
+            "profile": False,
             "epochs": 5,
             "batch_size": 16,
             "seed": 7,
@@ -142,6 +145,7 @@ def test_resume_takes_model_data_and_seed_from_the_run(
         "options": {},
         "resume": True,
         "dry_run": False,
+        "profile": False,
         "seed": 4,
         "out": "old",
     }
@@ -185,3 +189,28 @@ def test_an_unknown_table_names_the_nearest(tmp_path: Path) -> None:
     file.write_text("[trainig]\nepochs = 1\n")
     with pytest.raises(ConfigError, match=r"unknown table 'trainig'. Did you mean 'training'"):
         read_config(file)
+
+
+def test_a_profile_is_a_table_on_stderr_and_json_beside_the_run(
+    invoke: Callable[..., click.testing.Result], called: list[dict[str, Any]]
+) -> None:
+    shown = invoke("vae/conv", "--data", "digits", "--profile")
+    assert shown.stdout == "run-0\n"
+    assert "forward and backward         3.000     75%" in shown.stderr
+    assert "30.0% of the peak" in shown.stderr
+    (row,) = json.loads(invoke("vae/conv", "--data", "digits", "--profile", "--json", "--seed", "1").stdout)["runs"]
+    assert row["profile"] == PROFILE
+
+
+PROFILE = {
+    "step_ms": 4.0,
+    "data_ms": 0.5,
+    "forward_backward_ms": 3.0,
+    "optimizer_ms": 0.25,
+    "callbacks_ms": 0.125,
+    "loop_ms": 0.125,
+    "flops_per_step": 1.2e9,
+    "peak_flops": 1e12,
+    "mfu": 0.3,
+    "trace": "run-0/profile",
+}
