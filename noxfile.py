@@ -57,7 +57,10 @@ def tests(session: nox.Session, backend: str) -> None:
 @nox.session
 @nox.parametrize("backend", ENGINES, ids=ENGINES)
 def gpu(session: nox.Session, backend: str) -> None:
-    """The tests marked `gpu`; skipped without an accelerator, unless REQUIRE_GPU=1 makes that a failure."""
+    """The tests marked `gpu`, and the benchmarks there; without an accelerator skipped, or under REQUIRE_GPU=1 failed.
+
+    Each engine has an environment of its own, and a benchmark that fails unless it computed on the accelerator.
+    """
     if not _gpu_answers():
         message = "nvidia-smi does not answer: no NVIDIA GPU to test on"
         if os.environ.get("REQUIRE_GPU") == "1":
@@ -65,6 +68,9 @@ def gpu(session: nox.Session, backend: str) -> None:
         session.skip(message)
     install(session, *everything(f"{backend}-cuda"), groups=("test",))
     session.run("python", "-m", "pytest", "-m", "gpu", *session.posargs, env=engine(backend))
+    session.run("python", "benchmarks/gpu.py", env=engine(backend) | {"REQUIRE_GPU": "1"})
+    rows = ("vae", "wgan-gp", "unet", "unet-3m", "multi-step")
+    session.run("python", "benchmarks/run.py", "--engines", backend, "--rows", *rows)
 
 
 def _gpu_answers() -> bool:
@@ -113,6 +119,7 @@ def bench(session: nox.Session) -> None:
     install(session, *everything(*ENGINES), groups=("bench",))
     session.install(*PINNED, "--no-deps", "pythae")  # which asks for torchvision, and runs without
     session.run("python", "benchmarks/run.py", *session.posargs)
+    session.run("python", "benchmarks/alone.py", *(["--quick"] if "--quick" in session.posargs else []))
 
 
 @nox.session

@@ -17,6 +17,7 @@ from genloom import backend
 from genloom.errors import ConfigError
 from genloom.plugins.discovery import load_file
 from genloom.runs import load_latest
+from genloom.training.precision import policy
 from genloom.training.profiling import matmul_peak, optimizer_seconds
 
 SETTINGS = {"batch_size": 20, "epochs": 3, "sample_every": 0, "progress": "none", "seed": 4, "ema": 0.9}
@@ -110,5 +111,7 @@ def test_a_training_too_short_to_time_is_refused(models: Any, tmp_path: Path) ->
         )
 
 
-def test_the_peak_is_a_speed_that_a_product_reaches() -> None:
-    assert 1e8 < matmul_peak() < 1e16
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_peak_is_a_speed_that_a_product_reaches(precision: str) -> None:
+    with policy(precision):
+        assert 1e8 < matmul_peak() < 1e16

@@ -16,17 +16,17 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 ENGINE = keras.config.backend()
 
 
-@pytest.mark.parametrize("rows", [["vae", "wgan-gp"], ["multi-step", "run"], ["second-process"]], ids="+".join)
-def test_quick_rows_agree_and_give_a_ratio(
-    rows: list[str], tmp_path: Path, subprocess_env: Callable[..., dict[str, str]]
-) -> None:
+ROWS = ["vae", "wgan-gp", "multi-step", "run", "second-process"]  # those that need no other library
+
+
+def test_quick_rows_agree_and_give_a_ratio(tmp_path: Path, subprocess_env: Callable[..., dict[str, str]]) -> None:
     out = tmp_path / "numbers.json"
-    command = [sys.executable, BENCHMARKS / "run.py", "--quick", "--engines", ENGINE, "--rows", *rows, "--out", out]
+    command = [sys.executable, BENCHMARKS / "run.py", "--quick", "--engines", ENGINE, "--rows", *ROWS, "--out", out]
     done = subprocess.run(command, env=subprocess_env(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     numbers = json.loads(out.read_text())
-    assert list(numbers) == rows
-    for name in rows:
+    assert list(numbers) == ROWS
+    for name in ROWS:
         found = numbers[name][ENGINE]
         assert found["difference"] <= 1e-4
         assert math.isfinite(found["value"])
@@ -54,3 +54,40 @@ def test_a_missed_bar_is_said_and_fails_only_when_asked(monkeypatch: pytest.Monk
     assert run.missed([row], {"one": ratio}) == ["one on best", "one on torch"]
     text = run.table([row], ["jax", "torch"], {"one": ratio})
     assert "| one | 1.40 (1.40 to 1.40) | 0.90 (0.90 to 0.90), **below 1** | 1.40 (jax), **below 1.5** |" in text
+
+
+def test_transformers_learn_in_both_precisions(subprocess_env: Callable[..., dict[str, str]]) -> None:
+    command = [sys.executable, BENCHMARKS / "gpu.py", "--tiny"]
+    env = subprocess_env(CUDA_VISIBLE_DEVICES="-1", JAX_PLATFORMS="cpu")
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split(" | ") for line in done.stdout.splitlines() if line.startswith(("| dit", "| gpt"))]
+    assert [row[1] for row in rows] == ["float32", "bfloat16"] * 2
+    for *_, loss in rows:
+        first, last = (float(value) for value in loss.strip(" |").split(" → "))
+        assert last < first
+    done = subprocess.run(command, env=env | {"REQUIRE_GPU": "1"}, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert f"REQUIRE_GPU=1, but {ENGINE} computes on" in done.stderr
+
+
+def test_growth_writes_its_page_and_picture(tmp_path: Path, subprocess_env: Callable[..., dict[str, str]]) -> None:
+    command = [sys.executable, BENCHMARKS / "growth.py", "--quick", "--engines", ENGINE, "--out", tmp_path]
+    done = subprocess.run(command, env=subprocess_env(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "results" / "growth.md").read_text()
+    (times,) = [line for line in page.splitlines() if line.startswith(f"| {ENGINE}, ms")]
+    assert all(float(cell) > 0 for cell in times.strip("| ").split(" | ")[1:])
+    assert (tmp_path / "pictures" / "growth.png").stat().st_size > 5_000
+
+
+def test_what_needs_no_engine_is_measured_alone(subprocess_env: Callable[..., dict[str, str]]) -> None:
+    command = [sys.executable, BENCHMARKS / "alone.py", "--quick"]
+    done = subprocess.run(command, env=subprocess_env(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [line.split(",")[0].split(" of ")[0] for line in done.stdout.splitlines()[2:]] == [
+        "| Fréchet distance",
+        "| precision",
+        "| loader",
+        "| loader",
+    ]
