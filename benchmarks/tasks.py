@@ -85,9 +85,9 @@ def task(name: str, quick: bool) -> Task:
     chosen = {
         "vae": Task("vae", 128, (PIXELS,), 20 if quick else 300),
         "wgan-gp": Task("wgan-gp", 64, (PIXELS,), 10 if quick else 50, slices=CRITIC_STEPS),
-        "unet": Task("unet", 16 if quick else 64, picture, 1 if quick else 3, width=44),
-        "unet-3m": Task("unet-3m", 2 if quick else 16, picture, 1 if quick else 3, width=140),
-        "diffusers-unet": Task("diffusers-unet", 4 if quick else 16, picture, 1 if quick else 5),
+        "unet": Task("unet", 16 if quick else 64, picture, 1 if quick else 2, width=44),
+        "unet-3m": Task("unet-3m", 2 if quick else 8, picture, 1 if quick else 2, width=140),
+        "diffusers-unet": Task("diffusers-unet", 4 if quick else 16, picture, 1 if quick else 4),
         "ddim": Task("ddim", 2 if quick else 16, picture, 1),
         "pythae": Task("pythae", 128, (PIXELS,), 1, samples=1280 if quick else 12_800),
         "multi-step": Task("multi-step", 32, (2,), 320 if quick else 1600),
