@@ -25,7 +25,7 @@ from timing import environment
 
 ENGINES = ("jax", "tensorflow", "torch")
 BASE = {"batch": 16, "width": 32, "resolution": 16}
-AXES = {"batch": (4, 16, 64, 128), "width": (16, 32, 64, 128), "resolution": (8, 16, 32, 64)}
+AXES = {"batch": (8, 32, 128), "width": (16, 32, 64), "resolution": (16, 32, 64)}
 PICTURES = (1_000, 4_000, 16_000)
 ROOT = Path(__file__).parents[1]
 
@@ -164,7 +164,7 @@ def main() -> None:
         print(json.dumps(data(int(words[0])) if kind == "data" else step(json.loads(words[0]), int(words[1]))))
         return
     axes = {"batch": AXES["batch"][:2]} if asked.quick else AXES
-    found = measured(asked.engines, axes, 2 if asked.quick else 7)
+    found = measured(asked.engines, axes, 2 if asked.quick else 5)
     counts = (64,) if asked.quick else PICTURES
     memory = {count: child(asked.engines[0], "data", str(count))["mib"] for count in counts}
     for folder in ("results", "pictures"):

@@ -11,6 +11,7 @@ import argparse
 import concurrent.futures
 import dataclasses
 import json
+import math
 import os
 import sys
 from importlib.metadata import version
@@ -102,7 +103,8 @@ def table(rows: list[Row], engines: list[str], cells: Cells) -> str:
     for name, found in cells.items():
         for engine, r in found.items():
             first = f"{r.first_seconds[0]:.1f} / {r.first_seconds[1]:.1f}"
-            times = f"{r.ours_ms:.2f}", f"{r.theirs_ms:.2f}", f"{r.processor:.2f}"
+            processor = "" if math.isnan(r.processor) else f"{r.processor:.2f}"
+            times = f"{r.ours_ms:.2f}", f"{r.theirs_ms:.2f}", processor
             lines.append(line(name, engine, *times, first, f"{r.difference:.0e}"))
     return "\n".join(lines)
 
