@@ -115,3 +115,13 @@ def test_a_training_too_short_to_time_is_refused(models: Any, tmp_path: Path) ->
 def test_the_peak_is_a_speed_that_a_product_reaches(precision: str) -> None:
     with policy(precision):
         assert 1e8 < matmul_peak() < 1e16
+
+
+def test_a_training_that_stops_before_any_step_is_timed_ends_well(
+    models: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    settings = {**SETTINGS, "batch_size": 90, "epochs": 9, "stop_when": "loss<1e9"}
+    run = genloom.train("tests/vae", models.points(), out=tmp_path / "run", profile=True, **settings)
+    assert run.status == "finished"
+    assert not (run.path / "profile.json").exists()
+    assert "no profile: the training stopped after 2 of the 4 executions" in capfd.readouterr().err

@@ -123,8 +123,12 @@ def _tell_runs(runs: list[Any], as_json: bool, profiled: bool) -> None:
     rows = [list_runs(run.path)[0] for run in runs]
     if profiled:
         for row, run in zip(rows, runs, strict=True):
-            row["profile"] = json.loads((run.path / "profile.json").read_text(encoding="utf-8"))
-            _tell_profile(row["profile"])
+            path = run.path / "profile.json"  # absent when the run had ended before, or ended too early to time
+            if path.exists():
+                row["profile"] = json.loads(path.read_text(encoding="utf-8"))
+                _tell_profile(row["profile"])
+            else:
+                note(f"{run.path}: no steps were timed.")
     if as_json:
         print_json(runs=rows)
         return

@@ -24,7 +24,7 @@ from genloom.backend.executions import steps_of
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError
 from genloom.model import GenerativeModel, Phase
-from genloom.runs.files import write_atomic
+from genloom.runs.files import tell, write_atomic
 from genloom.training.continuity import TrainingCallbacks
 from genloom.training.session import Session
 
@@ -119,9 +119,12 @@ class Profile:
         """Where the trace goes."""
         return self.session.run.path / "profile"
 
-    def finish(self) -> dict[str, Any]:
-        """Write RUN/profile.json and return what it holds: milliseconds per step, operations, and shares."""
+    def finish(self) -> None:
+        """Write RUN/profile.json: milliseconds per step and of its parts, operations, and their share of the peak."""
         self.trace.close()
+        if not self.executions:
+            tell(f"no profile: the training stopped after {self.count} of the {_WARM_UP + 1} executions it needs.")
+            return
         step = _per_step(self.executions, "whole")
         parts = {name: _per_step(self.executions, name) for name in ("data", "compute", "callbacks")}
         optimizer = min(optimizer_seconds(self.session.model), parts["compute"])
@@ -140,7 +143,6 @@ class Profile:
             "trace": str(self.folder),
         }
         write_atomic(self.session.run.path / "profile.json", json.dumps(document, indent=1).encode())
-        return document
 
 
 def profile_of(session: Session, training: TrainingCallbacks) -> Profile:
@@ -211,7 +213,7 @@ class _OptimizerOnly(GenerativeModel):
     def phases(self) -> list[Phase]:
         """As many updates of each group as the model makes."""
         return [
-            Phase(name, group, self._loss_of(group), repeats=self.asked[name].repeats)
+            Phase(name, group, self._loss_of(group), repeats=self.asked[name].repeats, every=self.asked[name].every)
             for name, group in self.groups.items()
         ]
 
