@@ -26,6 +26,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 # What one test compiles serves the others and their child processes; the user's own cache stays out of it.
 os.environ["JAX_COMPILATION_CACHE_DIR"] = _COMPILED = tempfile.mkdtemp(prefix="genloom-compiled-")
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.02"
+os.environ["TORCHINDUCTOR_CACHE_DIR"] = os.path.join(_COMPILED, "inductor")
 
 _INSTALLED = [engine for engine in ENGINES if importlib.util.find_spec(engine) is not None]
 if not _INSTALLED:

@@ -13,6 +13,7 @@ import dataclasses
 import json
 import math
 import os
+import queue
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -65,10 +66,22 @@ def measured(rows: list[Row], engines: list[str], options: Options) -> Cells:
         print(f"{row.name} on {engine} …", file=sys.stderr, flush=True)
         return row.measure(engine, options)
 
-    with concurrent.futures.ThreadPoolExecutor(2 if options.quick else 1) as pool:
+    places: queue.SimpleQueue[int] = queue.SimpleQueue()
+    workers = 2 if options.quick else 1
+    for place in range(workers):
+        places.put(place)
+    with concurrent.futures.ThreadPoolExecutor(workers, initializer=lambda: pin(places.get(), options.threads)) as pool:
         for (row, engine), ratio in zip(jobs, pool.map(measure, jobs), strict=True):
             cells.setdefault(row.name, {})[engine] = ratio
     return cells
+
+
+def pin(place: int, threads: int) -> None:
+    """Keep this thread and the processes it starts on as many cores as they have threads: JAX counts only cores."""
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        first = place * threads % len(cores)
+        os.sched_setaffinity(0, (cores + cores)[first : first + threads])
 
 
 def best(found: dict[str, Ratio]) -> str:

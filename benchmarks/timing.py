@@ -116,7 +116,7 @@ class _Arm:
 
 @contextlib.contextmanager
 def _arm(name: str, engine: str, task: str, weights: Path, options: Options) -> Iterator[_Arm]:
-    command = [sys.executable, str(HERE / "windows.py"), name, task, str(weights), f"--threads={options.threads}"]
+    command = [sys.executable, str(HERE / "windows.py"), name, task, str(weights)]
     process = subprocess.Popen(
         [*command, "--quick"] if options.quick else command,
         env=environment(engine, options.threads),

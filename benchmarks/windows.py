@@ -10,7 +10,6 @@ import argparse
 import importlib
 import itertools
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -91,12 +90,6 @@ def answer(**values: Any) -> None:
     print(json.dumps(values), flush=True)
 
 
-def pin(threads: int) -> None:
-    """Stay on as many cores as there are threads: JAX counts cores, whatever the variables of the others say."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
-
-
 def main() -> None:
     """Run the arm that the command line names."""
     parser = argparse.ArgumentParser()
@@ -104,9 +97,7 @@ def main() -> None:
     parser.add_argument("task")
     parser.add_argument("weights", type=Path)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--threads", type=int, required=True)
     options = parser.parse_args()
-    pin(options.threads)
     module, _, function = options.arm.partition(":")
     getattr(importlib.import_module(module), function)(task(options.task, options.quick), options.weights, Windows())
 

@@ -109,6 +109,7 @@ def test_a_training_too_short_to_time_is_refused(models: Any, tmp_path: Path) ->
         genloom.train(
             "tests/vae", models.points(), out=tmp_path / "r", profile=True, **{**SETTINGS, "epochs": None, "steps": 3}
         )
+    assert not genloom.runs.Run(tmp_path / "r").exists
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

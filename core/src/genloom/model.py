@@ -150,7 +150,7 @@ class GenerativeModel(backend.StepMixin, keras.Model, metaclass=_Built):
                 gradients at the same parameters first.
             ema: decay of the moving average of weights, which sampling and evaluation then use; None for none.
             accumulate: split each batch into this many parts and average their gradients by weight.
-            **kwargs: Keras's own `run_eagerly`, `jit_compile`, `steps_per_execution`.
+            **kwargs: Keras's own `run_eagerly`, `jit_compile` (True means Inductor on torch), `steps_per_execution`.
 
         Raises:
             ConfigError: unknown phase names, a trainable variable that no phase moves, loss or metrics given to

@@ -276,6 +276,7 @@ class StepMixin:
                 lambda: [*self.variables, *optimizer.variables, *self.metrics_variables],  # type: ignore[attr-defined]
                 self._seed_step,
                 enabled=not self.run_eagerly,  # type: ignore[attr-defined]
+                inductor=self.jit_compile is True,  # type: ignore[attr-defined]
             )
         return self._captured(data)
 

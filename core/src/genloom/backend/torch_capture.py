@@ -16,11 +16,14 @@ import torch
 from torch.fx.experimental import proxy_tensor
 from torch.overrides import TorchFunctionMode
 
-from genloom.backend.torch_graph import replayed
+from genloom.backend.torch_graph import compiled_by_inductor, replayed
 
 __all__ = ["Captured", "LoopCache"]
 
 _TOLERANCE = 1e-5  # Relative; replay and eager run the same kernels, so real differences are far larger.
+# Inductor sums in another order, and Adam's first step magnifies that where a gradient is near zero; yet what it
+# forgets or freezes differs by a whole update.
+_OF_AN_UPDATE = 0.1
 
 
 @contextlib.contextmanager
@@ -47,12 +50,11 @@ def _signature(flat: Sequence[torch.Tensor]) -> tuple[Any, ...]:
     return tuple((x.shape, x.dtype, x.device) for x in flat)
 
 
-def _trace(fn: Callable[..., Any], flat: Sequence[torch.Tensor]) -> Callable[..., tuple[Any, ...]]:
-    """Trace `fn(*flat)`, running it once; return its replay."""
+def _traced(fn: Callable[..., Any], flat: Sequence[torch.Tensor]) -> torch.fx.GraphModule:
+    """Trace `fn(*flat)`, running it once."""
     with _no_baked_scalars(), _NoNumPy(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        module = proxy_tensor.make_fx(fn, tracing_mode="real", record_module_stack=False)(*flat)
-    return replayed(module)
+        return proxy_tensor.make_fx(fn, tracing_mode="real", record_module_stack=False)(*flat)
 
 
 _REFUSALS = (RuntimeError, TypeError, ValueError, NotImplementedError)
@@ -77,6 +79,7 @@ class Captured:
         state: returns every Keras variable that `fn` may write.
         seed: called before each run to seed torch's default generator.
         enabled: False runs eagerly always.
+        inductor: compile the captured graph with Inductor; one that it cannot compile is replayed as it is.
     """
 
     def __init__(
@@ -85,8 +88,9 @@ class Captured:
         state: Callable[[], list[Any]],
         seed: Callable[[], None],
         enabled: bool = True,
+        inductor: bool = False,
     ) -> None:
-        self.fn, self.state, self.seed, self.enabled = fn, state, seed, enabled
+        self.fn, self.state, self.seed, self.enabled, self.inductor = fn, state, seed, enabled, inductor
         self.graphs: dict[Any, Any] = {}
         self.captures = 0
         self.fallback: str | None = None
@@ -127,34 +131,64 @@ class Captured:
         expected = self._eager(data, flat)
         after = [value.clone() for value in self._values()]
         names = list(expected)
+        replay, result, reason = None, expected, None
         try:
             self._restore(before)
             self.seed()
-            replay = _trace(
+            module = _traced(
                 lambda *leaves: tuple(self.fn(keras.tree.pack_sequence_as(data, list(leaves))).values()), flat
             )
-            self._restore(before)
-            self.seed()
-            with torch.inference_mode():
-                result = dict(zip(names, replay(*flat), strict=True))
-            reason = self._difference(after)
+            if self.inductor:
+                replay, result = self._compiled(module, before, after, flat)
+            if replay is None:
+                replay = replayed(module)
+                result, reason = self._tried(replay, before, after, flat)
         except _REFUSALS as error:
             reason = _cause(error)
         if reason is None:
             self.captures += 1
             self.graphs[key] = (replay, names)
-            return result
+            return dict(zip(names, result, strict=True))
         self.enabled, self.fallback = False, reason
         self._restore(after)
         warnings.warn(f"This training step runs eagerly on torch, more slowly: {reason}", stacklevel=2)
         return expected
 
-    def _difference(self, after: Sequence[torch.Tensor]) -> str | None:
-        """Name the first variable in which the replay differs from the eager step."""
-        for variable, value, old in zip(self.state(), self._values(), after, strict=True):
-            scale = old.double().abs().max().clamp(min=1e-3) if old.numel() else 1.0
-            if old.numel() and ((value.double() - old.double()).abs().max() / scale) > _TOLERANCE:
-                return f"its captured form gives another value of {variable.path}"
+    def _tried(
+        self, replay: Any, before: Any, after: Any, flat: Sequence[torch.Tensor], share: float = 0.0
+    ) -> tuple[Any, str | None]:
+        """Replay from the state `before`; return its outputs, and in what it differs from the eager state `after`."""
+        self._restore(before)
+        self.seed()
+        with torch.inference_mode():
+            result = replay(*flat)
+        return result, self._difference(before, after, share)
+
+    def _compiled(
+        self, module: torch.fx.GraphModule, before: Any, after: Any, flat: Sequence[torch.Tensor]
+    ) -> tuple[Any, Any]:
+        """Return Inductor's form of the graph and its outputs; (None, None), said once, when it has no right one."""
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                replay = compiled_by_inductor(module)
+                result, reason = self._tried(replay, before, after, flat, _OF_AN_UPDATE)
+        except Exception as error:  # whatever a compiler, or the lack of one, may raise
+            reason = _cause(getattr(error, "inner_exception", error))
+        if reason is None:
+            return replay, result
+        self.inductor = False
+        warnings.warn(f"This training step is replayed without Inductor: {reason}", stacklevel=2)
+        return None, None
+
+    def _difference(self, before: Any, after: Any, share: float) -> str | None:
+        """Name the first variable that a replay leaves off its eager value by more than a share of its update."""
+        for variable, value, old, new in zip(self.state(), self._values(), before, after, strict=True):
+            if new.numel():
+                allowed = _TOLERANCE * new.double().abs().max().clamp(min=1e-3)
+                allowed += share * (new.double() - old.double()).abs().max()
+                if (value.double() - new.double()).abs().max() > allowed:
+                    return f"its captured form gives another value of {variable.path}"
         return None
 
 
@@ -227,7 +261,7 @@ class LoopCache:
         # Clones, so that a state that is also a closed-over constant is not taken for the same input.
         inputs = [torch.tensor(0, dtype=torch.int32, device=flat[0].device), *(x.clone() for x in flat)]
         try:
-            module = _trace(flat_step, inputs)
+            module = replayed(_traced(flat_step, inputs))
         except _REFUSALS as error:
             self.fallback = _cause(error)
             warnings.warn(f"This sampler runs eagerly on torch, more slowly: {self.fallback}", stacklevel=2)

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import functools
 import operator
+import os
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch.fx import GraphModule, Node
 
-__all__ = ["DIRECT", "replayed"]
+from genloom.caches import folder_to_keep
+
+__all__ = ["DIRECT", "compiled_by_inductor", "replayed"]
 
 aten = torch.ops.aten
 
@@ -61,6 +64,42 @@ _ALIASES = (aten.detach.default, aten.alias.default)
 # They read no more of their first argument than its shape, type and device.
 _SHAPED_LIKE = (aten.ones_like.default, aten.zeros_like.default, aten.full_like.default)
 _MOST_FOLDED = 1 << 18  # bytes of a tensor that is worth keeping
+
+
+def compiled_by_inductor(module: GraphModule) -> Callable[..., tuple[Any, ...]]:
+    """Return a function of the graph's inputs, compiled at its first call; `module` stays as it was.
+
+    Random numbers stay those of torch's own generator, so that a compiled step draws what an eager one does.
+    """
+    _keep_compilations()
+    graph = torch.fx.Graph()
+    graph.output(graph.graph_copy(module.graph, {}))
+    for node in graph.nodes:
+        node.target = _adam if node.target is aten._fused_adam_.tensor_lr else node.target
+    return torch.compile(GraphModule(module, graph), fullgraph=True, dynamic=False, options={"fallback_random": True})
+
+
+def _keep_compilations() -> None:
+    """Have Inductor keep what it compiles in the user's own folder, not in one that all users share.
+
+    Its variable is set by torch itself as soon as it traces anything: to its default, unless the user chose.
+    """
+    from torch._inductor.runtime import cache_dir_utils  # more than a second, which only those who compile pay
+
+    variable, shared = "TORCHINDUCTOR_CACHE_DIR", cache_dir_utils.default_cache_dir()
+    if os.environ.get(variable, shared) == shared and (folder := folder_to_keep("inductor")) is not None:
+        os.environ[variable] = str(folder)
+
+
+def _adam(
+    variables: Any, gradients: Any, means: Any, squares: Any, _: Any, steps: Any, *, lr: Any, beta1: float,
+    beta2: float, eps: float, **__: Any,
+) -> None:  # fmt: skip
+    """The update of torch's fused kernel after many steps, in operations that Inductor fuses itself."""
+    for x, g, m, v in zip(variables, gradients, means, squares, strict=True):
+        m.lerp_(g, 1 - beta1)
+        v.mul_(beta2).addcmul_(g, g, value=1 - beta2)
+        x.sub_(lr * m / (v.sqrt() + eps))
 
 
 @torch.no_grad()

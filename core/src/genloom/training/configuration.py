@@ -162,7 +162,9 @@ def check_same(job: Job, stored: Mapping[str, Any], path: Path) -> None:
     before, after = stored["model"].get("options", {}), _stored_form(now["model"]["options"])
     pairs += [(f"the option {name}", before.get(name), after.get(name)) for name in {**before, **after}]
     training = _stored_form(now["training"])
-    pairs += [(name, stored["training"].get(name), training.get(name)) for name in FIXED]
+    pairs += [
+        (name, stored["training"].get(name, getattr(TrainingSettings, name)), training.get(name)) for name in FIXED
+    ]
     for what, old, new in pairs:
         if old != new:
             raise ConfigError(

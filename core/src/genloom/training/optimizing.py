@@ -26,7 +26,8 @@ def compile_model(model: GenerativeModel, settings: TrainingSettings, total_step
     ema = settings.ema if settings.ema is not None else (model.optimizer.ema if compiled else None)
     bases = _bases(model, settings, total_steps, update)
     tuned = {name: _tuned(optimizer, settings, scale, counts) for name, (optimizer, scale, counts) in bases.items()}
-    model.compile(tuned, update=cast(Any, update), ema=ema or None, accumulate=accumulate)
+    jit = settings.jit_compile or "auto"
+    model.compile(tuned, update=cast(Any, update), ema=ema or None, accumulate=accumulate, jit_compile=jit)
 
 
 def _bases(

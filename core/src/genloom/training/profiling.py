@@ -31,7 +31,7 @@ from genloom.training.session import Session
 if TYPE_CHECKING:
     from genloom.optimizers import PhaseOptimizers
 
-__all__ = ["Profile", "matmul_peak", "optimizer_seconds", "profile_of"]
+__all__ = ["Profile", "check_length", "matmul_peak", "optimizer_seconds", "profile_of"]
 
 _WARM_UP, _TIMED, _TRACED = 3, 30, 3  # executions
 
@@ -52,16 +52,9 @@ class Profile:
 
     Args:
         session: the training.
-
-    Raises:
-        ConfigError: the training has too few steps to time any.
     """
 
     def __init__(self, session: Session) -> None:
-        least = (_WARM_UP + _TRACED + 1) * session.settings.steps_per_execution
-        left = session.plan.total_steps - session.step
-        if left < least:
-            raise ConfigError(f"A profile needs {least} steps, {left} are left.", mend="Train longer (--steps).")
         self.session = session
         self.executions: list[_Execution] = []
         self.count, self.batch = 0, None
@@ -143,6 +136,17 @@ class Profile:
             "trace": str(self.folder),
         }
         write_atomic(self.session.run.path / "profile.json", json.dumps(document, indent=1).encode())
+
+
+def check_length(steps: int, steps_per_execution: int) -> None:
+    """Refuse to profile what is left of a training when it is too short to time any step.
+
+    Raises:
+        ConfigError: it has fewer steps than a profile needs.
+    """
+    least = (_WARM_UP + _TRACED + 1) * steps_per_execution
+    if steps < least:
+        raise ConfigError(f"A profile needs {least} steps, {steps} are left.", mend="Train longer (--steps).")
 
 
 def profile_of(session: Session, training: TrainingCallbacks) -> Profile:

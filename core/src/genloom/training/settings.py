@@ -44,6 +44,9 @@ class TrainingSettings:
     steps_per_execution: int = option(
         1, "Training steps run in one call of the engine: faster where a step is short.", minimum=1
     )
+    jit_compile: bool = option(
+        False, "Compile the step further: by Inductor on torch, by XLA on TensorFlow; JAX always does."
+    )
     precision: str = option("float32", "Type of the arithmetic in layers.", choices=("float32", "bfloat16"))
     noise: str = option(
         "native", "Training noise from the engine, or portable across engines.", choices=("native", "portable")
@@ -81,6 +84,7 @@ FIXED = (
     "accumulate",
     "update",
     "steps_per_execution",
+    "jit_compile",
     "precision",
     "noise",
     "validation",

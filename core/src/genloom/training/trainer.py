@@ -15,7 +15,7 @@ from genloom.training.configuration import Job, check_same, free_path, resolve
 from genloom.training.feeding import Feed
 from genloom.training.optimizing import compile_model
 from genloom.training.plan import Plan
-from genloom.training.profiling import profile_of
+from genloom.training.profiling import check_length, profile_of
 from genloom.training.session import Session
 from genloom.training.state import restore, restore_weights
 
@@ -118,6 +118,8 @@ def _train(job: Job, run: Run, callbacks: Sequence[Any], profiled: bool) -> Run:
         restore(model, arrays)
     if _ended(run, job, plan, manifest["step"]):
         return run
+    if profiled:
+        check_length(plan.total_steps - manifest["step"], job.settings.steps_per_execution)
     run.write_config(job.document(feed.steps_per_epoch))
     run.rewind_log(manifest["step"])
     session = Session(
