@@ -80,7 +80,13 @@ def test_each_defect_is_one_line_and_the_rest_works(
     assert plugins["good"]["components"] == ["good/rows"]
     lines = [line for line in done.stderr.splitlines() if "genloom-bad" in line]
     assert len(lines) == 1, done.stderr
-    for part in ("'bad'", "genloom-bad 0.7", cause, "GENLOOM_DISABLE_PLUGINS=genloom-bad", "pip uninstall genloom-bad"):
+    for part in (
+        "'bad'",
+        "genloom-bad 0.7",
+        cause,
+        "GENLOOM_DISABLE_PLUGINS=genloom-bad",
+        "genloom uninstall genloom-bad",
+    ):
         assert part in lines[0]
 
 

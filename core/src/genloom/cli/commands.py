@@ -17,7 +17,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "list": ("genloom.cli.components:list_command", "List models, data sets, metrics and post-processors."),
     "show": ("genloom.cli.components:show", "Show one component: its options and presets."),
     "data": ("genloom.cli.data:data", "Look at data before training on it."),
-    "plugins": ("genloom.cli.plugins:plugins", "List the plugins and what is wrong with them."),
+    "plugins": ("genloom.cli.plugins:plugins", "List, check, freeze and write plugins."),
+    "install": ("genloom.cli.install:install", "Install plugins, check them, and undo what does not work."),
+    "uninstall": ("genloom.cli.install:uninstall", "Remove plugins."),
     "doctor": ("genloom.cli.doctor:doctor", "Check this installation and say what is missing."),
     "completion": ("genloom.cli.completion:completion", "Print the TAB completion script of a shell."),
 }

@@ -1,19 +1,22 @@
-"""`genloom plugins list|show`: every plugin found, whether it works, and why not; works while plugins are broken."""
+"""`genloom plugins …`: every plugin found, whether it works, and why not; works while plugins are broken."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import click
 
 from genloom.cli.flags import json_flag
-from genloom.cli.output import print_json, table
-from genloom.errors import NotFoundError, nearest
+from genloom.cli.install import dry_run_flag, goes_ahead, yes_flag
+from genloom.cli.output import note, print_json, table
+from genloom.errors import NotFoundError, PluginError, nearest
 
 __all__ = ["plugins"]
 
 
 @click.group()
 def plugins() -> None:
-    """List the plugins and what is wrong with them."""
+    """List, check, freeze and write plugins."""
 
 
 @plugins.command("list")
@@ -26,9 +29,9 @@ def list_plugins(as_json: bool) -> None:
         print_json(plugins=[status.summary() for status in found()])
         return
     table(
-        ("plugin", "distribution", "version", "status", "components", "ms", "cause"),
+        ("plugin", "distribution", "version", "api", "status", "components", "ms", "cause"),
         [
-            (s.name, s.distribution, s.version, s.status, len(s.components), round(1000 * s.seconds), s.cause)
+            (s.name, s.distribution, s.version, s.api, s.status, len(s.components), round(1000 * s.seconds), s.cause)
             for s in found()
         ],
     )
@@ -51,3 +54,59 @@ def show_plugin(name: str, as_json: bool) -> None:
     for status in matching:
         for key, value in status.summary().items():
             print(f"{key}: {', '.join(value) if isinstance(value, list) else value}")
+
+
+@plugins.command("check")
+@click.argument("names", nargs=-1, metavar="[NAME]…")
+@click.option("--seconds", type=click.FloatRange(min=0.1), default=60.0, show_default=True, help="Limit for each.")
+@json_flag
+def check_plugins(names: tuple[str, ...], seconds: float, as_json: bool) -> None:
+    """Load plugins and what they offer, each in a process of its own, and say what is wrong with them.
+
+    All installed plugins without a NAME. Exit code 3 when one is defective.
+    """
+    from genloom.plugins.checking import check, chosen
+
+    found = [check(each, seconds) for each in chosen(names)]
+    if as_json:
+        print_json(plugins=found)
+    else:
+        rows = [(p["name"], p["distribution"], p["version"], p["status"], "; ".join(p["defects"])) for p in found]
+        table(("plugin", "distribution", "version", "status", "defects"), rows)
+    broken = [each["name"] for each in found if each["defects"]]
+    if broken and as_json:
+        click.get_current_context().exit(PluginError.exit_code)  # the document is printed already
+    if broken:
+        raise PluginError(f"Defective: {', '.join(broken)}.", mend="Remove one with: genloom uninstall NAME")
+
+
+@plugins.command("freeze")
+@json_flag
+def freeze_plugins(as_json: bool) -> None:
+    """Print the installed plugins as requirements, for `genloom plugins sync`."""
+    from genloom.plugins.installation import freeze
+
+    lines = freeze()
+    if as_json:
+        print_json(requirements=lines)
+        return
+    for line in lines:
+        print(line)
+
+
+@plugins.command("sync")
+@click.argument("file", type=click.File(encoding="utf-8"))
+@yes_flag
+@dry_run_flag
+@json_flag
+def sync_plugins(file: Iterable[str], yes: bool, dry_run: bool, as_json: bool) -> None:
+    """Install and remove plugins until they are those of FILE, written by `genloom plugins freeze`."""
+    from genloom.plugins.installation import carry_out, plan_sync
+
+    plan = plan_sync(list(file))
+    nothing = not (plan.wanted or plan.removed)
+    if not goes_ahead(plan, "Go on?", yes or nothing, dry_run, as_json):
+        return
+    carry_out(plan, note)
+    if as_json:
+        print_json(installed=[each.requirement for each in plan.wanted], removed=list(plan.removed))

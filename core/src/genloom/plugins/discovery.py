@@ -29,6 +29,8 @@ __all__ = ["HEAVY", "implementers", "load_file", "manager", "plugins", "report"]
 #: Modules that a plugin must not import at load time: they are slow, and they fix the backend before it is chosen.
 HEAVY = ("keras", "jax", "torch", "tensorflow")
 
+_IMPORT_SYSTEM = (os.path.join("importlib", "__init__.py"),)
+
 
 def plugins() -> list[PluginStatus]:
     """Return the state of every plugin found, GenLoom's own components first; the first call loads them."""
@@ -105,18 +107,18 @@ class _Plugins:
         if other is not None:
             return source.status("failed", f"the entry point name {source.name!r} is taken by {other.distribution}")
         before = _heavy_modules()
-        module, cause, seconds = _import(entry_point.load)
+        module, cause, seconds, where = _import(entry_point.load)
         dragged_in = _heavy_modules() - before
         if cause:
-            return source.status("failed", cause, seconds=seconds)
+            return source.status("failed", cause, seconds=seconds, where=where)
         if dragged_in:
             return source.status("failed", _too_heavy(dragged_in))
         return self._register(source, module, seconds)
 
     def add_file(self, file: pathlib.Path) -> PluginStatus:
         source = _Source(file.stem, str(file), "")
-        module, cause, seconds = _import(functools.partial(_import_file, file))
-        status = source.status("failed", cause) if cause else self._register(source, module, seconds)
+        module, cause, seconds, where = _import(functools.partial(_import_file, file))
+        status = source.status("failed", cause, where=where) if cause else self._register(source, module, seconds)
         status = self._with_components(status, may_be_heavy=True)
         if status.status != "ok":
             # A file was asked for by name: going on without it would surprise.
@@ -131,7 +133,7 @@ class _Plugins:
         wanted = getattr(module, "GENLOOM_API", hookspecs.API_VERSION)
         if wanted != hookspecs.API_VERSION:
             cause = f"it was made for plugin API {wanted}, this GenLoom has {hookspecs.API_VERSION}"
-            return source.status("incompatible", cause, seconds=seconds)
+            return source.status("incompatible", cause, seconds=seconds, api=wanted)
         try:
             self.manager.register(module, name=source.name)
         except (pluggy.PluginValidationError, ValueError) as error:
@@ -139,7 +141,7 @@ class _Plugins:
             return source.status("failed", _cause(error), seconds=seconds)
         callers = self.manager.get_hookcallers(module) or []
         hooks = tuple(caller.name for caller in callers if caller.has_spec())
-        return source.status("ok", _misspelled(module), hooks=hooks, seconds=seconds, module=module)
+        return source.status("ok", _misspelled(module), hooks=hooks, seconds=seconds, api=wanted, module=module)
 
     def collect(self) -> None:
         """Ask every plugin that was not asked yet for its components."""
@@ -160,17 +162,18 @@ class _Plugins:
         self._collected.add(status.name)
         before = _heavy_modules()
         components: tuple[Component, ...] = ()
+        where = ""
         try:
             with contextlib.redirect_stdout(sys.stderr):
                 components = _components(status.module)
             dragged_in = set() if may_be_heavy else _heavy_modules() - before
             cause = _too_heavy(dragged_in) if dragged_in else ""
         except (Exception, SystemExit) as error:
-            cause = _cause(error)
+            cause, where = _cause(error), _where(error)
         if not cause:
             return dataclasses.replace(status, components=components)
         self._unregister(status.name)
-        return dataclasses.replace(status, status="failed", cause=cause, hooks=())
+        return dataclasses.replace(status, status="failed", cause=cause, where=where, hooks=())
 
     def _unregister(self, name: str) -> None:
         with contextlib.suppress(AssertionError, ValueError):  # it may have failed before it was registered
@@ -210,17 +213,30 @@ def _too_heavy(modules: set[str]) -> str:
     return f"it imports {', '.join(sorted(modules))} at load time; move models to a second file"
 
 
-def _import(load: Callable[[], Any]) -> tuple[Any, str, float]:
-    """Return (module, cause of failure or "", seconds)."""
+def _import(load: Callable[[], Any]) -> tuple[Any, str, float, str]:
+    """Return (module, cause of failure or "", seconds, where in the plugin it failed or "")."""
     start = time.perf_counter()
-    module, cause = None, ""
+    module, cause, where = None, "", ""
     try:
         # What a plugin prints while it loads must not end up in a command's data.
         with contextlib.redirect_stdout(sys.stderr):
             module = load()
     except (Exception, SystemExit) as error:
-        cause = _cause(error)
-    return module, cause, time.perf_counter() - start
+        cause, where = _cause(error), _where(error)
+    return module, cause, time.perf_counter() - start, where
+
+
+def _where(error: BaseException) -> str:
+    """Return the innermost line of code outside GenLoom and the import system that an error went through."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}, line {error.lineno}"
+    own, trace, found = str(pathlib.Path(__file__).parents[1]), error.__traceback__, ""
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if not file.startswith((own, "<frozen")) and not file.endswith(_IMPORT_SYSTEM):
+            found = f"{file}, line {trace.tb_lineno}"
+        trace = trace.tb_next
+    return found
 
 
 def _import_file(file: pathlib.Path) -> Any:

@@ -70,7 +70,7 @@ def _refuse_clash(kind: str, id: str) -> None:
     if len(claims) > 1:
         raise PluginError(
             f"The {kind} id {id!r} is claimed by {' and by '.join(claims)}.",
-            mend=f"Skip one with GENLOOM_DISABLE_PLUGINS={claims[-1]} or remove it with: pip uninstall {claims[-1]}",
+            mend=f"Skip one with GENLOOM_DISABLE_PLUGINS={claims[-1]}, or remove it: genloom uninstall {claims[-1]}",
         )
 
 

@@ -20,6 +20,8 @@ class PluginStatus:
         version: version of the distribution, "" for a file.
         status: "ok", "failed", "incompatible" or "disabled".
         cause: why it is not ok, or a defect that the rest of the plugin survives; "" without one.
+        api: version of the plugin API it was written for, 0 when it was not imported.
+        where: "file.py, line 3" of the plugin's own code that is at fault, "" where that is not known.
         components: what it offers.
         hooks: names of the hooks it implements.
         seconds: time its import took.
@@ -34,6 +36,8 @@ class PluginStatus:
     components: tuple[Component, ...] = ()
     hooks: tuple[str, ...] = ()
     seconds: float = 0.0
+    api: int = 0
+    where: str = ""
     module: Any = dataclasses.field(default=None, repr=False, compare=False)
 
     def defect(self) -> str:
@@ -44,7 +48,7 @@ class PluginStatus:
         # Two distributions may share one entry point name, so the distribution is the name that always works.
         return (
             f"{title}: {_one_line(self.cause)}. Skip it with GENLOOM_DISABLE_PLUGINS={self.distribution}"
-            f" or remove it with: pip uninstall {self.distribution}"
+            f" or remove it with: genloom uninstall {self.distribution}"
         )
 
     def summary(self) -> dict[str, Any]:
@@ -53,8 +57,10 @@ class PluginStatus:
             "name": self.name,
             "distribution": self.distribution,
             "version": self.version,
+            "api": self.api,
             "status": self.status,
             "cause": self.cause,
+            "where": self.where,
             "components": [component.id for component in self.components],
             "hooks": list(self.hooks),
             "seconds": round(self.seconds, 4),

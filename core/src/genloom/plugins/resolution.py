@@ -1,0 +1,100 @@
+"""What a word after `genloom install` means: a folder, an archive, a URL, one of GenLoom's own plugins, or a name.
+
+GenLoom's own plugins have bare names (`vae`), found in the table below and never guessed: a stranger who takes the name
+`vae` in the package index cannot be installed by surprise.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import tomllib
+from pathlib import Path
+
+from genloom.errors import ConfigError, NotFoundError, nearest
+
+__all__ = ["FIRST_PARTY", "Wanted", "normal", "resolve"]
+
+#: Bare name -> distribution of GenLoom's own plugins.
+FIRST_PARTY = {"diffusion": "genloom-diffusion", "gan": "genloom-gan", "vae": "genloom-vae"}
+
+_ARCHIVES = (".whl", ".tar.gz", ".zip")
+_REQUIREMENT = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)(\[[A-Za-z0-9._,\s-]+\])?(\s*[=<>!~].*)?")
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """One thing to install.
+
+    Attributes:
+        text: what was asked for.
+        requirement: what the installer is told.
+        name: the distribution's name, "" when only the installer will know.
+        source: where it comes from, in words.
+    """
+
+    text: str
+    requirement: str
+    name: str
+    source: str
+
+
+def resolve(text: str) -> Wanted:
+    """Return what to install for a word.
+
+    Raises:
+        NotFoundError: it is a path, and nothing is there.
+        ConfigError: it is neither a path, nor a URL, nor a requirement, or a folder without a pyproject.toml.
+    """
+    if "://" in text:
+        return Wanted(text, text, "", f"the address {text}")
+    if text.startswith((".", "/", "~")) or text.endswith(_ARCHIVES) or "/" in text or "\\" in text:
+        return _path(text)
+    found = _REQUIREMENT.fullmatch(text.strip())
+    if found is None:
+        raise ConfigError(f"{text!r} is no name, path or address.", mend="Write NAME, NAME==VERSION, PATH or URL.")
+    name, rest = found.group(1), text.strip()[len(found.group(1)) :]
+    own = FIRST_PARTY.get(name) or next((each for each in FIRST_PARTY.values() if each == normal(name)), None)
+    if own is None:
+        return Wanted(text, text.strip(), normal(name), "the package index; none of GenLoom's own" + _near(name))
+    folder = _in_checkout(own)
+    if folder is not None and not rest:
+        return Wanted(text, str(folder), own, f"this checkout, {folder}")
+    return Wanted(text, own + rest, own, "the package index, under the name of GenLoom's own plugin")
+
+
+def normal(name: str) -> str:
+    """Return a distribution's name in the one form that names are compared in (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _path(text: str) -> Wanted:
+    path = Path(text).expanduser().resolve()
+    if path.is_dir():
+        file = path / "pyproject.toml"
+        if not file.is_file():
+            raise ConfigError(f"The folder {text!r} has no pyproject.toml.", mend="Name the folder of a package.")
+        try:
+            name = tomllib.loads(file.read_text("utf-8"))["project"]["name"]
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+            raise ConfigError(f"{str(file)!r} cannot be read as a project: {error}.") from error
+        return Wanted(text, str(path), normal(str(name)), f"the folder {path}")
+    if path.is_file():
+        if not path.name.endswith(_ARCHIVES):
+            ends = ", ".join(_ARCHIVES)
+            raise ConfigError(
+                f"{text!r} is no package.", mend=f"Packages end in {ends}; load a single file with -p FILE.py."
+            )
+        return Wanted(text, str(path), normal(path.name.partition("-")[0]) if path.suffix == ".whl" else "", str(path))
+    raise NotFoundError(f"There is nothing at {text!r}.", mend="Check the path.")
+
+
+def _near(name: str) -> str:
+    return nearest(name, [*FIRST_PARTY, *FIRST_PARTY.values()])
+
+
+def _in_checkout(distribution: str) -> Path | None:
+    """Return the folder of a first-party plugin when GenLoom itself runs from a checkout."""
+    root = Path(__file__).resolve().parents[4]  # <root>/core/src/genloom/plugins/resolution.py
+    folder = root / "plugins" / distribution.removeprefix("genloom-")
+    return folder if (folder / "pyproject.toml").is_file() and (root / "core" / "pyproject.toml").is_file() else None

@@ -1,0 +1,278 @@
+"""Plugins go into and out of a real environment by its own installer, and one that is broken leaves no trace."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from genloom.errors import ConfigError, NotFoundError, RunError
+from genloom.plugins import environments, installation
+from genloom.plugins.environments import Environment, detect
+from genloom.plugins.resolution import FIRST_PARTY, resolve
+
+pytestmark = pytest.mark.skipif(
+    os.environ["KERAS_BACKEND"] != "jax", reason="installing knows no engine: once is enough"
+)
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+Package = Callable[..., Path]
+
+SOUND = """
+import genloom
+
+@genloom.hookimpl
+def genloom_components():
+    return [genloom.Component("postprocessor", "{name}/same", "{module}:same", "Changes nothing.")]
+
+def same(samples, spec, options):
+    return samples, spec
+"""
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A throw-away environment with pip of its own, which sees the packages of this one."""
+    folder = tmp_path_factory.mktemp("environment")
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    python = folder / "bin" / "python"
+    ask = [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    site = Path(subprocess.run(ask, capture_output=True, text=True, check=True).stdout.strip())
+    (site / "outer.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
+    return python
+
+
+@pytest.fixture
+def run(environment: Path, subprocess_env: Callable[..., dict[str, str]], tmp_path: Path) -> Run:
+    def run(*words: str, **variables: str | None) -> subprocess.CompletedProcess[str]:
+        quiet = {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+        return subprocess.run(
+            [str(environment), "-c", "from genloom.cli.main import main; main()", *words],
+            capture_output=True,
+            text=True,
+            env=subprocess_env(**quiet, **variables),
+            check=False,
+            timeout=240,
+            cwd=tmp_path,
+            stdin=subprocess.DEVNULL,
+        )
+
+    return run
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Package:
+    """Write the folder of a plugin's package."""
+
+    def write(name: str, source: str = SOUND, *, dependencies: tuple[str, ...] = (), version: str = "1.0") -> Path:
+        folder, module = tmp_path / name, name.replace("-", "_")
+        folder.mkdir(exist_ok=True)
+        (folder / f"{module}.py").write_text(source.replace("{name}", name).replace("{module}", module))
+        (folder / "pyproject.toml").write_text(
+            '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
+            f'[project]\nname = "{name}"\nversion = "{version}"\ndependencies = {json.dumps(list(dependencies))}\n'
+            f'[project.entry-points.genloom]\n{name} = "{module}"\n'
+            f'[tool.hatch.build.targets.wheel]\nonly-include = ["{module}.py"]\n'
+        )
+        return folder
+
+    return write
+
+
+def frozen(environment: Path) -> dict[str, object]:
+    done = subprocess.run([str(environment), "-c", installation._FREEZE], capture_output=True, text=True, check=True)
+    return dict(json.loads(done.stdout))
+
+
+def test_install_and_uninstall_leave_the_environment_as_it_was(run: Run, package: Package, environment: Path) -> None:
+    folder, before = package("sound-plugin"), frozen(environment)
+    plan = run("install", "--dry-run", "--json", str(folder))
+    assert json.loads(plan.stdout)["plan"]["install"][0]["source"] == f"the folder {folder}"
+    assert frozen(environment) == before
+    done = run("install", "--yes", str(folder))
+    assert done.returncode == 0, done.stderr
+    assert "keras==" in done.stderr
+    assert "Installed sound-plugin 1.0: sound-plugin/same" in done.stderr
+    lines = run("plugins", "freeze").stdout.splitlines()
+    assert f"sound-plugin @ file://{folder}" in lines
+    assert json.loads(run("show", "sound-plugin/same", "--json").stdout)["distribution"] == "sound-plugin"
+    done = run("uninstall", "-y", "sound-plugin")
+    assert done.returncode == 0, done.stderr
+    assert frozen(environment) == before
+
+
+BROKEN = {
+    "import": ("import no_such_module", "No module named 'no_such_module'"),
+    "exit": ("raise SystemExit(7)", "it exits (7) at load time"),
+    "hard exit": ("import os; os._exit(9)", "its process ended with code 9"),
+    "target": (SOUND.replace("{module}:same", "{module}:absent"), "'broken-plugin/same' cannot be loaded"),
+    "no plugin": ("", "broken-plugin is no GenLoom plugin"),
+}
+
+
+@pytest.mark.parametrize(("source", "cause"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_plugin_is_taken_out_again(
+    source: str, cause: str, run: Run, package: Package, environment: Path
+) -> None:
+    folder, before = package("broken-plugin", source), frozen(environment)
+    if not source:
+        text = (folder / "pyproject.toml").read_text()
+        (folder / "pyproject.toml").write_text(
+            text.replace("[project.entry-points.genloom]", "[project.entry-points.other]")
+        )
+        cause = cause.replace("broken-plugin", str(folder))
+    done = run("install", "--yes", str(folder))
+    assert done.returncode == 3, done.stderr
+    assert cause in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].endswith("the environment is as it was.")
+    assert frozen(environment) == before
+
+
+def test_an_upgrade_that_breaks_is_undone(run: Run, package: Package, environment: Path) -> None:
+    good = package("upgraded-plugin")
+    assert run("install", "-y", str(good)).returncode == 0
+    old = good.rename(good.parent / "old")
+    run("uninstall", "-y", "upgraded-plugin")
+    assert run("install", "-y", str(old)).returncode == 0
+    before = frozen(environment)
+    done = run("install", "-y", str(package("upgraded-plugin", "import nothing_here", version="2.0")))
+    assert done.returncode == 3, done.stderr
+    assert frozen(environment) == before
+    run("uninstall", "-y", "upgraded-plugin")
+
+
+def test_a_plugin_that_would_swap_keras_is_refused(run: Run, package: Package, environment: Path) -> None:
+    folder, before = package("greedy-plugin", dependencies=("keras<3",)), frozen(environment)
+    done = run("install", "-y", str(folder))
+    assert done.returncode == 1
+    assert "no plugin may ask for other versions" in done.stderr
+    assert frozen(environment) == before
+
+
+def test_sync_reproduces_a_set(run: Run, package: Package, environment: Path, tmp_path: Path) -> None:
+    one, two = package("one-plugin"), package("two-plugin")
+    assert run("install", "-y", str(one)).returncode == 0
+    file = tmp_path / "plugins.txt"
+    file.write_text(run("plugins", "freeze").stdout)
+    wanted = frozen(environment)
+    run("uninstall", "-y", "one-plugin")
+    assert run("install", "-y", str(two)).returncode == 0
+    done = run("plugins", "sync", "--yes", "--json", str(file))
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["removed"] == ["two-plugin"]
+    assert frozen(environment) == wanted
+    again = json.loads(run("plugins", "sync", "--dry-run", "--json", str(file)).stdout)["plan"]
+    assert (again["install"], again["remove"]) == ([], [])
+    run("uninstall", "-y", "one-plugin")
+
+
+def test_installing_works_while_another_plugin_is_broken(run: Run, package: Package, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    (site / "hang-1.dist-info").mkdir(parents=True)
+    (site / "hang-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: hang\nVersion: 1\n")
+    (site / "hang-1.dist-info" / "entry_points.txt").write_text("[genloom]\nhang = hang\n")
+    (site / "hang.py").write_text("import time; time.sleep(1000)\n")
+    done = run("install", "-y", str(package("late-plugin")), PYTHONPATH=str(site))
+    assert done.returncode == 0, done.stderr
+    done = run("plugins", "check", "hang", "--seconds", "3", "--json", PYTHONPATH=str(site))
+    assert done.returncode == 3
+    assert json.loads(done.stdout)["plugins"][0]["defects"] == ["it gave no answer in 3 s"]
+    assert run("uninstall", "-y", "late-plugin", PYTHONPATH=str(site)).returncode == 0
+
+
+def test_nothing_is_done_unasked(run: Run, package: Package, environment: Path) -> None:
+    before = frozen(environment)
+    done = run("install", str(package("asked-plugin")))
+    assert done.returncode == 2
+    assert "no terminal to ask on" in done.stderr
+    assert frozen(environment) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("install", "./absent"), 4),
+        (("install", "a b"), 2),
+        (("install",), 2),
+        (("uninstall", "absent"), 4),
+        (("plugins", "check", "absent"), 4),
+        (("plugins", "sync", "absent.txt"), 2),
+    ],
+)
+def test_wrong_words_have_their_exit_codes(words: tuple[str, ...], code: int, run: Run) -> None:
+    done = run(*words)
+    assert done.returncode == code, done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_names_resolve_to_where_they_come_from(repository: Path, tmp_path: Path) -> None:
+    folders = {f.parent.name: f"genloom-{f.parent.name}" for f in repository.glob("plugins/*/pyproject.toml")}
+    assert folders == FIRST_PARTY
+    own = resolve("vae")
+    assert own.name == "genloom-vae"
+    # From a checkout its own folder, from an installed GenLoom the package index, never the bare name.
+    assert own.requirement in (str(repository / "plugins" / "vae"), "genloom-vae")
+    assert resolve("genloom_vae==0.1.0").requirement == "genloom-vae==0.1.0"
+    assert "none of GenLoom's own" in resolve("vaee").source and "Did you mean 'vae'?" in resolve("vaee").source
+    assert resolve("git+https://example.org/x.git").requirement == "git+https://example.org/x.git"
+    with pytest.raises(NotFoundError):
+        resolve(str(tmp_path / "absent"))
+    with pytest.raises(ConfigError, match="no pyproject"):
+        resolve(str(tmp_path))
+    (tmp_path / "mine.py").write_text("")
+    with pytest.raises(ConfigError, match=r"-p FILE\.py"):
+        resolve(str(tmp_path / "mine.py"))
+
+
+@pytest.fixture
+def programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environments.shutil, "which", lambda name: f"/bin/{name}")
+
+
+def test_each_kind_of_environment_has_its_own_installer(programs: None, tmp_path: Path) -> None:
+    limits = tmp_path / "limits"
+    (tmp_path / "pyvenv.cfg").write_text("")
+    assert detect(tmp_path).kind == "pip"
+    assert detect(tmp_path).uninstall(["x"]) == [sys.executable, "-m", "pip", "uninstall", "--yes", "x"]
+    (tmp_path / "conda-meta").mkdir()
+    assert detect(tmp_path).kind == "conda"
+    (tmp_path / "pipx_metadata.json").write_text("{}")
+    pipx = detect(tmp_path)
+    assert pipx.install(["x"], limits) == [
+        "/bin/pipx", "inject", tmp_path.name, f"--pip-args=--constraint {limits}", "x"
+    ]  # fmt: skip
+    assert pipx.uninstall(["x"]) == ["/bin/pipx", "uninject", tmp_path.name, "x"]
+    (tmp_path / "uv-receipt.toml").write_text(
+        '[tool]\nrequirements = [{name = "genloom", extras = ["jax"]}, {name = "a", specifier = ">=1"},'
+        ' {name = "b", directory = "/b"}]\n'
+    )
+    tool = detect(tmp_path)
+    start = ["/bin/uv", "tool", "install", "--python", sys.executable]
+    kept = ["--with", "a>=1", "--with", "b @ file:///b"]
+    assert tool.install(["x"], limits) == [
+        *start, "--constraints", str(limits), *kept, "--with", "x", "genloom[jax]"
+    ]  # fmt: skip
+    assert tool.uninstall(["b"]) == [*start, "--with", "a>=1", "genloom[jax]"]
+    uv = Environment("uv", tmp_path, ("/bin/uv", "pip"))
+    assert uv.install(["x"], limits)[:5] == ["/bin/uv", "pip", "install", "--python", sys.executable]
+    assert "--yes" not in uv.uninstall(["x"])
+
+
+def test_a_managed_python_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "EXTERNALLY-MANAGED").write_text("")
+    with pytest.raises(ConfigError, match="managed by the operating system"):
+        detect(tmp_path, stdlib=tmp_path)
+
+
+def test_the_program_that_made_the_environment_must_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pipx_metadata.json").write_text("{}")
+    monkeypatch.setattr(environments.shutil, "which", lambda name: None)
+    with pytest.raises(RunError, match="made by pipx"):
+        detect(tmp_path)
