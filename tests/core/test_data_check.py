@@ -12,7 +12,7 @@ from genloom.data import ArraySplit, Dataset, DataSpec
 from genloom.data.check import check, inspect
 from genloom.data.sources.digits import open_digits
 from genloom.data.sources.toy import open_toy
-from genloom.errors import ConfigError
+from genloom.errors import ConfigError, DataError
 
 
 def planted() -> Dataset:
@@ -92,3 +92,11 @@ def test_check_opens_addresses(tmp_path):
     assert report["train"]["samples"] == 3
     assert report["train"]["minimum"] == 0
     assert report["train"]["maximum"] == 1
+
+
+def test_labels_that_are_no_class_are_refused() -> None:
+    x = np.random.default_rng(0).random((4, 2), "float32")
+    spec = DataSpec((2,), kind="signal", classes=2)
+    wrong = Dataset("mine", spec, ArraySplit(x, [0, 1, 2, 1]), ArraySplit(x[:1] + 1, [0]), "0" * 16)
+    with pytest.raises(DataError, match="from 0 to 2, the data's spec has 2 classes"):
+        inspect(wrong)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from genloom.data.dataset import Batch, Split
 from genloom.data.spec import DataSpec
+from genloom.errors import DataError
 
 __all__ = ["Summary", "summarise"]
 
@@ -34,7 +35,7 @@ class Summary:
         self._labelled = False
 
     def add(self, batch: Batch) -> None:
-        """Count the samples of one batch."""
+        """Count the samples of one batch (see `summarise`)."""
         x = np.ascontiguousarray(batch["x"])
         self._dtype = str(x.dtype)
         self.hashes += [hashlib.sha256(sample.tobytes()).digest()[:16] for sample in x]
@@ -48,7 +49,7 @@ class Summary:
             self._outside += int(((flat < low) | (flat > high)).any(axis=1).sum())
         if "label" in batch:
             self._labelled = True
-            self._classes += np.bincount(batch["label"], minlength=len(self._classes))
+            self._add_labels(batch["label"])
 
     def _add_values(self, values: NDArray[np.float64]) -> None:
         self._count += values.size
@@ -56,6 +57,15 @@ class Summary:
         self._squares += float((values**2).sum())
         self._low = min(self._low, values.min(initial=np.inf))
         self._high = max(self._high, values.max(initial=-np.inf))
+
+    def _add_labels(self, label: NDArray[np.int32]) -> None:
+        low, high = int(label.min(initial=0)), int(label.max(initial=-1))
+        if low < 0 or high >= len(self._classes):
+            raise DataError(
+                f"Labels run from {low} to {high}, the data's spec has {len(self._classes)} classes.",
+                mend="Number the classes from 0, and give their number in the spec.",
+            )
+        self._classes += np.bincount(label, minlength=len(self._classes))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values; see `genloom.data.check.check` for the keys."""
@@ -79,7 +89,11 @@ class Summary:
 
 
 def summarise(split: Split, spec: DataSpec) -> Summary:
-    """Read a split once, a few samples at a time."""
+    """Read a split once, a few samples at a time.
+
+    Raises:
+        DataError: a label that is none of the spec's classes.
+    """
     summary = Summary(spec)
     for begin in range(0, len(split), _CHUNK):
         summary.add(split.take(np.arange(begin, min(begin + _CHUNK, len(split)))))

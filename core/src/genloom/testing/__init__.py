@@ -1,7 +1,28 @@
-"""Conformance kits: what first-party plugins pass, and what plugin authors inherit for theirs. Needs pytest."""
+"""Conformance kits: what first-party plugins pass, and what plugin authors inherit for theirs. Needs pytest.
+
+Only `ModelConformance` imports Keras; the others test what runs without it.
+"""
 
 from __future__ import annotations
 
-from genloom.testing.model import ModelConformance
+import importlib
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["ModelConformance"]
+if TYPE_CHECKING:
+    from genloom.testing.components import DatasetConformance, MetricConformance, PostprocessorConformance
+    from genloom.testing.model import ModelConformance
+
+__all__ = ["DatasetConformance", "MetricConformance", "ModelConformance", "PostprocessorConformance"]
+
+_HOMES = {
+    "DatasetConformance": "components",
+    "MetricConformance": "components",
+    "ModelConformance": "model",
+    "PostprocessorConformance": "components",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -21,7 +21,8 @@ from genloom.options import configure
 from genloom.sampling import draw_samples
 from genloom.testing.data import made_up
 from genloom.testing.experiment import Experiment, run_experiment
-from genloom.testing.probes import Probe, derivatives, heavy_imports, uncovered
+from genloom.testing.imports import heavy_imports
+from genloom.testing.probes import Probe, derivatives, uncovered
 from genloom.training import state
 
 __all__ = ["ModelConformance"]

@@ -1,9 +1,7 @@
-"""Measurements the kits share: losses at fixed noise, numerical derivatives, and what an import drags in."""
+"""Measurements the kits share: losses at fixed noise and numerical derivatives."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,28 +12,9 @@ from genloom import backend, random
 from genloom.errors import GenLoomError
 from genloom.phase import Phase
 
-__all__ = ["Probe", "derivatives", "heavy_imports", "uncovered"]
+__all__ = ["Probe", "derivatives", "uncovered"]
 
 _SHORTER = (1, 4, 16, 64)  # How many times a step is shortened in search of one that crosses no kink.
-
-_PROBE = """
-import importlib, sys
-module = importlib.import_module(sys.argv[1])
-module.genloom_components()
-print(*(name for name in ("keras", "jax", "tensorflow", "torch") if name in sys.modules))
-"""
-
-
-def heavy_imports(module: str) -> list[str]:
-    """Import a hooks module in a fresh process, ask it for its components, and return which engines that imported.
-
-    Raises:
-        RuntimeError: the import failed; carries its last lines.
-    """
-    done = subprocess.run([sys.executable, "-c", _PROBE, module], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(done.stderr[-1500:])
-    return done.stdout.split()
 
 
 def uncovered(model: Any) -> list[str]:

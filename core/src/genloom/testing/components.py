@@ -1,0 +1,254 @@
+"""The promises of data sets, metrics and post-processors, as pytest classes to inherit."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from genloom.data.check import inspect
+from genloom.data.dataset import Dataset
+from genloom.data.opening import open
+from genloom.data.spec import DataSpec
+from genloom.errors import ConfigError, DataError
+from genloom.metrics.context import MetricContext, SampleSet
+from genloom.options import configure
+from genloom.plugins.component import Component
+from genloom.plugins.registry import find
+from genloom.postprocess import Chain, Step
+from genloom.testing.data import made_up
+from genloom.testing.imports import heavy_imports
+
+__all__ = ["DatasetConformance", "MetricConformance", "PostprocessorConformance"]
+
+
+class _Conformance:
+    """What the kits share: the component under test, and the promises that all kinds make."""
+
+    kind: ClassVar[str]
+    id: ClassVar[str] = ""
+    """The component's id, as `genloom list` shows it."""
+    options: ClassVar[dict[str, Any]] = {}
+    """Option values to test it with."""
+    hooks: ClassVar[str] = ""
+    """The module that the entry point names; empty skips the test of its import."""
+
+    def component(self) -> Component:
+        """Return the component under test."""
+        return find(self.kind, self.id)
+
+    def test_hooks_import_no_engine(self) -> None:
+        """Listing a plugin's components must not import Keras."""
+        if not self.hooks:
+            pytest.skip("hooks is not set")
+        heavy = heavy_imports(self.hooks)
+        assert not heavy, f"Promise broken: listing the components of {self.hooks} imports {', '.join(heavy)}."
+
+    def test_configuration_round_trips(self) -> None:
+        """Options survive being written as JSON and read again."""
+        component = self.component()
+        options = component.configure(**self.options)
+        if options is None:
+            return
+        assert dataclasses.is_dataclass(options)
+        plain = json.loads(json.dumps(dataclasses.asdict(options)))  # type: ignore[arg-type]
+        try:
+            again = configure(type(options), plain)
+        except ConfigError as error:
+            raise AssertionError(f"Promise broken: the options cannot be read back: {error}") from error
+        assert again == options, f"Promise broken: options read back differ: {options} became {again}."
+
+    def test_it_has_a_summary(self) -> None:
+        """`genloom list` shows one line."""
+        summary = self.component().summary
+        assert summary.strip() and "\n" not in summary, f"Promise broken: the summary is {summary!r}, not one line."
+
+
+class DatasetConformance(_Conformance):
+    """Inherit in a test module, as `class TestMine(DatasetConformance): id = "my/rows"; rest = "…"`."""
+
+    kind = "dataset"
+    rest: ClassVar[str] = ""
+    """What follows the colon of the address, such as a file."""
+
+    def opened(self) -> Dataset:
+        """Return the data set, opened anew."""
+        return open(f"{self.id}:{self.rest}" if self.rest else self.id, **self.options)
+
+    def test_samples_are_what_the_spec_says(self) -> None:
+        """Every sample has the shape and the range of the spec, is finite, and in float32 or whole numbers."""
+        dataset = self.opened()
+        report = self._inspected(dataset)
+        for name, split in (("train", dataset.train), ("test", dataset.test)):
+            assert len(split) > 0, f"Promise broken: the split {name} is empty."
+            x = split.take([0])["x"]
+            assert x.shape[1:] == dataset.spec.shape, (
+                f"Promise broken: {name} gives the shape {x.shape[1:]}, the spec says {dataset.spec.shape}."
+            )
+            assert report[name]["nan"] == 0, f"Promise broken: {name} has numbers that are not finite."
+            outside = report[name]["out_of_range"]
+            assert not outside, f"Promise broken: {outside} values of {name} are outside {dataset.spec.value_range}."
+
+    def test_labels_are_classes(self) -> None:
+        """A spec with classes has a label for every sample, below their number; one without has none."""
+        dataset = self.opened()
+        batch = dataset.train.arrays(1000)
+        if not dataset.spec.classes:
+            assert "label" not in batch, "Promise broken: there are labels, and the spec has no classes."
+            return
+        assert "label" in batch, "Promise broken: the spec has classes, and there are no labels."
+        low, high = int(batch["label"].min()), int(batch["label"].max())
+        assert low >= 0 and high < dataset.spec.classes, (
+            f"Promise broken: labels run from {low} to {high}, the spec has {dataset.spec.classes} classes."
+        )
+
+    def test_rows_are_the_same_in_any_order(self) -> None:
+        """Row i is row i, alone or among others, today and when opened again."""
+        dataset, again = self.opened(), self.opened()
+        n = min(len(dataset.train), 16)
+        rows = np.arange(n)[::-1]
+        together = dataset.train.take(rows)["x"]
+        alone = np.concatenate([dataset.train.take([i])["x"] for i in rows])
+        assert np.array_equal(together, alone, equal_nan=True), "Promise broken: a row depends on what it is read with."
+        later = again.train.take(rows)["x"]
+        assert np.array_equal(together, later, equal_nan=True), "Promise broken: opened again, a row differs."
+
+    def test_the_fingerprint_tells_the_data(self) -> None:
+        """A fingerprint is there, and the same when the same data are opened again."""
+        first, again = self.opened().fingerprint, self.opened().fingerprint
+        assert first, "Promise broken: the fingerprint is empty."
+        assert first == again, f"Promise broken: the fingerprint of the same data was {first}, then {again}."
+
+    def test_nothing_held_out_is_trained_on(self) -> None:
+        """The two splits share no sample."""
+        leaked = self._inspected(self.opened())["leaked"]
+        assert not leaked, f"Promise broken: {leaked} held-out samples are among the training samples."
+
+    def _inspected(self, dataset: Dataset) -> dict[str, Any]:
+        try:
+            return inspect(dataset)
+        except DataError as error:
+            pytest.skip(f"see test_labels_are_classes: {error}")
+
+
+class MetricConformance(_Conformance):
+    """Inherit in a test module, as `class TestMine(MetricConformance): id = "my/distance"`."""
+
+    kind = "metric"
+    spec: ClassVar[DataSpec] = DataSpec((4, 4, 1), classes=3)
+    """Data to measure on."""
+    n: ClassVar[int] = 200
+    """Samples of each set."""
+
+    def context(self) -> MetricContext:
+        """Return the real side."""
+        return MetricContext(self._set(0, 2 * self.n), self._set(1, self.n), self.spec)
+
+    def _set(self, seed: int, n: int) -> SampleSet:
+        batch = made_up(self.spec, n, seed)
+        return SampleSet(batch["x"], batch.get("label"))
+
+    def score(self, samples: SampleSet) -> float:
+        """Return the metric's value for samples."""
+        own = SampleSet(samples.x.copy(), samples.label)
+        return float(self.component().load()(own, self.context()))
+
+    def noise(self) -> SampleSet:
+        """Return samples that are plainly worse than real ones: uniform over the range."""
+        low, high = self.spec.value_range or (-1.0, 1.0)
+        x = np.random.default_rng(7).uniform(low, high, (self.n, *self.spec.shape)).astype("float32")
+        return SampleSet(x, self._set(2, self.n).label)
+
+    def test_the_value_is_finite_and_repeats(self) -> None:
+        """The same samples have the same finite score."""
+        first, again = self.score(self._set(2, self.n)), self.score(self._set(2, self.n))
+        assert np.isfinite(first), f"Promise broken: real samples score {first}."
+        assert first == again, f"Promise broken: the same samples scored {first}, then {again}."
+
+    def test_samples_are_left_as_they_are(self) -> None:
+        """A metric writes to none of its arguments."""
+        samples = self._set(2, self.n)
+        before = samples.x.copy()
+        self.component().load()(samples, self.context())
+        assert np.array_equal(before, samples.x), "Promise broken: the metric changes the samples that it measures."
+
+    def test_the_order_of_samples_does_not_matter(self) -> None:
+        """A set has no order."""
+        samples = self._set(2, self.n)
+        value, turned = self.score(samples), self.score(samples.take(np.arange(self.n)[::-1]))
+        assert turned == pytest.approx(value, rel=1e-6, abs=1e-9), (
+            f"Promise broken: in another order the score is {turned}, not {value}."
+        )
+
+    def test_noise_scores_worse_than_real_samples(self) -> None:
+        """The direction that the component declares is the one it has."""
+        better = self.component().extras.get("lower_is_better")
+        real, noise = self.score(self._set(2, self.n)), self.score(self.noise())
+        if better is None:
+            pytest.skip("nearer to the floor is better")
+        words = f"real samples score {real:.4g}, noise {noise:.4g}, and lower_is_better is {better}"
+        assert noise > real if better else noise < real, f"Promise broken: {words}."
+
+
+class PostprocessorConformance(_Conformance):
+    """Inherit in a test module, as `class TestMine(PostprocessorConformance): id = "my/sharpen"`."""
+
+    kind = "postprocessor"
+    spec: ClassVar[DataSpec] = DataSpec((8, 8, 1))
+    """Data to change."""
+    per_sample: ClassVar[bool] = True
+    """False for those that look at all samples at once: grids, rejection, de-duplication."""
+
+    def samples(self) -> np.ndarray:
+        """Return samples (8, *shape)."""
+        return made_up(self.spec, 8)["x"]
+
+    def run(self, samples: np.ndarray) -> tuple[np.ndarray, DataSpec]:
+        """Return what the post-processor makes of samples."""
+        component = self.component()
+        return Chain((Step(component, component.configure(**self.options)),))(samples, self.spec)
+
+    def test_the_result_is_what_its_spec_says(self) -> None:
+        """Shape and range follow the spec that is returned, and every number is finite."""
+        out, spec = self.run(self.samples())
+        assert out.shape[1:] == spec.shape, f"Promise broken: samples of {out.shape[1:]}, a spec of {spec.shape}."
+        assert np.isfinite(np.asarray(out, "float64")).all(), "Promise broken: it returns numbers that are not finite."
+        if spec.value_range is not None:
+            low, high = spec.value_range
+            slack = 1e-5 * (high - low)
+            assert low - slack <= out.min() and out.max() <= high + slack, (
+                f"Promise broken: values from {out.min():.4g} to {out.max():.4g} are outside {spec.value_range}."
+            )
+
+    def test_samples_are_left_as_they_are(self) -> None:
+        """It writes to none of its arguments, so that before and after can be shown together."""
+        samples = self.samples()
+        before = samples.copy()
+        self.run(samples)
+        assert np.array_equal(before, samples), "Promise broken: it changes the samples that it was given."
+
+    def test_the_same_samples_give_the_same_result(self) -> None:
+        """Nothing in it is left to chance."""
+        first, again = self.run(self.samples())[0], self.run(self.samples())[0]
+        assert np.array_equal(first, again, equal_nan=True), "Promise broken: the same samples gave another result."
+
+    def test_a_sample_does_not_depend_on_the_others(self) -> None:
+        """Sample i becomes the same alone and among others."""
+        if not self.per_sample:
+            pytest.skip("per_sample is False")
+        samples = self.samples()
+        together = self.run(samples.copy())[0]
+        alone = np.concatenate([self.run(samples[i : i + 1].copy())[0] for i in range(len(samples))])
+        assert together.shape == alone.shape, "Promise broken: the number of samples changes with what they come with."
+        assert np.allclose(together, alone, rtol=1e-5, atol=1e-6, equal_nan=True), (
+            "Promise broken: a sample depends on the others."
+        )
+
+    def test_it_declares_the_kinds_it_takes(self) -> None:
+        """A kind it does not take is refused before anything is computed, and this kind is taken."""
+        component = self.component()
+        Step(component).check(self.spec)
+        assert component.accepts, "Promise broken: it declares no kind of data, so anything would be passed to it."
