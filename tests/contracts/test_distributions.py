@@ -116,7 +116,7 @@ def test_the_checks_that_a_document_names_are_those_of_ci(repository: Path, docu
 
 @pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
 def test_the_folders_that_a_document_installs_exist(repository: Path, document: str) -> None:
-    commands = re.findall(r"^\s*(?:python -m )?pip install (.*)$", (repository / document).read_text(), re.MULTILINE)
+    commands = re.findall(r"\b(?:pip|genloom) install (.*?)(?:&&|;|`|$)", (repository / document).read_text(), re.M)
     paths = [word.strip("\"'").partition("[")[0] for line in commands for word in line.split() if "./" in word]
     assert paths, "the document installs nothing from the checkout"
     assert [path for path in paths if not (repository / path / "pyproject.toml").is_file()] == []
