@@ -100,7 +100,7 @@ def test_completion_offers_commands_flags_and_choices(genloom: Genloom) -> None:
     assert offered("genloom tr") == {"train"}
     assert {"--data", "--preset", "--backend"} <= offered("genloom train --")
     assert offered("genloom list m") == {"models", "metrics"}
-    assert offered("genloom plugins ") == {"list", "show", "check", "freeze", "sync"}
+    assert offered("genloom plugins ") == {"list", "show", "check", "freeze", "sync", "new"}
 
 
 def test_completion_imports_no_engine_and_is_silent_about_broken_plugins(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Iterable
 
 import click
@@ -110,3 +111,26 @@ def sync_plugins(file: Iterable[str], yes: bool, dry_run: bool, as_json: bool) -
     carry_out(plan, note)
     if as_json:
         print_json(installed=[each.requirement for each in plan.wanted], removed=list(plan.removed))
+
+
+@plugins.command("new")
+@click.argument("name")
+@click.option(
+    "--kind",
+    type=click.Choice(["model", "dataset", "metric", "postprocessor", "callback"]),
+    default="model",
+    show_default=True,
+    help="What the plugin offers.",
+)
+@click.option("--out", type=click.Path(path_type=pathlib.Path), metavar="DIR", help="Where; genloom-NAME by default.")
+@json_flag
+def new_plugin(name: str, kind: str, out: pathlib.Path | None, as_json: bool) -> None:
+    """Write the package of a new plugin NAME, which works and passes its own tests as it is."""
+    from genloom.plugins.scaffold import write_package
+
+    folder = write_package(name, kind, out)
+    if as_json:
+        print_json(folder=folder)
+        return
+    print(folder)
+    note(f"Try it: genloom install ./{folder}" if not folder.is_absolute() else f"Try it: genloom install {folder}")

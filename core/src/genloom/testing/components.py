@@ -157,9 +157,9 @@ class MetricConformance(_Conformance):
         return float(self.component().load()(own, self.context()))
 
     def noise(self) -> SampleSet:
-        """Return samples that are plainly worse than real ones: uniform over the range."""
+        """Return samples that are plainly worse than real ones: uniform over the upper half of the range."""
         low, high = self.spec.value_range or (-1.0, 1.0)
-        x = np.random.default_rng(7).uniform(low, high, (self.n, *self.spec.shape)).astype("float32")
+        x = np.random.default_rng(7).uniform((low + high) / 2, high, (self.n, *self.spec.shape)).astype("float32")
         return SampleSet(x, self._set(2, self.n).label)
 
     def test_the_value_is_finite_and_repeats(self) -> None:
