@@ -57,8 +57,8 @@ def test_the_versions_are_the_pinned_ones(repository: Path, name: str) -> None:
         assert f"| {shown} | {pinned[1]} |" in (repository / readme).read_text("utf-8")
 
 
-def _maker(repository: Path) -> Any:
-    spec = importlib.util.spec_from_file_location("make_cli", repository / "docs" / "make_cli.py")
+def _maker(repository: Path, name: str = "make_cli") -> Any:
+    spec = importlib.util.spec_from_file_location(name, repository / "docs" / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -95,3 +95,14 @@ def test_the_shell_blocks_of_the_readme_use_known_commands_and_flags(repository:
             command = command.commands[words[1]]
         known = {flag for p in command.params for flag in p.opts}
         assert {word for word in words if word.startswith("-")} <= known, line
+
+
+def test_the_page_of_hooks_is_made_from_the_hooks(repository: Path) -> None:
+    """Mend with: python docs/make_hooks.py."""
+    maker = _maker(repository, "make_hooks")
+    text = (repository / "docs" / "hooks.md").read_text("utf-8")
+    assert text == maker.page()
+    assert re.findall(r"^## (genloom_\w+)$", text, re.M) == list(maker.hooks())
+    assert len(maker.hooks()) >= 7
+    for name, hook in maker.hooks().items():
+        assert hook.__doc__, f"{name} has no docstring"
