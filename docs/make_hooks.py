@@ -12,7 +12,8 @@ from genloom import hookspecs
 PAGE = Path(__file__).with_name("hooks.md")
 HEAD = f"""# The hooks
 
-Made by `python docs/make_hooks.py` from `genloom/hookspecs.py`, the whole extension API, version {hookspecs.API_VERSION}.
+Made by `python docs/make_hooks.py` from `genloom/hookspecs.py`: the whole extension API, version
+{hookspecs.API_VERSION}.
 
 A plugin is a light module named by an entry point of the group `{hookspecs.GROUP}`; its functions of these names carry
 `@genloom.hookimpl`. An implementation names only the arguments that it uses, so a hook may gain arguments and no plugin
