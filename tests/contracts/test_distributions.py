@@ -1,4 +1,4 @@
-"""The four distributions, the pinned set and the documents agree with one another."""
+"""The distributions, the pinned set and the documents agree with one another."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-PLUGINS = ("diffusion", "gan", "vae")
+PLUGINS = ("diffusion", "gan", "post", "vae")
 NOT_IN_CI = {"gpu", "bench", "quality", "docs"}  # no accelerator there, minutes of training, or part of `tests` already
 
 
@@ -42,7 +42,7 @@ def unsatisfied(requirements: Iterable[str], pins: dict[str, Version]) -> list[s
     return [str(item) for item in parsed if not item.specifier.contains(pins.get(canonicalize_name(item.name), "0a0"))]
 
 
-def test_the_four_versions_agree_with_each_other_and_with_what_is_installed(projects: dict[str, Any]) -> None:
+def test_the_versions_agree_with_each_other_and_with_what_is_installed(projects: dict[str, Any]) -> None:
     import genloom
 
     versions = {project["name"]: project["version"] for project in projects.values()}

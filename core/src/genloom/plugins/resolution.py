@@ -16,7 +16,12 @@ from genloom.errors import ConfigError, NotFoundError, nearest
 __all__ = ["FIRST_PARTY", "Wanted", "normal", "resolve"]
 
 #: Bare name -> distribution of GenLoom's own plugins.
-FIRST_PARTY = {"diffusion": "genloom-diffusion", "gan": "genloom-gan", "vae": "genloom-vae"}
+FIRST_PARTY = {
+    "diffusion": "genloom-diffusion",
+    "gan": "genloom-gan",
+    "post": "genloom-post",
+    "vae": "genloom-vae",
+}
 
 _ARCHIVES = (".whl", ".tar.gz", ".zip")
 _REQUIREMENT = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)(\[[A-Za-z0-9._,\s-]+\])?(\s*[=<>!~].*)?")
@@ -56,7 +61,7 @@ def resolve(text: str) -> Wanted:
     name, rest = found.group(1), text.strip()[len(found.group(1)) :]
     own = FIRST_PARTY.get(name) or next((each for each in FIRST_PARTY.values() if each == normal(name)), None)
     if own is None:
-        return Wanted(text, text.strip(), normal(name), "the package index; none of GenLoom's own" + _near(name))
+        return Wanted(text, text.strip(), normal(name), "the package index; none of GenLoom's own." + _near(name))
     folder = _in_checkout(own)
     if folder is not None and not rest:
         return Wanted(text, str(folder), own, f"this checkout, {folder}")
