@@ -71,23 +71,47 @@ def test_a_report_is_written_without_keras(genloom: Genloom, tmp_path: Path) -> 
     assert imported(genloom("runs", str(tmp_path), "--json", code=PROBE.replace("WATCHED", "[]"))) == "[]"
 
 
-def test_help_answers_in_under_150_ms(genloom: Genloom, tmp_path: Path) -> None:
+PLUGIN = """
+import dataclasses
+import genloom
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    level: float = genloom.option(0.5, "a level")
+
+@genloom.hookimpl
+def genloom_components():
+    return [genloom.Component("metric", "p{i}/m", "absent:m", "A metric.", options=Options)]
+
+@genloom.hookimpl
+def genloom_commands():
+    return {{"command{i}": ("absent:c", "A command.")}}
+"""
+
+
+@pytest.mark.parametrize(("words", "limit"), [("--help", 0.150), ("list", 0.250)])
+def test_start_up_is_quick_with_ten_more_plugins(
+    words: str, limit: float, genloom: Genloom, install: Callable[..., Path], tmp_path: Path
+) -> None:
     """Processor time, the best of several: on an idle machine that is the time a user waits."""
+    for i in range(10):
+        install(f"plugin-{i}", PLUGIN.format(i=i), entry_point=f"p{i}")
 
     def seconds() -> float:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        done = genloom("--help", PYTHONDONTWRITEBYTECODE=None, PYTHONPYCACHEPREFIX=str(tmp_path / "bytecode"))
+        done = genloom(words, PYTHONDONTWRITEBYTECODE=None, PYTHONPYCACHEPREFIX=str(tmp_path / "bytecode"))
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert done.returncode == 0
+        assert ("command9" if words == "--help" else "p9/m") in done.stdout
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     seconds()  # compiles the bytecode
     taken = []
     for _ in range(12):
         taken.append(seconds())
-        if taken[-1] < 0.150:
+        if taken[-1] < limit:
             return
-    raise AssertionError(f"--help takes {min(taken):.3f} s")
+    raise AssertionError(f"genloom {words} takes {min(taken):.3f} s")
 
 
 def test_completion_offers_commands_flags_and_choices(genloom: Genloom) -> None:
