@@ -161,3 +161,89 @@ def test_an_absent_id_names_the_nearest_and_broken_plugins(genloom: Genloom, ins
     assert done.returncode == 4
     assert "Did you mean 'digits'?" in done.stderr
     assert "bad (see: genloom plugins list)" in done.stderr
+
+
+MODEL = """
+import genloom
+from genloom import Component
+
+@genloom.hookimpl
+def genloom_components():
+    return [Component("model", "tiny/point", "tiny_model:Point", "One point.")]
+"""
+
+POINT = """
+from keras import ops
+import genloom
+
+class Point(genloom.GenerativeModel):
+    def __init__(self, spec, options=None, **values):
+        super().__init__(spec, options, **values)
+        self.p = self.add_weight(shape=(spec.size,), initializer="zeros", name="p")
+
+    def phases(self):
+        return [genloom.Phase("fit", lambda: [self.p], self.error)]
+
+    def error(self, batch):
+        return ops.mean(ops.square(ops.reshape(batch["x"], (-1, self.spec.size)) - self.p)), {}, 1.0
+
+    def draw(self, keys, condition):
+        return ops.zeros((keys.shape[0], *self.spec.shape)) + ops.reshape(self.p, self.spec.shape)
+"""
+
+IN_TRAINING = {
+    "callbacks": ("genloom_callbacks(run): raise ValueError('no callbacks')", "genloom_callbacks raised ValueError"),
+    "checkpoint": ("genloom_checkpoint_saved(run, path): raise SystemExit(5)", "raised SystemExit: 5"),
+}
+
+
+@pytest.mark.parametrize(("hook", "cause"), IN_TRAINING.values(), ids=IN_TRAINING)
+def test_a_hook_that_raises_in_training_is_one_line_and_the_run_is_whole(
+    hook: str, cause: str, genloom: Genloom, install: Install, site: Path, tmp_path: Path
+) -> None:
+    install("genloom-tiny", MODEL, entry_point="tiny")
+    (site / "tiny_model.py").write_text(POINT)
+    install("genloom-bad", f"import genloom\n@genloom.hookimpl\ndef {hook}", entry_point="bad")
+    done = genloom("train", "tiny/point", "--data", "toy:8-ring", "--steps", "2", "--out", str(tmp_path / "run"))
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stderr.splitlines() if "genloom-bad" in line]
+    assert len(lines) == 1 and cause in lines[0], done.stderr
+    assert "Traceback" not in done.stderr
+    assert list((tmp_path / "run" / "checkpoints").iterdir())
+
+
+def test_an_absent_target_matters_only_to_who_asks_for_it(genloom: Genloom, install: Install, tmp_path: Path) -> None:
+    install("genloom-tiny", MODEL, entry_point="tiny")  # tiny_model is not there
+    assert genloom("list").returncode == 0
+    done = genloom("train", "tiny/point", "--data", "toy:8-ring", "--steps", "1", "--out", str(tmp_path / "run"))
+    assert done.returncode == 3
+    assert "'tiny/point' cannot be loaded from 'tiny_model:Point'" in done.stderr
+    assert len([line for line in done.stderr.splitlines() if line.startswith("Error")]) == 1
+    assert "Traceback" not in done.stderr
+    checked = genloom("plugins", "check", "tiny", "--json")
+    assert checked.returncode == 3
+    assert "No module named 'tiny_model'" in json.loads(checked.stdout)["plugins"][0]["defects"][0]
+
+
+LYING = """
+def halved(samples, spec, options):
+    return samples[:, ::2], spec
+"""
+
+
+def test_a_component_that_lies_about_its_spec_is_named(
+    genloom: Genloom, install: Install, site: Path, tmp_path: Path
+) -> None:
+    install("genloom-tiny", MODEL, entry_point="tiny")
+    (site / "tiny_model.py").write_text(POINT)
+    lying = MODEL.replace("model", "postprocessor", 1).replace("tiny/point", "liar/half").replace(
+        "tiny_model:Point", "liar_targets:halved"
+    )  # fmt: skip
+    install("genloom-liar", lying, entry_point="liar")
+    (site / "liar_targets.py").write_text(LYING)
+    run = str(tmp_path / "run")
+    assert genloom("train", "tiny/point", "--data", "toy:8-ring", "--steps", "1", "--out", run).returncode == 0
+    done = genloom("sample", run, "-n", "4", "--post", "liar/half", "--out", str(tmp_path / "s.npz"))
+    assert done.returncode == 3, done.stderr
+    assert "'liar/half' returned samples of shape" in done.stderr
+    assert not (tmp_path / "s.npz").exists()
