@@ -11,6 +11,7 @@ from genloom.cli.flags import json_flag
 from genloom.cli.install import dry_run_flag, goes_ahead, yes_flag
 from genloom.cli.output import note, print_json, table
 from genloom.errors import NotFoundError, PluginError, nearest
+from genloom.plugins.scaffold import KINDS
 
 __all__ = ["plugins"]
 
@@ -117,7 +118,7 @@ def sync_plugins(file: Iterable[str], yes: bool, dry_run: bool, as_json: bool) -
 @click.argument("name")
 @click.option(
     "--kind",
-    type=click.Choice(["model", "dataset", "metric", "postprocessor", "callback"]),
+    type=click.Choice(list(KINDS)),
     default="model",
     show_default=True,
     help="What the plugin offers.",

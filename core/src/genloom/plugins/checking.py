@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -70,7 +71,7 @@ def examined(distribution: str) -> None:
     """Print what is found of a plugin as one line of JSON; runs in the child process."""
     from genloom.plugins.discovery import plugins
 
-    with _quiet() as out:
+    with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is no part of the answer
         status = next(each for each in plugins() if each.distribution == distribution)
         defects = [f"{status.cause}{f' ({status.where})' if status.where else ''}"] if status.cause else []
         for component in status.components:
@@ -79,16 +80,5 @@ def examined(distribution: str) -> None:
             except (Exception, SystemExit) as error:
                 defects.append(" ".join(str(error).split()) or type(error).__name__)
     state = status.status if status.status != "ok" or not defects else "failed"
-    print(json.dumps({**status.summary(), "status": state, "defects": defects}), file=out, flush=True)
+    print(json.dumps({**status.summary(), "status": state, "defects": defects}), flush=True)
     os._exit(0)  # a plugin's threads must not keep the answer waiting
-
-
-class _quiet:
-    """Keep what a plugin prints out of the answer."""
-
-    def __enter__(self) -> Any:
-        self.out, sys.stdout = sys.stdout, sys.stderr
-        return self.out
-
-    def __exit__(self, *_: object) -> None:
-        sys.stdout = self.out

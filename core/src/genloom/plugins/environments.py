@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-import json
 import shutil
 import sys
 import sysconfig
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from genloom.errors import ConfigError, RunError
+from genloom.plugins.resolution import normal
 
 __all__ = ["Environment", "detect"]
 
@@ -51,8 +51,8 @@ class Environment:
     def uninstall(self, distributions: Sequence[str]) -> list[str]:
         """Return the command that takes distributions out."""
         if self.kind == "uv tool":
-            gone = {_normal(name) for name in distributions}
-            return self._tool([each for each in self.kept if _normal(_name(each)) not in gone], None)
+            gone = {normal(name) for name in distributions}
+            return self._tool([each for each in self.kept if normal(_name(each)) not in gone], None)
         if self.kind == "pipx":
             return [*self.program, "uninject", self.prefix.name, *distributions]
         return [*self.program, "uninstall", *([] if self.kind == "uv" else ["--yes"]), *self._python, *distributions]
@@ -84,7 +84,6 @@ def detect(prefix: Path | None = None, stdlib: Path | None = None) -> Environmen
     if (prefix / "uv-receipt.toml").is_file():
         return _uv_tool(prefix)
     if (prefix / "pipx_metadata.json").is_file():
-        json.loads((prefix / "pipx_metadata.json").read_text("utf-8"))
         return Environment("pipx", prefix, (_program("pipx"),))
     if not (prefix / "pyvenv.cfg").is_file() and (stdlib / "EXTERNALLY-MANAGED").is_file():
         raise ConfigError(
@@ -137,7 +136,3 @@ def _name(requirement: str) -> str:
         if not (letter.isalnum() or letter in "-_."):
             return requirement[:end]
     return requirement
-
-
-def _normal(name: str) -> str:
-    return name.lower().replace("_", "-").replace(".", "-")

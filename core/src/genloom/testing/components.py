@@ -20,12 +20,12 @@ from genloom.plugins.component import Component
 from genloom.plugins.registry import find
 from genloom.postprocess import Chain, Step
 from genloom.testing.data import made_up
-from genloom.testing.imports import heavy_imports
+from genloom.testing.imports import LightImport
 
 __all__ = ["DatasetConformance", "MetricConformance", "PostprocessorConformance"]
 
 
-class _Conformance:
+class _Conformance(LightImport):
     """What the kits share: the component under test, and the promises that all kinds make."""
 
     kind: ClassVar[str]
@@ -33,19 +33,10 @@ class _Conformance:
     """The component's id, as `genloom list` shows it."""
     options: ClassVar[dict[str, Any]] = {}
     """Option values to test it with."""
-    hooks: ClassVar[str] = ""
-    """The module that the entry point names; empty skips the test of its import."""
 
     def component(self) -> Component:
         """Return the component under test."""
         return find(self.kind, self.id)
-
-    def test_hooks_import_no_engine(self) -> None:
-        """Listing a plugin's components must not import Keras."""
-        if not self.hooks:
-            pytest.skip("hooks is not set")
-        heavy = heavy_imports(self.hooks)
-        assert not heavy, f"Promise broken: listing the components of {self.hooks} imports {', '.join(heavy)}."
 
     def test_configuration_round_trips(self) -> None:
         """Options survive being written as JSON and read again."""

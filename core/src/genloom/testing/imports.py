@@ -1,11 +1,14 @@
-"""What the import of a hooks module drags in."""
+"""The promise of every plugin: listing what it offers imports no engine."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from typing import ClassVar
 
-__all__ = ["heavy_imports"]
+import pytest
+
+__all__ = ["LightImport", "heavy_imports"]
 
 _PROBE = """
 import importlib, sys
@@ -25,3 +28,17 @@ def heavy_imports(module: str) -> list[str]:
     if done.returncode:
         raise RuntimeError(done.stderr[-1500:])
     return done.stdout.split()
+
+
+class LightImport:
+    """What every kit inherits."""
+
+    hooks: ClassVar[str] = ""
+    """The module that the entry point names; empty skips the test of its import."""
+
+    def test_hooks_import_no_engine(self) -> None:
+        """Listing a plugin's components must not import Keras."""
+        if not self.hooks:
+            pytest.skip("hooks is not set")
+        heavy = heavy_imports(self.hooks)
+        assert not heavy, f"Promise broken: listing the components of {self.hooks} imports {', '.join(heavy)}."

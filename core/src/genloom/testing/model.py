@@ -21,7 +21,7 @@ from genloom.options import configure
 from genloom.sampling import draw_samples
 from genloom.testing.data import made_up
 from genloom.testing.experiment import Experiment, run_experiment
-from genloom.testing.imports import heavy_imports
+from genloom.testing.imports import LightImport
 from genloom.testing.probes import Probe, derivatives, uncovered
 from genloom.training import state
 
@@ -30,7 +30,7 @@ __all__ = ["ModelConformance"]
 _SAVED = ("model/", "ema/", "optimizer/", "counter/")
 
 
-class ModelConformance:
+class ModelConformance(LightImport):
     """Inherit in a test module, as `class TestMine(ModelConformance): id = "my/model"; spec = DataSpec(...)`.
 
     One short training serves most tests, so the whole class takes seconds with a small model. Override `make` for a
@@ -46,8 +46,6 @@ class ModelConformance:
     """Option values that make the model small."""
     sampling: ClassVar[dict[str, Any]] = {}
     """Options of `draw`."""
-    hooks: ClassVar[str] = ""
-    """The module that the entry point names; empty skips the test of its import."""
     rows: ClassVar[int] = 16
     """Samples of one update."""
     steps: ClassVar[int] = 8
@@ -74,13 +72,6 @@ class ModelConformance:
         weights = {k: v for k, v in state.collect(model).items() if k.startswith("model/")}
         arrays: Any = {"samples": self._samples(model, 8, weights="trained"), **weights}
         np.savez_compressed(path, **arrays)
-
-    def test_hooks_import_no_engine(self) -> None:
-        """Listing a plugin's components must not import Keras."""
-        if not self.hooks:
-            pytest.skip("hooks is not set")
-        heavy = heavy_imports(self.hooks)
-        assert not heavy, f"Promise broken: listing the components of {self.hooks} imports {', '.join(heavy)}."
 
     def test_configuration_round_trips(self) -> None:
         """Options and data spec survive being written to a run and read again."""

@@ -16,8 +16,8 @@ __all__ = ["compile_model"]
 def compile_model(model: GenerativeModel, settings: TrainingSettings, total_steps: int) -> None:
     """Compile a model for a training of `total_steps` steps.
 
-    A model that is compiled already keeps its optimizers, moving average, accumulation and update rule where the
-    settings do not say otherwise.
+    A model that is compiled already keeps its optimizers, moving average, accumulation, update rule and compilation
+    where the settings do not say otherwise.
     """
     compiled = getattr(model, "optimizer", None) is not None
     updating = model._update if compiled else None
@@ -26,7 +26,7 @@ def compile_model(model: GenerativeModel, settings: TrainingSettings, total_step
     ema = settings.ema if settings.ema is not None else (model.optimizer.ema if compiled else None)
     bases = _bases(model, settings, total_steps, update)
     tuned = {name: _tuned(optimizer, settings, scale, counts) for name, (optimizer, scale, counts) in bases.items()}
-    jit = settings.jit_compile or "auto"
+    jit = settings.jit_compile or (compiled and model.jit_compile is True) or "auto"
     model.compile(tuned, update=cast(Any, update), ema=ema or None, accumulate=accumulate, jit_compile=jit)
 
 
