@@ -16,6 +16,8 @@ import genloom
 from genloom.errors import ConfigError, RunError
 from genloom.plugins.discovery import load_file
 from genloom.runs import load_latest
+from genloom.training import TrainingSettings
+from genloom.training.optimizing import compile_model
 from genloom.training.state import named_variables
 
 QUIET = {"sample_every": 0, "progress": "none", "batch_size": 20}
@@ -285,3 +287,10 @@ def test_what_cannot_be_asked_for_is_refused(models: Any, tmp_path: Path) -> Non
     for changed in ({"learning_rate": 0.1}, {"seed": 4}, {"options": {"latent": 3}}):
         with pytest.raises(ConfigError, match="cannot go on with another value"):
             genloom.train("tests/vae", data, out=tmp_path / "run", epochs=2, resume=True, **changed)
+
+
+def test_a_model_compiled_further_stays_so(models: Any) -> None:
+    model = genloom.create("tests/vae", models.points().spec, compile=False)
+    model.compile(model.default_optimizers(), jit_compile=True)
+    compile_model(model, TrainingSettings(), 10)
+    assert model.jit_compile is True
