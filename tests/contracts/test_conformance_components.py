@@ -199,6 +199,18 @@ POSTPROCESSORS = [
 ]
 
 
+def keep_last(samples: Any, options: Any, origin: Any) -> Any:
+    return samples.take(np.arange(2, len(samples)))
+
+
+def shuffled_labels(samples: Any, options: Any, origin: Any) -> Any:
+    return samples.replace(labels=samples.labels[::-1])
+
+
+def same_seed(samples: Any, options: Any, origin: Any) -> Any:
+    return samples.replace(seeds=np.zeros_like(samples.seeds))
+
+
 def of_postprocessor(function: Any, **fields: Any) -> dict[str, str]:
     made = component("postprocessor", function, **fields)
     return failures(PostprocessorConformance, component=lambda self: made)
@@ -217,6 +229,17 @@ def test_a_broken_postprocessor_fails_its_own_test(function: Any, name: str) -> 
     assert name in failed
     allowed = {"test_a_sample_does_not_depend_on_the_others"} if "same_samples" in name else set()
     assert set(failed) - allowed == {name}
+
+
+def test_whole_sets_may_shrink_and_their_labels_and_seeds_stay() -> None:
+    def failed(function: Any) -> set[str]:
+        made = component("postprocessor", function, extras={"whole": True})
+        spec = DataSpec((8, 8, 1), classes=3)
+        return set(failures(PostprocessorConformance, component=lambda self: made, spec=spec))
+
+    assert failed(keep_last) == set()
+    for broken in (shuffled_labels, same_seed):
+        assert failed(broken) == {"test_labels_and_seeds_stay_with_their_samples"}
 
 
 def test_a_postprocessor_must_say_what_it_takes() -> None:

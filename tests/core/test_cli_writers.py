@@ -12,23 +12,24 @@ from PIL import Image
 
 from genloom.cli.conditions import class_index, condition, literal
 from genloom.cli.modes import interpolate, reconstruct
-from genloom.cli.writers import Drawn, check_ending, write
+from genloom.cli.writers import check_ending, write
 from genloom.data import ArraySplit, Dataset
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, DataError
+from genloom.samples import Samples
 
 IMAGES = DataSpec((4, 4, 1), classes=3, class_names=("cat", "dog", "owl"), condition=("label",))
 POINTS = DataSpec((2,), kind="signal", value_range=None)
 
 
 @pytest.fixture
-def images() -> Drawn:
+def images() -> Samples:
     """Three images of one grey each, classes 2, 0, 1."""
     samples = np.stack([np.full((4, 4, 1), grey, np.float32) for grey in (1.0, 0.0, 0.5)])
-    return Drawn(samples, np.array([2, 0, 1], np.int32), np.array([[9, 0], [9, 1], [9, 2]]), IMAGES)
+    return Samples(samples, np.array([2, 0, 1], np.int32), np.array([[9, 0], [9, 1], [9, 2]]), IMAGES)
 
 
-def test_npz_holds_what_was_drawn(images: Drawn, tmp_path: Path) -> None:
+def test_npz_holds_what_was_drawn(images: Samples, tmp_path: Path) -> None:
     with np.load(write(images, tmp_path / "new" / "s.npz")) as content:
         assert sorted(content) == ["labels", "samples", "seeds"]
         np.testing.assert_array_equal(content["samples"], images.samples)
@@ -36,27 +37,29 @@ def test_npz_holds_what_was_drawn(images: Drawn, tmp_path: Path) -> None:
         np.testing.assert_array_equal(content["seeds"], images.seeds)
 
 
-def test_a_grid_stands_in_the_order_of_classes(images: Drawn, tmp_path: Path) -> None:
+def test_a_grid_stands_in_the_order_of_classes(images: Samples, tmp_path: Path) -> None:
     with Image.open(write(images, tmp_path / "s.png")) as picture:
         pixels = np.asarray(picture)
     middle = 24  # tiles are 48 pixels wide and 2 apart, two in a row
     assert [pixels[middle, middle], pixels[middle, middle + 50], pixels[middle + 50, middle]] == [0, 128, 255]
 
 
-def test_a_gif_has_one_frame_per_image(images: Drawn, tmp_path: Path) -> None:
+def test_a_gif_has_one_frame_per_image(images: Samples, tmp_path: Path) -> None:
     with Image.open(write(images, tmp_path / "s.gif")) as animation:
         assert animation.n_frames == 3
 
 
 def test_csv_has_names_values_and_labels(tmp_path: Path) -> None:
     points = np.array([[0.25, -1.0], [3.0, 0.5]], np.float32)
-    file = write(Drawn(points, np.array([1, 0]), None, POINTS.replace(classes=2)), tmp_path / "s.csv")
+    file = write(Samples(points, np.array([1, 0]), None, POINTS.replace(classes=2)), tmp_path / "s.csv")
     assert file.read_text() == "x0,x1,label\n0.25,-1.0,1\n3.0,0.5,0\n"
     named = POINTS.replace(kind="table", columns=("age", "height"))
-    assert write(Drawn(points, None, None, named), tmp_path / "t.csv").read_text().startswith("age,height\n0.25,-1.0\n")
+    assert (
+        write(Samples(points, None, None, named), tmp_path / "t.csv").read_text().startswith("age,height\n0.25,-1.0\n")
+    )
 
 
-def test_a_folder_gets_one_file_each(images: Drawn, tmp_path: Path) -> None:
+def test_a_folder_gets_one_file_each(images: Samples, tmp_path: Path) -> None:
     folder = write(images, tmp_path / "many")
     assert sorted(file.name for file in folder.iterdir()) == [
         "00000-class2.png",
@@ -76,7 +79,7 @@ def test_an_unknown_ending_is_refused_before_drawing(name: str, message: str) ->
     assert message in str(caught.value)
 
 
-def test_images_make_no_table(images: Drawn, tmp_path: Path) -> None:
+def test_images_make_no_table(images: Samples, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="make no table"):
         write(images, tmp_path / "s.csv")
     assert not (tmp_path / "s.csv").exists()

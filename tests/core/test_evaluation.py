@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from genloom import data
-from genloom.errors import ConfigError, DataError, RunError
+from genloom.errors import ConfigError, DataError, NotFoundError, RunError
 from genloom.evaluation import compare, evaluate
 from genloom.metrics import Fingerprint, comparable
 from genloom.runs import Run
@@ -232,3 +232,49 @@ def test_every_field_of_a_fingerprint_matters() -> None:
         other = Fingerprint(**{**base.to_dict(), "shape": base.shape, field: value})
         assert not comparable(base, other), field
         assert other.digest != base.digest, field
+
+
+def test_post_processing_is_measured_beside_what_it_was_given(tmp_path: Path) -> None:
+    run = _run(tmp_path / "run")
+    sampler = Sampler(0.1)
+    document = evaluate(run, ["fd-pca20", "precision"], sampler=sampler, post=["threshold", "clip"])
+    before = {entry["name"]: entry for entry in document["results"] if entry["role"] == "score"}
+    after = {entry["name"]: entry for entry in document["results"] if entry["role"] == "post"}
+    assert set(before) == set(after) == {"fd[pca20]", "precision"}
+    assert {tuple(entry["post"]) for entry in after.values()} == {("threshold", "clip")}
+
+    def black_and_white(n: int, seed: int) -> Any:
+        drawn = Sampler(0.1)(n, seed)
+        return types.SimpleNamespace(samples=(drawn.samples >= 0.5).astype("float32"), labels=drawn.labels)
+
+    other = _run(tmp_path / "other")
+    expected = _by_name(evaluate(other, ["fd-pca20", "precision"], sampler=black_and_white))
+    for name, entry in after.items():
+        assert entry["value"] == pytest.approx(expected[name]["value"])
+        assert entry["value"] != pytest.approx(before[name]["value"])
+        assert entry["fingerprint"] == before[name]["fingerprint"]  # one protocol, so the two compare
+    assert {path.name for path in (run.path / "samples").iterdir()} == {"post-before.png", "post-after.png"}
+    # A table of runs compares what their models draw.
+    table = compare([run, other])
+    fd = [column["name"] for column in table["columns"]].index("fd[pca20]")
+    assert [row["values"][fd] for row in table["rows"]] == [
+        before["fd[pca20]"]["value"],
+        expected["fd[pca20]"]["value"],
+    ]
+
+
+def test_what_is_no_longer_like_the_data_is_shown_and_not_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = _run(tmp_path / "run")
+    document = evaluate(run, ["precision"], n=50, sampler=Sampler(0.0), post=["upscale:factor=2"])
+    assert not [entry for entry in document["results"] if entry["role"] == "post"]
+    assert "image of (16, 16, 1)" in capsys.readouterr().err
+    assert (run.path / "samples" / "post-after.png").exists()
+
+
+def test_a_chain_that_does_not_fit_is_refused_before_anything_is_drawn(tmp_path: Path) -> None:
+    sampler = Sampler(0.0)
+    with pytest.raises(NotFoundError, match="threshold"):
+        evaluate(_run(tmp_path / "run"), sampler=sampler, post=["treshold"])
+    assert sampler.calls == 0

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         objectives,
         optimizers,
         options,
+        postprocess,
         random,
         report,
         runs,
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     from genloom.options import option
     from genloom.plugins.component import Component
     from genloom.runs import Run
-    from genloom.sampling import Samples, sample
+    from genloom.samples import Samples
+    from genloom.sampling import sample
     from genloom.training.trainer import train
 
     __version__: str
@@ -59,6 +61,7 @@ __all__ = [
     "optimizers",
     "option",
     "options",
+    "postprocess",
     "random",
     "report",
     "runs",
@@ -74,7 +77,7 @@ _ATTRIBUTES = {
     "GenerativeModel": "genloom.model",
     "Phase": "genloom.model",
     "Run": "genloom.runs",
-    "Samples": "genloom.sampling",
+    "Samples": "genloom.samples",
     "compare": "genloom.evaluation",
     "create": "genloom.creation",
     "evaluate": "genloom.evaluation",

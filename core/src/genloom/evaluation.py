@@ -7,18 +7,23 @@ import math
 import os
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genloom.errors import ConfigError, DataError, RunError
 from genloom.metrics.fingerprint import Fingerprint
 from genloom.metrics.result import MetricResult
+from genloom.postprocess import chain
 from genloom.runs import Run, open_run
+from genloom.runs.files import tell
+from genloom.sampling import own_post
 
 if TYPE_CHECKING:
     from genloom.data.dataset import Dataset
-    from genloom.metrics.context import MetricContext, SampleSet
+    from genloom.metrics.context import MetricContext
+    from genloom.postprocess import Chain
+    from genloom.samples import Samples
 
 __all__ = ["compare", "evaluate"]
 
@@ -31,6 +36,8 @@ _DEFAULT_N = 5_000
 _TRAIN_BYTES = 256 * 2**20
 # A first draw longer than this is not repeated: compiling is a small part of it.
 _LONG_SECONDS = 60.0
+# Samples in the pictures before and after post-processing.
+_SHOWN = 64
 
 
 def evaluate(
@@ -41,10 +48,13 @@ def evaluate(
     *,
     sampler: Sampler | None = None,
     dataset: Dataset | None = None,
+    post: Iterable[str] | None = None,
 ) -> dict[str, Any]:
     """Sample a run, measure the samples against held-out data, and write RUN/metrics.json.
 
-    Results of an earlier evaluation of the same step stay in the file unless they are measured again.
+    Results of an earlier evaluation of the same step stay in the file unless they are measured again. With
+    post-processors the samples are measured before and after them, and pictures of both are put into RUN/samples;
+    what comes out in another shape or range than the data's is shown only.
 
     Args:
         run: a run directory or its path.
@@ -53,28 +63,37 @@ def evaluate(
         seed: of the samples. Floors and opponents do not depend on it.
         sampler: draws samples instead of the run's own model.
         dataset: the run's data, for a run that was trained on a data set object; None opens its address.
+        post: post-processors in order; None takes those the run was trained with, () none.
 
     Returns:
         schema_version, run, model, data, n, seed, step, and "results": dicts of `MetricResult.to_dict` with "role"
-        ("score", "cost" or "loss"), "seed" and "step".
+        ("score", "cost", "loss", or "post" for a score after post-processing, with "post", the chain), "seed" and
+        "step".
 
     Raises:
-        ConfigError: no run there, a metric that does not apply, n below 1.
+        ConfigError: no run there, a metric or post-processor that does not apply, n below 1.
         DataError: the data changed since the training, or hold too few samples.
         RunError: the model drew samples that are not finite.
     """
     run = run if isinstance(run, Run) else open_run(run)
     config = run.config
+    texts = own_post(run) if post is None else tuple(post)
+    steps = chain(texts)
     dataset = _checked_data(config, dataset)
+    steps.check(dataset.spec)
     count = _count(n, dataset)
     engine = "injected" if sampler else _engine()
-    generated, costs = _draw(sampler or _model_sampler(run), count, seed, engine, dataset.fingerprint)
-    scores = _scores(metrics, generated, dataset)
+    drawn, costs = _draw(sampler or _model_sampler(run), count, seed, engine, dataset)
     entries = [
-        *_entries("score", scores),
+        *_entries("score", _scores(metrics, drawn, dataset)),
         *_entries("cost", costs),
         *_entries("loss", _validation_losses(run, config)),
     ]
+    if texts:
+        after = _post_processed(run, steps, drawn, dataset)
+        entries += [
+            {**entry, "post": list(texts)} for entry in _entries("post", _scores_after(metrics, after, dataset))
+        ]
     stamp = {"seed": seed, "step": _step(run)}
     results = [{**entry, **stamp} for entry in entries]
     run.write_metrics(_merged(run.metrics(), results))
@@ -148,10 +167,12 @@ def _context(dataset: Dataset, count: int) -> MetricContext:
     )
 
 
-def _scores(names: Sequence[str] | None, generated: SampleSet, dataset: Dataset) -> list[MetricResult]:
+def _scores(names: Sequence[str] | None, drawn: Samples, dataset: Dataset) -> list[MetricResult]:
     from genloom.metrics.choosing import choose
+    from genloom.metrics.context import SampleSet
     from genloom.metrics.measuring import measure
 
+    generated = SampleSet(drawn.samples, drawn.labels)
     context = _context(dataset, len(generated))
     chosen = choose(
         names,
@@ -177,11 +198,41 @@ def _engine() -> str:
     return backend.name()
 
 
-def _draw(sampler: Sampler, n: int, seed: int, engine: str, data: str) -> tuple[SampleSet, list[MetricResult]]:
+def _post_processed(run: Run, steps: Chain, drawn: Samples, dataset: Dataset) -> Samples:
+    """Return what the post-processors make of samples, and keep a picture of both."""
+    from genloom.postprocess import Origin
+    from genloom.report.pictures import drawable, picture
+
+    made = steps(drawn, Origin(run, dataset=dataset))
+    for name, shown in (("before", drawn), ("after", made)):
+        if drawable(shown.spec):
+            path = run.path / "samples" / f"post-{name}.png"
+            path.parent.mkdir(exist_ok=True)
+            picture(shown.samples[:_SHOWN], shown.spec).save(path)
+    return made
+
+
+def _scores_after(names: Sequence[str] | None, made: Samples, dataset: Dataset) -> list[MetricResult]:
+    """Measure post-processed samples where they are still of the data's kind."""
+    now, spec = made.spec, dataset.spec
+    if (now.kind, now.shape, now.value_range) != (spec.kind, spec.shape, spec.value_range):
+        tell(
+            f"post-processed samples are {now.kind} of {now.shape} in {now.value_range}, the data are {spec.kind} of "
+            f"{spec.shape} in {spec.value_range}: they are shown, not measured."
+        )
+        return []
+    try:
+        return _scores(names, made, dataset)
+    except DataError as error:
+        tell(f"post-processed samples are shown, not measured: {error}")
+        return []
+
+
+def _draw(sampler: Sampler, n: int, seed: int, engine: str, dataset: Dataset) -> tuple[Samples, list[MetricResult]]:
     """Draw n samples and time the drawing without its compilation."""
     import numpy as np
 
-    from genloom.metrics.context import SampleSet
+    from genloom.samples import Samples
 
     drawn, seconds = _timed(sampler, n, seed)
     state = "first draw"
@@ -192,13 +243,14 @@ def _draw(sampler: Sampler, n: int, seed: int, engine: str, data: str) -> tuple[
     bad = int((~np.isfinite(x).reshape(len(x), -1).all(1)).sum()) if x.dtype.kind == "f" else 0
     if bad:
         raise RunError(f"{bad} of {n} samples are not finite.", mend="The training diverged: see its losses.")
-    labels = getattr(drawn, "labels", None)
+    labels, seeds = getattr(drawn, "labels", None), getattr(drawn, "seeds", None)
+    data = dataset.fingerprint
     setting = f"{engine}, {platform.machine()}, {os.cpu_count()} cores, {state}"
     costs = [_cost("seconds per 1,000 samples", 1000.0 * seconds / n, n, data, setting)]
     evaluations = getattr(drawn, "evaluations", None)
     if evaluations is not None:
         costs.append(_cost("network evaluations", float(evaluations), n, data, ""))
-    return SampleSet(x, None if labels is None else np.asarray(labels)), costs
+    return Samples(x, None if labels is None else np.asarray(labels), seeds, dataset.spec), costs
 
 
 def _timed(sampler: Sampler, n: int, seed: int) -> tuple[Any, float]:
@@ -240,7 +292,7 @@ def _merged(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[s
     """Keep what was measured on the same weights and samples and is not measured now."""
 
     def key(entry: dict[str, Any]) -> tuple[Any, ...]:
-        return entry.get("name"), entry.get("fingerprint")
+        return entry.get("name"), entry.get("fingerprint"), tuple(entry.get("post", ()))
 
     stamps = {(entry["seed"], entry["step"]) for entry in new}
     now = {key(entry) for entry in new}
@@ -265,5 +317,6 @@ def _row(run: Run) -> dict[str, Any]:
     training = {key: value for key, value in config.get("training", {}).items() if key not in ("seed", "backend")}
     shared = {"model": _model(config), "data": config["data"].get("fingerprint"), "training": training}
     seed = config["model"].get("seed", config.get("training", {}).get("seed"))
-    measured = [entry for entry in results if entry.get("value") is not None]
+    # Runs are compared as their models draw; what post-processing adds stands in each run's own report.
+    measured = [entry for entry in results if entry.get("value") is not None and entry.get("role") != "post"]
     return {"run": str(run.path), "model": config["model"]["id"], "seed": seed, "config": shared, "results": measured}

@@ -5,13 +5,12 @@ Samples are drawn in chunks of one shape, each by one compiled function, with on
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
@@ -19,43 +18,18 @@ from genloom.conditioning import conditions, is_conditional
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, PluginError, RunError, nearest
 from genloom.runs.files import tell
+from genloom.samples import Samples
 
 if TYPE_CHECKING:
     from genloom.model import GenerativeModel
     from genloom.runs import Run
 
-__all__ = ["Samples", "draw_samples", "sample"]
+__all__ = ["draw_samples", "own_post", "sample"]
 
 _MOST_AT_ONCE = 256
 _HELD = 128  # a network's activations, as a multiple of its sample: a U-Net of some hundred channels
 _SHARE = 8  # of the memory, one part is for a chunk
 _SLACK = 1e-3  # share of the value range that rounding may leave it by
-
-
-@dataclasses.dataclass(frozen=True)
-class Samples:
-    """What `sample` returns.
-
-    Attributes:
-        samples: (n, *spec.shape) in `spec.value_range`; float32, or int32 for tokens.
-        labels: int32 (n,), or None when the model takes no labels.
-        seeds: int64 (n, 2): the seed and the number of each sample, which draw it again.
-        spec: what one sample is.
-        evaluations: network evaluations per sample, None when the model does not say.
-        seconds: wall time.
-        compile_seconds: part of it that was the first call of a new compiled function, 0 when there was none.
-    """
-
-    samples: np.ndarray[Any, Any]
-    labels: np.ndarray[Any, Any] | None
-    seeds: np.ndarray[Any, Any]
-    spec: DataSpec
-    evaluations: int | None = None
-    seconds: float = 0.0
-    compile_seconds: float = 0.0
-
-    def __len__(self) -> int:
-        return len(self.samples)
 
 
 def sample(
@@ -67,9 +41,10 @@ def sample(
     offset: int = 0,
     chunk: int | None = None,
     weights: Literal["ema", "trained"] = "ema",
+    post: Iterable[str] | None = None,
     **options: Any,
 ) -> Samples:
-    """Draw samples.
+    """Draw samples and post-process them.
 
     Args:
         model_or_run: a model, a run, or a run's path.
@@ -81,18 +56,26 @@ def sample(
         chunk: samples drawn at once; by default a power of two that suits their size and the memory, halved while
             memory runs out.
         weights: "ema" uses the moving average of the weights where there is one, "trained" the weights themselves.
+        post: post-processors in order, such as ["clip", "upscale:factor=4"]; None applies those the run was trained
+            with (none for a model), () none.
         **options: the model's own sampling options, the keywords of its `draw`.
 
     Raises:
-        ConfigError: n or chunk below 1, an unknown option, a condition that does not fit.
+        ConfigError: n or chunk below 1, an unknown option, a condition that does not fit, a post-processor that does
+            not take these data.
+        NotFoundError: a post-processor that nothing offers.
         RunError: the model drew values that are not finite or leave the range of its data, or the memory does not
             hold one sample.
         PluginError: a plugin's `genloom_sample` failed.
     """
     from genloom.hookspecs import SampleRequest
     from genloom.plugins import hooks
+    from genloom.postprocess import Origin, chain
 
-    run, model = _opened(model_or_run, weights)
+    run = _run(model_or_run)
+    steps = chain(own_post(run) if post is None else post)  # before the model is opened: a wrong name costs nothing
+    model = _model(run, model_or_run, weights)
+    steps.check(model.spec)
     request = SampleRequest(
         n=n,
         seed=seed,
@@ -106,9 +89,14 @@ def sample(
     if not isinstance(drawn, Samples):
         raise PluginError(
             f"A genloom_sample wrapper returned {type(drawn).__name__} instead of Samples.",
-            mend="Let the wrapper return what its `yield` gives, changed by dataclasses.replace.",
+            mend="Let the wrapper return what its `yield` gives, changed by its `replace`.",
         )
-    return drawn
+    return steps(drawn, Origin(run, model))
+
+
+def own_post(run: Run | None) -> tuple[str, ...]:
+    """Return the post-processors that a run was trained with, in order; none for None."""
+    return () if run is None else tuple(run.config.get("training", {}).get("post", ()))
 
 
 def draw_samples(
@@ -122,7 +110,7 @@ def draw_samples(
     weights: str = "ema",
     options: Mapping[str, Any] | None = None,
 ) -> Samples:
-    """Draw samples as `sample` does, without the plugins' wrappers."""
+    """Draw samples as `sample` does, without the plugins' wrappers and post-processors."""
     options = dict(options or {})
     _check_numbers(n, offset, chunk)
     _check_options(model, options)
@@ -144,16 +132,21 @@ def draw_samples(
     )
 
 
-def _opened(source: Any, weights: str) -> tuple[Run | None, GenerativeModel]:
-    from genloom.model import GenerativeModel
+def _run(source: Any) -> Run | None:
+    """Return the run, or None for a model."""
+    from genloom.runs import Run, open_run
 
-    if isinstance(source, GenerativeModel):
-        return None, source
+    if isinstance(source, (str, Path)):
+        return open_run(source)
+    return source if isinstance(source, Run) else None
+
+
+def _model(run: Run | None, source: Any, weights: str) -> GenerativeModel:
+    if run is None:
+        return cast("GenerativeModel", source)
     from genloom.loading import load
-    from genloom.runs import open_run
 
-    run = open_run(source) if isinstance(source, (str, Path)) else source
-    return run, load(run, weights=weights)  # type: ignore[arg-type]
+    return load(run, weights=weights)  # type: ignore[arg-type]
 
 
 def _check_numbers(n: int, offset: int, chunk: int | None) -> None:

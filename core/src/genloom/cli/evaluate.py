@@ -18,12 +18,22 @@ __all__ = ["evaluate"]
 @click.option("--metric", "metrics", multiple=True, metavar="M", help="Measure only this one (repeatable).")
 @click.option("-n", "n", type=click.IntRange(min=1), help="Samples to draw; as many as are held out by default.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the samples.")
+@click.option("--post", multiple=True, metavar="NAME[:K=V,…]", help="Measure after this post-processor, too.")
 @backend
 @json_flag
-def evaluate(run: str, metrics: tuple[str, ...], n: int | None, seed: int, backend: str | None, as_json: bool) -> None:
+def evaluate(
+    run: str,
+    metrics: tuple[str, ...],
+    n: int | None,
+    seed: int,
+    post: tuple[str, ...],
+    backend: str | None,
+    as_json: bool,
+) -> None:
     """Measure RUN against held-out data and keep the results in RUN/metrics.json.
 
-    The floor is what real held-out data score at the same number of samples; opponents are simple models.
+    The floor is what real held-out data score at the same number of samples; opponents are simple models. With
+    post-processors, those of --post or the run's own, scores before and after stand side by side.
     """
     from genloom.runs import open_run
 
@@ -31,7 +41,7 @@ def evaluate(run: str, metrics: tuple[str, ...], n: int | None, seed: int, backe
     engine.choose(backend)
     from genloom.evaluation import evaluate as measure
 
-    result = measure(opened, list(metrics) or None, n, seed)
+    result = measure(opened, list(metrics) or None, n, seed, post=post or None)
     if as_json:
         print_json(**result)
         return
@@ -40,7 +50,8 @@ def evaluate(run: str, metrics: tuple[str, ...], n: int | None, seed: int, backe
 
 def _cells(entry: dict[str, Any]) -> tuple[Any, ...]:
     opponents = ", ".join(f"{name} {_number(score)}" for name, score in entry["opponents"].items())
-    return entry["name"], _number(entry["value"]), _number(entry["floor"]), entry["n"] or "", opponents
+    after = " after post" if entry["role"] == "post" else ""
+    return entry["name"] + after, _number(entry["value"]), _number(entry["floor"]), entry["n"] or "", opponents
 
 
 def _number(value: float | None) -> str:

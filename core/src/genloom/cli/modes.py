@@ -6,11 +6,11 @@ import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from genloom.cli.writers import Drawn
 from genloom.errors import ConfigError
 
 if TYPE_CHECKING:
     from genloom.data.dataset import Dataset
+    from genloom.samples import Samples
 
 __all__ = ["PER_WALK", "encoded", "interpolate", "reconstruct"]
 
@@ -19,7 +19,7 @@ SEARCHED = 1024  # held-out samples looked through for another one of a class
 CHUNK = 256  # samples encoded or decoded at once
 
 
-def reconstruct(model: Any, dataset: Dataset, n: int) -> Drawn:
+def reconstruct(model: Any, dataset: Dataset, n: int) -> Samples:
     """Return n held-out samples, each followed by its reconstruction: 2 n rows.
 
     Raises:
@@ -27,15 +27,17 @@ def reconstruct(model: Any, dataset: Dataset, n: int) -> Drawn:
     """
     import numpy as np
 
+    from genloom.samples import Samples
+
     _require(model, dataset, n)
     batch = dataset.test.take(np.arange(n))
     again = _mapped(model, "decode", encoded(model, batch), batch.get("label"))
     pairs = np.stack([batch["x"], again], axis=1)  # (n, 2, *shape)
     # No labels: they would sort a grid by class, and so part the pairs.
-    return Drawn(pairs.reshape(-1, *pairs.shape[2:]), None, np.repeat(np.arange(n), 2), model.spec)
+    return Samples(pairs.reshape(-1, *pairs.shape[2:]), None, np.repeat(np.arange(n), 2), model.spec)
 
 
-def interpolate(model: Any, dataset: Dataset, n: int) -> Drawn:
+def interpolate(model: Any, dataset: Dataset, n: int) -> Samples:
     """Return n samples on straight walks through the latent space between held-out samples.
 
     Walks have `PER_WALK` points (fewer for a smaller n). Walk w leads from held-out sample w to the next one; to the
@@ -45,6 +47,8 @@ def interpolate(model: Any, dataset: Dataset, n: int) -> Drawn:
         ConfigError: the model has no `encode` and `decode`, or too few samples are held out.
     """
     import numpy as np
+
+    from genloom.samples import Samples
 
     points = min(PER_WALK, n)
     walks = -(-n // points)
@@ -56,7 +60,7 @@ def interpolate(model: Any, dataset: Dataset, n: int) -> Drawn:
     path = (a[:, None] * (1 - t) + b[:, None] * t).reshape(-1, *a.shape[1:])[:n]
     labels = np.repeat(batch["label"], points)[:n] if "label" in batch else None
     # No labels here either: the order of the walks is the picture's.
-    return Drawn(_mapped(model, "decode", path, labels), None, np.arange(n), model.spec)
+    return Samples(_mapped(model, "decode", path, labels), None, np.arange(n), model.spec)
 
 
 def encoded(model: Any, batch: Mapping[str, Any]) -> Any:

@@ -13,8 +13,8 @@ from genloom.cli.output import print_json
 from genloom.errors import ConfigError
 
 if TYPE_CHECKING:
-    from genloom.cli.writers import Drawn
     from genloom.runs import Run
+    from genloom.samples import Samples
 
 __all__ = ["sample"]
 
@@ -36,22 +36,25 @@ __all__ = ["sample"]
 @click.option("--data", metavar="SRC", help="Data to reconstruct or walk between; the run's own by default.")
 @click.option("--set", "assignments", multiple=True, metavar="K=V", help="A sampling option, such as steps=50.")
 @click.option("--post", multiple=True, metavar="NAME[:K=V,…]", help="A post-processor, such as clip (repeatable).")
+@click.option("--no-post", is_flag=True, help="Leave out the post-processors that the run was trained with.")
 @click.option("--out", type=click.Path(), metavar="FILE", help="Where to write: .png .npz .gif .csv, or a folder.")
 @backend
 @json_flag
-def sample(run: str, out: str | None, mode: str, post: tuple[str, ...], as_json: bool, **asked: Any) -> None:
-    """Draw samples from RUN and write them by the ending of --out.
+def sample(run: str, out: str | None, mode: str, as_json: bool, **asked: Any) -> None:
+    """Draw samples from RUN, post-process them and write them by the ending of --out.
 
     Sample i of a seed is the same whatever -n, on every engine.
     """
     from genloom.cli.writers import check_ending, write
     from genloom.runs import open_run
 
+    if asked["post"] and asked["no_post"]:
+        raise ConfigError("--post and --no-post exclude each other.", mend="Give one of them.")
     opened = open_run(run)
     if out is not None:
         check_ending(out)
     chosen = engine.choose(asked["backend"])
-    drawn = _post_processed(_generated(opened, asked) if mode == "generate" else _mapped(opened, mode, asked), post)
+    drawn = _generated(opened, asked) if mode == "generate" else _mapped(opened, mode, asked)
     path = write(drawn, out if out is not None else _default_out(opened, drawn, mode, asked["seed"]))
     if as_json:
         shape = list(drawn.samples.shape)
@@ -60,24 +63,28 @@ def sample(run: str, out: str | None, mode: str, post: tuple[str, ...], as_json:
         print(path)
 
 
-def _generated(run: Run, asked: dict[str, Any]) -> Drawn:
+def _generated(run: Run, asked: dict[str, Any]) -> Samples:
     import genloom
     from genloom.cli.conditions import condition, literal
-    from genloom.cli.writers import Drawn
+    from genloom.cli.output import note
     from genloom.data.spec import DataSpec
     from genloom.options import parse_assignments
 
     spec = DataSpec.from_dict(run.config["data"]["spec"])
     wanted = condition(spec, asked["n"], asked["label"], asked["prompt"], asked["conditions"])
     options = {name: literal(value) for name, value in parse_assignments(asked["assignments"]).items()}
-    found = genloom.sample(run, asked["n"], seed=asked["seed"], condition=wanted, **options)
-    return Drawn(found.samples, found.labels, found.seeds, found.spec)
+    post = () if asked["no_post"] else asked["post"] or None
+    found = genloom.sample(run, asked["n"], seed=asked["seed"], condition=wanted, post=post, **options)
+    if len(found) != asked["n"]:
+        note(f"post-processing made {len(found)} of {asked['n']} samples.")
+    return found
 
 
-def _mapped(run: Run, mode: str, asked: dict[str, Any]) -> Drawn:
-    """Reconstruct or interpolate."""
+def _mapped(run: Run, mode: str, asked: dict[str, Any]) -> Samples:
+    """Reconstruct or interpolate; only the post-processors named here follow, for a run's own are for new samples."""
     import genloom
     from genloom.cli import modes
+    from genloom.postprocess import Origin, chain
 
     taken = {"--label": asked["label"], "--prompt": asked["prompt"], "--condition": asked["conditions"]}
     wrong = [flag for flag, value in taken.items() if value]
@@ -85,24 +92,16 @@ def _mapped(run: Run, mode: str, asked: dict[str, Any]) -> Drawn:
         raise ConfigError(
             f"{wrong[0]} has no meaning with --mode {mode}.", mend="Leave it out, or use --mode generate."
         )
+    steps = chain(asked["post"])
     model = genloom.load(run)
     dataset = genloom.data.open(asked["data"] or run.config["data"]["address"])
     if dataset.spec.shape != model.spec.shape:
         raise ConfigError(f"Samples of {dataset.address} are {dataset.spec.shape}, the run's are {model.spec.shape}.")
     function = modes.reconstruct if mode == "reconstruct" else modes.interpolate
-    return function(model, dataset, asked["n"])
+    return steps(function(model, dataset, asked["n"]), Origin(run, model, dataset))
 
 
-def _post_processed(drawn: Drawn, post: tuple[str, ...]) -> Drawn:
-    if not post:
-        return drawn
-    from genloom.postprocess import chain
-
-    samples, spec = chain(list(post))(drawn.samples, drawn.spec)
-    return drawn._replace(samples=samples, spec=spec)
-
-
-def _default_out(run: Run, drawn: Drawn, mode: str, seed: int) -> pathlib.Path:
+def _default_out(run: Run, drawn: Samples, mode: str, seed: int) -> pathlib.Path:
     from genloom.report.pictures import drawable
 
     ending = ".png" if drawable(drawn.spec) else ".npz"

@@ -31,6 +31,7 @@ __all__ = ["train"]
 @setting("--batch-size", type=click.IntRange(min=1), help="Samples per step.")
 @setting("--stop-when", metavar="METRIC<VALUE", help="Stop once a metric passes a value, such as 'val_loss<90'.")
 @setting("--patience", type=click.IntRange(min=1), help="Stop after this many epochs without improvement.")
+@setting("--post", multiple=True, metavar="NAME[:K=V,…]", help="A post-processor of the run's samples (repeatable).")
 @setting("--seed", type=click.IntRange(min=0), help="Seed of weights, order and noise.")
 @setting("--seeds", metavar="1,2,3", help="Train one run per seed.")
 @backend
@@ -70,7 +71,7 @@ def train(
 
 def _by_source(ctx: click.Context, given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Part what flags gave from what the environment gave."""
-    present = {name: value for name, value in given.items() if value is not None}
+    present = {name: value for name, value in given.items() if value not in (None, ())}
     environment = {name for name in present if ctx.get_parameter_source(name) is ParameterSource.ENVIRONMENT}
     flags = {name: value for name, value in present.items() if name not in environment}
     return flags, {name: present[name] for name in environment}

@@ -5,32 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import pathlib
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from genloom.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
-    from genloom.data.spec import DataSpec
+    from genloom.samples import Samples
 
-__all__ = ["ENDINGS", "Drawn", "check_ending", "write"]
+__all__ = ["ENDINGS", "check_ending", "write"]
 
 FRAME_MS = 120  # milliseconds that one sample of an animation is shown
-
-
-class Drawn(NamedTuple):
-    """Samples ready to be written.
-
-    Attributes:
-        samples: (n, *spec.shape), in the spec's value range.
-        labels: (n,) int, or None.
-        seeds: (n,) or (n, k) numbers that identify each sample.
-        spec: what one sample is.
-    """
-
-    samples: Any
-    labels: Any
-    seeds: Any
-    spec: DataSpec
 
 
 def check_ending(out: str | pathlib.Path) -> pathlib.Path:
@@ -50,7 +34,7 @@ def check_ending(out: str | pathlib.Path) -> pathlib.Path:
     return path
 
 
-def write(drawn: Drawn, out: str | pathlib.Path) -> pathlib.Path:
+def write(drawn: Samples, out: str | pathlib.Path) -> pathlib.Path:
     """Write samples to `out` and return its path; missing folders are made.
 
     Raises:
@@ -67,7 +51,7 @@ def write(drawn: Drawn, out: str | pathlib.Path) -> pathlib.Path:
     return path
 
 
-def _png(drawn: Drawn) -> bytes:
+def _png(drawn: Samples) -> bytes:
     """One picture; labelled images stand in the order of their classes."""
     import numpy as np
 
@@ -79,7 +63,7 @@ def _png(drawn: Drawn) -> bytes:
     return to_bytes(picture(samples, drawn.spec))
 
 
-def _npz(drawn: Drawn) -> bytes:
+def _npz(drawn: Samples) -> bytes:
     import numpy as np
 
     arrays: dict[str, Any] = {"samples": drawn.samples, "labels": drawn.labels, "seeds": drawn.seeds}
@@ -88,7 +72,7 @@ def _npz(drawn: Drawn) -> bytes:
     return buffer.getvalue()
 
 
-def _gif(drawn: Drawn) -> bytes:
+def _gif(drawn: Samples) -> bytes:
     """An animation: the frames of the first video, or one image after the other."""
     from genloom.report.pictures import grid
 
@@ -104,7 +88,7 @@ def _gif(drawn: Drawn) -> bytes:
     return buffer.getvalue()
 
 
-def _csv(drawn: Drawn) -> bytes:
+def _csv(drawn: Samples) -> bytes:
     """One row per sample, its label last; a header names the columns."""
     if drawn.spec.kind not in ("signal", "table"):
         raise ConfigError(f"Samples of kind {drawn.spec.kind!r} make no table.", mend="Write .png or .npz.")
@@ -112,10 +96,10 @@ def _csv(drawn: Drawn) -> bytes:
     names = drawn.spec.columns if len(drawn.spec.columns) == flat.shape[1] else [f"x{i}" for i in range(flat.shape[1])]
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    labelled = drawn.labels is not None
-    writer.writerow([*names, *(["label"] if labelled else [])])
+    labels = drawn.labels
+    writer.writerow([*names, *([] if labels is None else ["label"])])
     for index, row in enumerate(flat.tolist()):
-        writer.writerow([*row, *([int(drawn.labels[index])] if labelled else [])])
+        writer.writerow([*row, *([] if labels is None else [int(labels[index])])])
     return text.getvalue().encode()
 
 
@@ -123,13 +107,11 @@ def _csv(drawn: Drawn) -> bytes:
 ENDINGS = {".png": _png, ".npz": _npz, ".gif": _gif, ".csv": _csv}
 
 
-def _folder(drawn: Drawn, folder: pathlib.Path) -> pathlib.Path:
+def _folder(drawn: Samples, folder: pathlib.Path) -> pathlib.Path:
     """One file per sample: a picture of an image, the numbers of anything else."""
     ending = ".png" if drawn.spec.kind == "image" else ".csv" if drawn.spec.kind in ("signal", "table") else ".npz"
     folder.mkdir(parents=True, exist_ok=True)
-    for index in range(len(drawn.samples)):
-        samples, labels, seeds = (None if part is None else part[index : index + 1] for part in drawn[:3])
-        one = Drawn(samples, labels, seeds, drawn.spec)
+    for index in range(len(drawn)):
         label = "" if drawn.labels is None else f"-class{int(drawn.labels[index])}"
-        (folder / f"{index:05d}{label}{ending}").write_bytes(ENDINGS[ending](one))
+        (folder / f"{index:05d}{label}{ending}").write_bytes(ENDINGS[ending](drawn.take([index])))
     return folder

@@ -1,4 +1,9 @@
-"""Chains of post-processors: `["clip", "upscale:factor=4"]` turns samples and their spec into others, step by step."""
+"""Chains of post-processors: `["clip", "upscale:factor=4"]` turns samples and their spec into others, step by step.
+
+Most change each sample by itself: `fn(samples, spec, options) -> (samples, spec)`, over arrays. One that looks at all
+of them, or at the model and the data behind them, declares `extras={"whole": True}` and is `fn(samples, options,
+origin) -> samples` over `genloom.Samples`: it may leave samples out, and labels and seeds stay with theirs.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from genloom.errors import ConfigError, PluginError
 from genloom.postprocess.components import COMPONENTS
+from genloom.postprocess.origin import Origin
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from genloom.data.spec import DataSpec
     from genloom.plugins.component import Component
+    from genloom.samples import Samples
 
-__all__ = ["COMPONENTS", "Chain", "Step", "chain"]
+__all__ = ["COMPONENTS", "Chain", "Origin", "Step", "chain"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,28 +28,29 @@ class Step:
     """One post-processor with its options.
 
     Attributes:
-        component: what it is; its target is `fn(samples, spec, options) -> (samples, spec)`.
+        component: what it is.
         options: its checked options, None when it has none.
     """
 
     component: Component
     options: Any = None
 
-    def __call__(self, samples: np.ndarray, spec: DataSpec) -> tuple[np.ndarray, DataSpec]:
-        """Process samples (n, *spec.shape).
+    def __call__(self, samples: Samples, origin: Origin) -> Samples:
+        """Process samples.
 
         Raises:
-            ConfigError: a kind of data that the post-processor does not take.
-            PluginError: it returned samples that do not have the shape it states.
+            ConfigError: a kind of data that the post-processor does not take, or no sample is left.
+            PluginError: it returned something else than it states.
         """
-        self.check(spec)
-        samples, spec = self.component.load()(samples, spec, self.options)
-        if tuple(samples.shape[1:]) != spec.shape:
-            raise PluginError(
-                f"The post-processor {self.component.id!r} returned samples of shape {tuple(samples.shape[1:])} and a "
-                f"spec of shape {spec.shape}."
-            )
-        return samples, spec
+        self.check(samples.spec)
+        function = self.component.load()
+        if self.component.extras.get("whole"):
+            made: Samples = function(samples, self.options, origin)
+        else:
+            values, spec = function(samples.samples, samples.spec, self.options)
+            made = samples.replace(samples=values, spec=spec)
+        self._check_result(made, len(samples))
+        return made
 
     def check(self, spec: DataSpec) -> None:
         """Raise ConfigError when the post-processor does not take this kind of data."""
@@ -55,6 +61,23 @@ class Step:
                 mend="Leave it out, or choose another: genloom list postprocessors.",
             )
 
+    def _check_result(self, made: Samples, before: int) -> None:
+        name = f"The post-processor {self.component.id!r}"
+        if tuple(made.samples.shape[1:]) != made.spec.shape:
+            raise PluginError(
+                f"{name} returned samples of shape {tuple(made.samples.shape[1:])} and a spec of shape "
+                f"{made.spec.shape}."
+            )
+        for part in ("labels", "seeds"):
+            rows = getattr(made, part)
+            if rows is not None and len(rows) != len(made):
+                raise PluginError(
+                    f"{name} returned {len(made)} samples and {len(rows)} {part}.",
+                    mend='Declare extras={"whole": True} and return samples.take(rows).',
+                )
+        if not len(made):
+            raise ConfigError(f"{name} left none of {before} samples.", mend="Draw more, or loosen its options.")
+
 
 @dataclasses.dataclass(frozen=True)
 class Chain:
@@ -62,17 +85,28 @@ class Chain:
 
     steps: tuple[Step, ...] = ()
 
-    def __call__(self, samples: np.ndarray, spec: DataSpec) -> tuple[np.ndarray, DataSpec]:
-        """Process samples (n, *spec.shape) and return them with the spec they then have.
+    def __call__(self, samples: Samples, origin: Origin | None = None) -> Samples:
+        """Process samples and return them with the spec they then have.
+
+        Args:
+            samples: what `genloom.sample` returned, or `Samples(array, None, None, spec)`.
+            origin: the run behind them; only some post-processors ask for it.
 
         Raises:
-            ConfigError: samples that do not fit the spec, or a kind of data that a step does not take.
+            ConfigError: samples that do not fit their spec, a kind of data that a step does not take, or none is left.
         """
-        if tuple(samples.shape[1:]) != spec.shape:
-            raise ConfigError(f"Samples of shape {tuple(samples.shape)} do not fit the spec's shape {spec.shape}.")
+        if tuple(samples.samples.shape[1:]) != samples.spec.shape:
+            raise ConfigError(
+                f"Samples of shape {tuple(samples.samples.shape)} do not fit the spec's shape {samples.spec.shape}."
+            )
         for step in self.steps:
-            samples, spec = step(samples, spec)
-        return samples, spec
+            samples = step(samples, origin or Origin())
+        return samples
+
+    def check(self, spec: DataSpec) -> None:
+        """Raise ConfigError when the first step does not take this kind of data; what the others get, it decides."""
+        for step in self.steps[:1]:
+            step.check(spec)
 
 
 def chain(texts: Iterable[str]) -> Chain:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from genloom.errors import RunError
@@ -22,6 +22,8 @@ __all__ = [
     "measured",
     "parameters",
     "post",
+    "post_chain",
+    "post_scores",
     "table",
 ]
 
@@ -60,6 +62,7 @@ def command(run: Run) -> list[str]:
     flags["--backend"] = training.get("backend")
     for flag, value in flags.items():
         pieces += [[flag, str(value)]] if value not in (None, "") else []
+    pieces += [["--post", str(text)] for text in training.get("post") or []]
     for key, value in table(model, "options").items():
         text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
         pieces.append(["--set", f"{key}={text}"])
@@ -108,6 +111,19 @@ def post(run: Run) -> list[Shown]:
     order = sorted(paths, key=lambda path: ("before" not in path.stem, path.name))
     shown = [embed(path, path.stem.removeprefix("post-").replace("-", " ")) for path in order]
     return [picture for picture in shown if picture is not None]
+
+
+def post_scores(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the scores after post-processing, each with the one before it under "before"."""
+    before = {row["name"]: row["value"] for row in results if row["role"] == "score"}
+    return [{**row, "before": before.get(row["name"])} for row in results if row["role"] == "post"]
+
+
+def post_chain(run: Run, results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the post-processors that the pictures and scores show, in order."""
+    measured = [list(row["post"]) for row in results if row["role"] == "post" and isinstance(row.get("post"), list)]
+    own = table(run.config, "training").get("post", [])
+    return [str(text) for text in (measured[-1] if measured else own if isinstance(own, list) else [])]
 
 
 def lineage(run: Run) -> list[tuple[str, str]]:

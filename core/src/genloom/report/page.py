@@ -32,9 +32,11 @@ def run_page(run: Run | str | Path, out: str | Path | None, sections: Sequence[S
         "generated": facts.latest_sample(run),
         "strip": facts.epoch_strip(run),
         "post": facts.post(run),
+        "post_chain": facts.post_chain(run, results),
+        "post_scores": facts.post_scores(results),
         "panels": curves.loss_panels(run),
         "opponents": list(dict.fromkeys(name for result in results for name in result["opponents"])),
-        "metrics": [result for result in results if result["role"] not in ("cost", "loss")],
+        "metrics": [result for result in results if result["role"] not in ("cost", "loss", "post")],
         "costs": [result for result in results if result["role"] in ("cost", "loss")],
         "lineage": facts.lineage(run),
         "config": facts.flat(run.config),
@@ -80,7 +82,9 @@ def _arranged(runs: Sequence[Run]) -> dict[str, Any]:
     """Arrange the runs' own results as `genloom.compare` does, those without any left out."""
     from genloom.metrics.table import table
 
-    measured = [(run, [r for r in facts.measured(run) if r.get("value") is not None]) for run in runs]
+    measured = [
+        (run, [r for r in facts.measured(run) if r["value"] is not None and r["role"] != "post"]) for run in runs
+    ]
     return table(
         [
             {"run": str(run.path), "model": "", "seed": index, "config": str(run.path), "results": results}

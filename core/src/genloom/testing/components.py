@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from genloom.data.check import inspect
-from genloom.data.dataset import Dataset
+from genloom.data.dataset import ArraySplit, Dataset
 from genloom.data.opening import open
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, DataError
@@ -18,7 +18,8 @@ from genloom.metrics.context import MetricContext, SampleSet
 from genloom.options import configure
 from genloom.plugins.component import Component
 from genloom.plugins.registry import find
-from genloom.postprocess import Chain, Step
+from genloom.postprocess import Chain, Origin, Step
+from genloom.samples import Samples
 from genloom.testing.data import made_up
 from genloom.testing.imports import LightImport
 
@@ -190,21 +191,29 @@ class PostprocessorConformance(_Conformance):
     kind = "postprocessor"
     spec: ClassVar[DataSpec] = DataSpec((8, 8, 1))
     """Data to change."""
-    per_sample: ClassVar[bool] = True
-    """False for those that look at all samples at once: grids, rejection, de-duplication."""
 
     def samples(self) -> np.ndarray:
         """Return samples (8, *shape)."""
         return made_up(self.spec, 8)["x"]
 
-    def run(self, samples: np.ndarray) -> tuple[np.ndarray, DataSpec]:
-        """Return what the post-processor makes of samples."""
-        component = self.component()
-        return Chain((Step(component, component.configure(**self.options)),))(samples, self.spec)
+    def origin(self) -> Origin:
+        """Return what a post-processor of whole sets may judge by; override it to give a model."""
+        batch = made_up(self.spec, 40, seed=1)
+        split = ArraySplit(batch["x"], batch.get("label"))
+        return Origin(dataset=Dataset("made-up", self.spec, split, split, "made-up"))
+
+    def run(self, samples: np.ndarray) -> Samples:
+        """Return what the post-processor makes of samples; sample i has the label and the seed that tell it."""
+        component, n = self.component(), len(samples)
+        labels = np.arange(n) % self.spec.classes if self.spec.classes else None
+        seeds = np.stack([np.zeros(n, "int64"), np.arange(n)], axis=1)
+        step = Step(component, component.configure(**self.options))
+        return Chain((step,))(Samples(samples, labels, seeds, self.spec), self.origin())
 
     def test_the_result_is_what_its_spec_says(self) -> None:
         """Shape and range follow the spec that is returned, and every number is finite."""
-        out, spec = self.run(self.samples())
+        made = self.run(self.samples())
+        out, spec = made.samples, made.spec
         assert out.shape[1:] == spec.shape, f"Promise broken: samples of {out.shape[1:]}, a spec of {spec.shape}."
         assert np.isfinite(np.asarray(out, "float64")).all(), "Promise broken: it returns numbers that are not finite."
         if spec.value_range is not None:
@@ -223,20 +232,31 @@ class PostprocessorConformance(_Conformance):
 
     def test_the_same_samples_give_the_same_result(self) -> None:
         """Nothing in it is left to chance."""
-        first, again = self.run(self.samples())[0], self.run(self.samples())[0]
+        first, again = self.run(self.samples()).samples, self.run(self.samples()).samples
         assert np.array_equal(first, again, equal_nan=True), "Promise broken: the same samples gave another result."
 
     def test_a_sample_does_not_depend_on_the_others(self) -> None:
-        """Sample i becomes the same alone and among others."""
-        if not self.per_sample:
-            pytest.skip("per_sample is False")
+        """Sample i becomes the same alone and among others, unless the component declares that it takes whole sets."""
+        if self.component().extras.get("whole"):
+            pytest.skip("it takes whole sets")
         samples = self.samples()
-        together = self.run(samples.copy())[0]
-        alone = np.concatenate([self.run(samples[i : i + 1].copy())[0] for i in range(len(samples))])
+        together = self.run(samples.copy()).samples
+        alone = np.concatenate([self.run(samples[i : i + 1].copy()).samples for i in range(len(samples))])
         assert together.shape == alone.shape, "Promise broken: the number of samples changes with what they come with."
         assert np.allclose(together, alone, rtol=1e-5, atol=1e-6, equal_nan=True), (
             "Promise broken: a sample depends on the others."
         )
+
+    def test_labels_and_seeds_stay_with_their_samples(self) -> None:
+        """What is left keeps the label and the seed that it came with, so that it can be drawn again."""
+        made = self.run(self.samples())
+        if made.seeds is None:
+            assert made.labels is None, "Promise broken: seeds are given up, and labels are kept."
+            return
+        rows = made.seeds[:, 1]
+        assert len(set(rows.tolist())) == len(rows), "Promise broken: two samples have one seed."
+        if made.labels is not None:
+            assert np.array_equal(made.labels, rows % self.spec.classes), "Promise broken: labels have moved."
 
     def test_it_declares_the_kinds_it_takes(self) -> None:
         """A kind it does not take is refused before anything is computed, and this kind is taken."""

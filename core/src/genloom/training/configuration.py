@@ -14,6 +14,7 @@ from genloom.errors import ConfigError
 from genloom.options import configure
 from genloom.plugins.component import Component
 from genloom.plugins.registry import find
+from genloom.postprocess import chain
 from genloom.training.precision import policy
 from genloom.training.settings import FIXED, TrainingSettings
 
@@ -116,13 +117,15 @@ def resolve(
         raise ConfigError("A model object has its options already.", mend="Leave out options and preset.")
     names = {field.name for field in dataclasses.fields(TrainingSettings)}
     layers = [*_recommended(component, preset), {k: v for k, v in stored.items() if k in names}, asked]
+    settings = configure(TrainingSettings, *_one_length(layers))
+    chain(settings.post).check(dataset.spec)
     return Job(
         component=component,
         given=None if isinstance(model, str) else model,
         preset=preset,
         options=component.configure(preset, **(options or {})) if component else getattr(model, "options", None),
         dataset=dataset,
-        settings=configure(TrainingSettings, *_one_length(layers)),
+        settings=settings,
         seed=int(seed),
         init_from=None if init_from is None else str(init_from),
     )

@@ -62,6 +62,9 @@ class TrainingSettings:
     stop_when: str | None = option(None, "Stop when a logged number passes a bound: 'METRIC<VALUE'.")
     sample_every: int = option(1, "Epochs between two pictures of samples, 0 for none.", minimum=0)
     sample_count: int = option(64, "Samples in a picture.", minimum=1)
+    post: tuple[str, ...] = option(
+        (), "Post-processors that sample and evaluate apply in order, each NAME or NAME:k=v,k=v; training is without."
+    )
     log_every: int = option(0, "Steps between two lines of the log within an epoch, 0 for none.", minimum=0)
     progress: str = option(
         "auto",

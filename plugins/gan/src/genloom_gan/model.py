@@ -132,6 +132,16 @@ class GAN(GenerativeModel):
         """Return the discriminator's logits (n, 1) for normalised samples."""
         return _float(run_network(self.discriminator, x, labels, training))
 
+    def realness(self, x: Any, label: Any = None) -> Any:
+        """Return how real samples look to the discriminator: logits (n,), high for real.
+
+        Args:
+            x: (n, *shape), in the data's value range.
+            label: integer labels (n,); only a discriminator of two inputs looks at them.
+        """
+        labels = self._one_hot({} if label is None else {"label": label}, len(x))
+        return ops.reshape(self.judge(self.spec.normalise(_float(x)), labels, training=False), (-1,))
+
     def _real(self, batch: dict[str, Any]) -> tuple[Any, Any, int]:
         """Return normalised samples, one-hot labels or None, and their number."""
         n = int(batch["x"].shape[0])

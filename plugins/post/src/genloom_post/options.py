@@ -8,12 +8,19 @@ from genloom import option
 
 __all__ = [
     "ContrastOptions",
+    "DeduplicateOptions",
     "DenoiseOptions",
     "DequantiseOptions",
     "GammaOptions",
     "NormaliseOptions",
     "PaletteOptions",
+    "QuantiseOptions",
+    "RejectOptions",
+    "ScaleOptions",
     "SharpenOptions",
+    "SuperResolutionOptions",
+    "TileOptions",
+    "TrimOptions",
 ]
 
 
@@ -72,3 +79,89 @@ class NormaliseOptions:
     """Options of `normalise`."""
 
     peak: float = option(0.95, "largest absolute value afterwards, as a share of the range", minimum=0.0, maximum=1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrimOptions:
+    """Options of `trim`."""
+
+    threshold: float = option(40.0, "decibels below a sound's own peak that count as silence", minimum=0.0)
+    margin: float = option(0.0, "seconds of it that are kept on each side", minimum=0.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class RejectOptions:
+    """Options of `reject`."""
+
+    by: str = option(
+        "discriminator",
+        "who judges: the model's own discriminator, or a classifier of the training data that looks for the label",
+        choices=("discriminator", "classifier"),
+    )
+    keep: float = option(0.5, "share that is kept, of every class", minimum=0.001, maximum=1.0)
+    method: str = option(
+        "best",
+        "best keeps the highest scores; sampling keeps more variety (Azadi et al. 2019)",
+        choices=("best", "sampling"),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class DeduplicateOptions:
+    """Options of `deduplicate`."""
+
+    distance: float = option(
+        0.05, "samples this near count as one: root mean square over the range, or share of other tokens", minimum=0.0
+    )
+    against: str = option(
+        "samples",
+        "samples leaves one of each, training leaves out copies of training samples, both does both",
+        choices=("samples", "training", "both"),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class TileOptions:
+    """Options of `tile`."""
+
+    columns: int = option(0, "pictures in a row; as many as rows when 0", minimum=0)
+    padding: int = option(1, "pixels between two pictures", minimum=0)
+    fill: float = option(1.0, "what is between them, from 0, the lowest value, to 1", minimum=0.0, maximum=1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class SuperResolutionOptions:
+    """Options of `super-resolution`."""
+
+    factor: int = option(2, "how many times larger each side becomes", minimum=2, maximum=8)
+    epochs: int = option(30, "passes over the patches of the training pictures, at most", minimum=1)
+    seed: int = option(0, "of the network's weights", minimum=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class ScaleOptions:
+    """Options of `scale`."""
+
+    key: str = option("c", "key note", choices=("c", "c#", "d", "d#", "e", "f", "f#", "g", "g#", "a", "a#", "b"))
+    scale: str = option(
+        "major",
+        "which scale",
+        choices=(
+            "major",
+            "minor",
+            "harmonic-minor",
+            "dorian",
+            "mixolydian",
+            "major-pentatonic",
+            "minor-pentatonic",
+            "blues",
+        ),
+    )
+    lowest: int | None = option(None, "MIDI number of the lowest pitch; known for 88 and 128 pitches", minimum=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class QuantiseOptions:
+    """Options of `quantise`."""
+
+    per_quarter: int = option(4, "lines of the grid in a quarter note: 4 for sixteenths", minimum=1)
