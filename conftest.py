@@ -9,6 +9,9 @@ import importlib
 import importlib.util
 import os
 import shutil
+import subprocess
+import sys
+import sysconfig
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -84,3 +87,37 @@ def subprocess_env(tmp_path: Path) -> Callable[..., dict[str, str]]:
         return env
 
     return environment
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of a throw-away environment with pip of its own, which sees the packages of this one."""
+    folder = tmp_path_factory.mktemp("environment")
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    python = folder / "bin" / "python"
+    ask = [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    site = Path(subprocess.run(ask, capture_output=True, text=True, check=True).stdout.strip())
+    (site / "outer.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
+    return python
+
+
+@pytest.fixture
+def run_there(
+    environment: Path, subprocess_env: Callable[..., dict[str, str]], tmp_path: Path
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run `genloom WORD…` in the throw-away environment, without a package index; keywords are variables."""
+
+    def run(*words: str, **variables: str | None) -> subprocess.CompletedProcess[str]:
+        quiet = {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+        return subprocess.run(
+            [str(environment), "-c", "from genloom.cli.main import main; main()", *words],
+            capture_output=True,
+            text=True,
+            env=subprocess_env(**quiet, **variables),
+            check=False,
+            timeout=300,
+            cwd=tmp_path,
+            stdin=subprocess.DEVNULL,
+        )
+
+    return run

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,34 +35,9 @@ def same(samples, spec, options):
 """
 
 
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A throw-away environment with pip of its own, which sees the packages of this one."""
-    folder = tmp_path_factory.mktemp("environment")
-    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-    python = folder / "bin" / "python"
-    ask = [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
-    site = Path(subprocess.run(ask, capture_output=True, text=True, check=True).stdout.strip())
-    (site / "outer.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
-    return python
-
-
 @pytest.fixture
-def run(environment: Path, subprocess_env: Callable[..., dict[str, str]], tmp_path: Path) -> Run:
-    def run(*words: str, **variables: str | None) -> subprocess.CompletedProcess[str]:
-        quiet = {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-        return subprocess.run(
-            [str(environment), "-c", "from genloom.cli.main import main; main()", *words],
-            capture_output=True,
-            text=True,
-            env=subprocess_env(**quiet, **variables),
-            check=False,
-            timeout=240,
-            cwd=tmp_path,
-            stdin=subprocess.DEVNULL,
-        )
-
-    return run
+def run(run_there: Run) -> Run:
+    return run_there
 
 
 @pytest.fixture
@@ -85,9 +59,8 @@ def package(tmp_path: Path) -> Package:
     return write
 
 
-def frozen(environment: Path) -> dict[str, object]:
-    done = subprocess.run([str(environment), "-c", installation._FREEZE], capture_output=True, text=True, check=True)
-    return dict(json.loads(done.stdout))
+def frozen(environment: Path) -> dict[str, tuple[str, str | None]]:
+    return installation.installed(str(environment))
 
 
 def test_install_and_uninstall_leave_the_environment_as_it_was(run: Run, package: Package, environment: Path) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from genloom import hookspecs
+
 Genloom = Callable[..., subprocess.CompletedProcess[str]]
 Install = Callable[..., Path]
 
@@ -247,3 +249,45 @@ def test_a_component_that_lies_about_its_spec_is_named(
     assert done.returncode == 3, done.stderr
     assert "'liar/half' returned samples of shape" in done.stderr
     assert not (tmp_path / "s.npz").exists()
+
+
+SECTIONS = """
+import genloom
+from genloom.report import Section
+
+@genloom.hookimpl
+def genloom_report_sections(run):
+    return [("By name", f"<p>{run.path.name}</p>"), Section("By class", text="plain")]
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "cause"),
+    [("raise ValueError('no page')", "raised ValueError: no page"), ("return [3]", "3 is neither a Section nor")],
+    ids=["raises", "nonsense"],
+)
+def test_sections_of_plugins_are_in_the_report_and_a_broken_one_is_left_out(
+    body: str, cause: str, genloom: Genloom, install: Install, tmp_path: Path
+) -> None:
+    install("genloom-good", SECTIONS, entry_point="good")
+    broken = f"import genloom\n@genloom.hookimpl\ndef genloom_report_sections(run): {body}"
+    install("genloom-bad", broken, entry_point="bad")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.toml").write_text('[model]\nid = "tiny/point"\n')
+    done = genloom("report", "run")
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "<h2>By name</h2>" in page and "<p>run</p>" in page and "<h2>By class</h2>" in page
+    assert done.stderr.count("\n") == 1 and cause in done.stderr and "genloom-bad" in done.stderr
+
+
+def test_every_hook_is_called_by_the_core(repository: Path) -> None:
+    source = repository / "core" / "src" / "genloom"
+    text = "".join(path.read_text("utf-8") for path in source.rglob("*.py") if path.name != "hookspecs.py")
+    hooks = [name for name in vars(hookspecs) if name.startswith("genloom_")]
+    called = {
+        name
+        for name in hooks
+        if f'notify("{name}"' in text or f"hook.{name}(" in text or f'getattr(module, "{name}"' in text
+    }
+    assert sorted(set(hooks) - called) == []

@@ -1,4 +1,4 @@
-"""Hold a demo's report.json to its promises: three families, bars met, engines agree. `python check_demo.py FILE`."""
+"""Hold a demo's report.json to its promises: three families, bars, engines, a plugin. `python check_demo.py FILE`."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ def failures(report: dict) -> list[str]:
         found.append(f"three engines were expected, got {report['engines']}")
     if not (report["largest_difference"] is not None and report["largest_difference"] <= 1e-4):
         found.append(f"engines differ by {report['largest_difference']}, above 1e-4")
+    losses = (report["plugin"] or {}).get("losses", [])
+    if len(losses) != 3 or not losses[-1] < losses[0]:
+        found.append(f"a plugin that is written, installed and trained was expected, got {report['plugin']}")
     for family in report["families"]:
         if len(family["metrics"]["fd[pca20]"]["values"]) != 3:
             found.append(f"{family['family']} was not measured over three seeds")
@@ -30,5 +33,8 @@ def failures(report: dict) -> list[str]:
 
 if __name__ == "__main__":
     problems = failures(json.loads(Path(sys.argv[1]).read_text("utf-8")))
-    print("\n".join(problems) or "The demo kept its promises: three families, bars met, engines agree.")
+    print(
+        "\n".join(problems)
+        or "The demo kept its promises: three families, bars met, engines agree, a plugin came and went."
+    )
     sys.exit(1 if problems else 0)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pathlib
 
     from genloom.plugins.component import Component
+    from genloom.report import Section
     from genloom.runs import Run
 
 __all__ = ["API_VERSION", "GROUP", "SampleRequest", "hookimpl", "hookspec"]
@@ -74,8 +75,11 @@ def genloom_sample(run: Run, request: SampleRequest) -> Any:
 
 
 @hookspec
-def genloom_report_sections(run: Run) -> Iterable[tuple[str, str]]:  # type: ignore[empty-body]
-    """Return (title, HTML) sections for the end of a run's report; the HTML may refer to nothing outside itself."""
+def genloom_report_sections(run: Run) -> Iterable[Section | tuple[str, str]]:  # type: ignore[empty-body]
+    """Return `genloom.report.Section`s, or (title, HTML), for the end of a run's report, from files that the run holds.
+
+    The HTML may refer to nothing outside itself.
+    """
 
 
 @hookspec

@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from genloom.demo.plugin import try_plugin
 from genloom.errors import RunError
 from genloom.runs import Run
-from genloom.runs.files import write_atomic
+from genloom.runs.files import tell, write_atomic
 
 __all__ = ["FAMILIES", "Demo", "Step"]
 
@@ -125,6 +126,11 @@ class Demo:
         return Step(f"sample {family} {engine}", words, out.exists)
 
     @property
+    def plugin_path(self) -> Path:
+        """Where the plugin is that the demo writes, installs, trains and removes."""
+        return self.out / "plugin"
+
+    @property
     def ledger_path(self) -> Path:
         """The file that keeps what each finished step cost."""
         return self.out / "steps.json"
@@ -154,6 +160,14 @@ class Demo:
                 )
             cost = {"seconds": time.monotonic() - started, "peak_memory_mb": peak}
             write_atomic(self.ledger_path, json.dumps({**self.ledger(), step.name: cost}, indent=2).encode())
+        self._try_plugin(say)
+
+    def _try_plugin(self, say: Callable[[str], None]) -> None:
+        """Try the way of a plugin; without a package index the rest of the demo stands all the same."""
+        try:
+            try_plugin(self.plugin_path, self.engines[0], say)
+        except RunError as error:
+            tell(f"the plugin was left out: {error} Installing needs the package index; run the demo again.")
 
 
 def _run(words: tuple[str, ...]) -> tuple[int, float | None]:

@@ -9,6 +9,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from genloom.demo import plugin
 from genloom.demo.plan import FAMILIES, Demo
 from genloom.runs import Run
 from genloom.runs.files import write_atomic
@@ -37,6 +38,7 @@ def summarise(demo: Demo) -> dict[str, Any]:
         "families": families,
         "bars": _bars(demo, families),
         "largest_difference": largest,
+        "plugin": plugin.result(demo.plugin_path),
         "engines_agree": None if largest is None else largest <= ENGINE_TOLERANCE,
         "seconds": sum(cost["seconds"] for cost in ledger.values()),
     }

@@ -73,9 +73,9 @@ class Plan:
         }
 
 
-def installed() -> dict[str, tuple[str, str | None]]:
-    """Return distribution → (version, text of its direct_url.json), read by a fresh process."""
-    done = subprocess.run([sys.executable, "-c", _FREEZE], capture_output=True, text=True, check=True)
+def installed(python: str = sys.executable) -> dict[str, tuple[str, str | None]]:
+    """Return distribution → (version, text of its direct_url.json) of an environment, read by a fresh process."""
+    done = subprocess.run([python, "-c", _FREEZE], capture_output=True, text=True, check=True)
     return {normal(name): (version, url) for name, (version, url) in json.loads(done.stdout).items()}
 
 

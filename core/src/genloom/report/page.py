@@ -10,7 +10,7 @@ from genloom.errors import ConfigError
 from genloom.report import curves, facts, standing
 from genloom.report.embedding import embed, show
 from genloom.report.numerals import count, number
-from genloom.report.section import Section
+from genloom.report.section import Section, plugin_sections
 from genloom.runs import Run, open_run
 from genloom.runs.files import write_atomic
 
@@ -41,7 +41,8 @@ def run_page(run: Run | str | Path, out: str | Path | None, sections: Sequence[S
         "lineage": facts.lineage(run),
         "config": facts.flat(run.config),
     }
-    return _written("template.html.j2", context, sections, Path(out) if out else run.path / "report.html")
+    every = [*sections, *plugin_sections(run)]
+    return _written("template.html.j2", context, every, Path(out) if out else run.path / "report.html")
 
 
 def comparison_page(

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Section"]
+    from genloom.runs import Run
+
+__all__ = ["Section", "plugin_sections"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,3 +34,25 @@ class Section:
     def paragraphs(self) -> list[str]:
         """The paragraphs of `text`."""
         return [part.strip() for part in self.text.split("\n\n") if part.strip()]
+
+
+def plugin_sections(run: Run) -> list[Section]:
+    """Return what plugins add to the report of a run; one that gives something else is reported, and the rest stays."""
+    from genloom.plugins.discovery import report
+    from genloom.plugins.hooks import notify
+
+    sections: list[Section] = []
+    for status, given in notify("genloom_report_sections", run=run):
+        try:
+            sections += [_section(each) for each in given]
+        except (TypeError, ValueError) as error:
+            report(dataclasses.replace(status, cause=f"genloom_report_sections: {error}"))
+    return sections
+
+
+def _section(given: object) -> Section:
+    if isinstance(given, Section):
+        return given
+    if isinstance(given, tuple) and len(given) == 2 and all(isinstance(part, str) for part in given):
+        return Section(given[0], html=given[1])
+    raise ValueError(f"{given!r} is neither a Section nor (title, HTML)")
