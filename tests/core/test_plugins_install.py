@@ -218,23 +218,27 @@ def test_each_kind_of_environment_has_its_own_installer(programs: None, tmp_path
     assert detect(tmp_path).kind == "conda"
     (tmp_path / "pipx_metadata.json").write_text("{}")
     pipx = detect(tmp_path)
-    assert pipx.install(["x"], limits) == [
-        "/bin/pipx", "inject", tmp_path.name, f"--pip-args=--constraint {limits}", "x"
-    ]  # fmt: skip
+    x = resolve("x")
+    assert pipx.install([x], limits) == [["/bin/pipx", "inject", "--force", tmp_path.name, "x"]]
+    assert pipx.variables(limits)["PIP_CONSTRAINT"] == str(limits)  # a flag would be kept, and its file is gone soon
     assert pipx.uninstall(["x"]) == ["/bin/pipx", "uninject", tmp_path.name, "x"]
     (tmp_path / "uv-receipt.toml").write_text(
-        '[tool]\nrequirements = [{name = "genloom", extras = ["jax"]}, {name = "a", specifier = ">=1"},'
-        ' {name = "b", directory = "/b"}]\n'
+        '[tool]\npython = "/bin/python3"\nrequirements = [{name = "genloom", extras = ["jax"]}, '
+        '{name = "a", specifier = ">=1"}, {name = "b", directory = "/b"}]\n'
     )
     tool = detect(tmp_path)
-    start = ["/bin/uv", "tool", "install", "--python", sys.executable]
+    start = ["/bin/uv", "tool", "install", "--python", "/bin/python3"]
     kept = ["--with", "a>=1", "--with", "b @ file:///b"]
-    assert tool.install(["x"], limits) == [
-        *start, "--constraints", str(limits), *kept, "--with", "x", "genloom[jax]"
-    ]  # fmt: skip
+    assert tool.install([x], limits) == [
+        [*start, "--constraints", str(limits), *kept, "--with", "x", "genloom[jax]"],
+        [*start, *kept, "--with", "x", "genloom[jax]"],  # the pins leave the receipt again
+    ]
+    assert tool.install([resolve("b==2")], limits)[1] == [*start, "--with", "a>=1", "--with", "b==2", "genloom[jax]"]
     assert tool.uninstall(["b"]) == [*start, "--with", "a>=1", "genloom[jax]"]
+    both = installation.Plan(tool, (x,), ("b",)).commands(limits)
+    assert all("b @ file:///b" not in command for command in both)
     uv = Environment("uv", tmp_path, ("/bin/uv", "pip"))
-    assert uv.install(["x"], limits)[:5] == ["/bin/uv", "pip", "install", "--python", sys.executable]
+    assert uv.install([x], limits)[0][:5] == ["/bin/uv", "pip", "install", "--python", sys.executable]
     assert "--yes" not in uv.uninstall(["x"])
 
 
@@ -249,3 +253,44 @@ def test_the_program_that_made_the_environment_must_be_there(tmp_path: Path, mon
     monkeypatch.setattr(environments.shutil, "which", lambda name: None)
     with pytest.raises(RunError, match="made by pipx"):
         detect(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["[tool", "[other]", "[tool]\nrequirements = []", "[tool]\nrequirements = [3]"])
+def test_a_damaged_receipt_is_an_error_with_its_mend(text: str, programs: None, tmp_path: Path) -> None:
+    (tmp_path / "uv-receipt.toml").write_text(text)
+    with pytest.raises(RunError, match="uv tool install --reinstall genloom"):
+        detect(tmp_path)
+
+
+def test_archives_say_whose_they_are(tmp_path: Path) -> None:
+    names = {"my_flow-1.0-py3-none-any.whl": "my-flow", "my_flow-1.0.tar.gz": "my-flow", "my-flow-main.tar.gz": ""}
+    for file, name in names.items():
+        (tmp_path / file).write_text("")
+        assert resolve(str(tmp_path / file)).name == name
+
+
+def test_an_editable_plugin_comes_back_editable(run: Run, package: Package, environment: Path) -> None:
+    folder = package("edited-plugin")
+    command = [str(environment), "-m", "pip", "install", "-q", "--no-build-isolation", "--no-deps", "-e", str(folder)]
+    subprocess.run(command, check=True)
+    before = frozen(environment)
+    assert '"editable": true' in str(before["edited-plugin"][1])
+    broken = package("edited-plugin", "import nothing_here", version="2.0").rename(folder.parent / "broken")
+    package("edited-plugin")
+    done = run("install", "-y", str(broken))
+    assert done.returncode == 3, done.stderr
+    assert frozen(environment) == before
+    run("uninstall", "-y", "edited-plugin")
+
+
+def test_a_set_that_does_not_work_is_not_kept(run: Run, package: Package, environment: Path, tmp_path: Path) -> None:
+    good, bad = package("kept-plugin"), package("bad-plugin", "import nothing_here")
+    assert run("install", "-y", str(good)).returncode == 0
+    before = frozen(environment)
+    file = tmp_path / "plugins.txt"
+    file.write_text(f"bad-plugin @ file://{bad}\n")
+    done = run("plugins", "sync", "--yes", str(file))
+    assert done.returncode == 3
+    assert "bad-plugin 1.0: ModuleNotFoundError" in done.stderr
+    assert frozen(environment) == before
+    run("uninstall", "-y", "kept-plugin")

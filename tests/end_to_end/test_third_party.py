@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import json
 import shutil
 import subprocess
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import genloom
 from genloom.plugins.installation import installed as frozen
 
 Genloom = Callable[..., subprocess.CompletedProcess[str]]
@@ -110,3 +113,17 @@ def test_a_run_of_a_plugin_that_is_gone_says_so(
     assert "flow/realnvp" in gone.stderr
     assert run_there("density", "run").returncode == 2
     assert finished(run_there("report", "run"))  # what a run holds can be read without its plugin
+
+
+def test_it_uses_public_names_only(repository: Path) -> None:
+    """Modules that `genloom.__all__` names, and of them what their own `__all__` lists."""
+    found = []
+    for path in (repository / "examples" / "third_party_flow").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not isinstance(node, ast.ImportFrom) or (node.module or "").partition(".")[0] != "genloom":
+                continue
+            module = node.module or ""
+            public = module == "genloom" or module.removeprefix("genloom.") in genloom.__all__
+            exported = importlib.import_module(module).__all__
+            found += [f"{path.name}: {module}.{a.name}" for a in node.names if not (public and a.name in exported)]
+    assert found == []

@@ -15,7 +15,7 @@ from genloom.errors import ConfigError, PluginError, RunError
 if TYPE_CHECKING:
     from genloom.plugins.installation import Plan
 
-__all__ = ["dry_run_flag", "goes_ahead", "install", "uninstall", "yes_flag"]
+__all__ = ["dry_run_flag", "goes_ahead", "install", "installed_and_checked", "uninstall", "yes_flag"]
 
 yes_flag = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 dry_run_flag = click.option("--dry-run", is_flag=True, help="Show the plan and do nothing.")
@@ -35,8 +35,15 @@ def install(names: tuple[str, ...], yes: bool, dry_run: bool, as_json: bool) -> 
     from genloom.plugins.installation import plan_install
 
     plan = plan_install(names)
-    if goes_ahead(plan, "Install?", yes, dry_run, as_json):
-        _installed_and_checked(plan, yes, as_json)
+    if not goes_ahead(plan, "Install?", yes, dry_run, as_json):
+        return
+    found = installed_and_checked(plan, yes)
+    if as_json:
+        print_json(installed=found)
+        return
+    for each in found:
+        offers = ", ".join(each["components"]) or "no components"
+        note(f"Installed {each['distribution']} {each['version']}: {offers}")
 
 
 @click.command()
@@ -90,8 +97,8 @@ def _asked(question: str) -> bool:
     return click.confirm(question, err=True)
 
 
-def _installed_and_checked(plan: Plan, yes: bool, as_json: bool) -> None:
-    """Carry a plan out and check what it brought.
+def installed_and_checked(plan: Plan, yes: bool) -> list[dict[str, Any]]:
+    """Carry a plan out, check what it brought, and return what the check found of each plugin.
 
     Raises:
         PluginError: what came does not work; it was taken out, or left when the person wished so.
@@ -115,11 +122,10 @@ def _installed_and_checked(plan: Plan, yes: bool, as_json: bool) -> None:
     # Only where every name is known can it be said which of them brought no plugin.
     names = {normal(each["distribution"]) for each in found}
     faults += [f"{each.text} is no GenLoom plugin" for each in plan.wanted if each.name and each.name not in names]
-    if not found and not faults:
+    if plan.wanted and not found and not faults:
         faults = ["nothing of it is a GenLoom plugin"]
     if not faults:
-        _report(found, as_json)
-        return
+        return found
     for line in faults:
         note(f"Warning: {line}")
     changed = installed() != before
@@ -127,12 +133,3 @@ def _installed_and_checked(plan: Plan, yes: bool, as_json: bool) -> None:
         undo(plan, before, note)
         raise PluginError(f"{faults[0]}.", mend="It was taken out again; the environment is as it was.")
     raise PluginError(f"{faults[0]}.", mend="Remove it with: genloom uninstall NAME")
-
-
-def _report(found: list[dict[str, Any]], as_json: bool) -> None:
-    if as_json:
-        print_json(installed=found)
-        return
-    for each in found:
-        offers = ", ".join(each["components"]) or "no components"
-        note(f"Installed {each['distribution']} {each['version']}: {offers}")

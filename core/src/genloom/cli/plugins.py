@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import click
 
 from genloom.cli.flags import json_flag
-from genloom.cli.install import dry_run_flag, goes_ahead, yes_flag
+from genloom.cli.install import dry_run_flag, goes_ahead, installed_and_checked, yes_flag
 from genloom.cli.output import note, print_json, table
 from genloom.errors import NotFoundError, PluginError, nearest
 from genloom.plugins.scaffold import KINDS
@@ -102,14 +102,17 @@ def freeze_plugins(as_json: bool) -> None:
 @dry_run_flag
 @json_flag
 def sync_plugins(file: Iterable[str], yes: bool, dry_run: bool, as_json: bool) -> None:
-    """Install and remove plugins until they are those of FILE, written by `genloom plugins freeze`."""
-    from genloom.plugins.installation import carry_out, plan_sync
+    """Install and remove plugins until they are those of FILE, written by `genloom plugins freeze`.
+
+    What came is checked; when it does not work, the environment becomes what it was.
+    """
+    from genloom.plugins.installation import plan_sync
 
     plan = plan_sync(list(file))
     nothing = not (plan.wanted or plan.removed)
     if not goes_ahead(plan, "Go on?", yes or nothing, dry_run, as_json):
         return
-    carry_out(plan, note)
+    installed_and_checked(plan, yes)
     if as_json:
         print_json(installed=[each.requirement for each in plan.wanted], removed=list(plan.removed))
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from genloom.errors import ConfigError, RunError
-from genloom.plugins.resolution import normal
+from genloom.plugins.resolution import Wanted, normal
 
 __all__ = ["Environment", "detect"]
 
@@ -32,6 +32,7 @@ class Environment:
         program: the words that its installer's command begins with.
         kept: for "uv tool", the requirements that its receipt lists after the tool itself.
         tool: for "uv tool", the requirement of the tool itself.
+        python: for "uv tool", the interpreter that it was made with.
     """
 
     kind: str
@@ -39,33 +40,63 @@ class Environment:
     program: tuple[str, ...]
     kept: tuple[str, ...] = ()
     tool: str = "genloom"
+    python: str = sys.executable
 
-    def install(self, requirements: Sequence[str], constraints: Path) -> list[str]:
-        """Return the command that adds requirements (paths, URLs or names) under a file of constraints."""
+    def install(self, wanted: Sequence[Wanted], constraints: Path) -> list[list[str]]:
+        """Return the commands that add or replace what is wanted under a file of constraints."""
+        requirements = [each.requirement for each in wanted]
         if self.kind == "uv tool":
-            return self._tool([*self.kept, *requirements], constraints)
+            replaced = self.without([each.name for each in wanted])
+            extras = [*replaced.kept, *requirements]
+            # uv writes the pins of a command into its receipt, where they would hold back every later upgrade: the
+            # second command, which changes no version, takes them out again.
+            limits = ["--constraints", str(constraints)]
+            return [self._tool(extras, [*limits, *_anew(wanted)]), self._tool(extras, [])]
         if self.kind == "pipx":
-            return [*self.program, "inject", self.prefix.name, f"--pip-args=--constraint {constraints}", *requirements]
-        return [*self.program, "install", *self._python, "--constraint", str(constraints), *requirements]
+            return [[*self.program, "inject", "--force", self.prefix.name, *requirements]]
+        limits = ["--constraint", str(constraints)]
+        anew = _anew(wanted) if self.kind == "uv" else []
+        return [[*self.program, "install", *self._python, *limits, *anew, *requirements]]
+
+    def variables(self, constraints: Path) -> dict[str, str]:
+        """Return the environment variables of those commands.
+
+        pipx keeps flags and gives them again at every upgrade, when the file is gone; what it calls, pip or uv, reads
+        a variable once.
+        """
+        return dict.fromkeys(("PIP_CONSTRAINT", "UV_CONSTRAINT"), str(constraints)) if self.kind == "pipx" else {}
 
     def uninstall(self, distributions: Sequence[str]) -> list[str]:
         """Return the command that takes distributions out."""
         if self.kind == "uv tool":
-            gone = {normal(name) for name in distributions}
-            return self._tool([each for each in self.kept if normal(_name(each)) not in gone], None)
+            return self.without(distributions).restore()
         if self.kind == "pipx":
             return [*self.program, "uninject", self.prefix.name, *distributions]
         return [*self.program, "uninstall", *([] if self.kind == "uv" else ["--yes"]), *self._python, *distributions]
+
+    def without(self, distributions: Sequence[str]) -> Environment:
+        """Return this environment without what uv's receipt lists of these distributions."""
+        gone = {normal(name) for name in distributions}
+        return dataclasses.replace(self, kept=tuple(each for each in self.kept if normal(_name(each)) not in gone))
+
+    def restore(self) -> list[str]:
+        """Return the command that makes uv's tool of what its receipt lists."""
+        return self._tool(self.kept, [])
 
     @property
     def _python(self) -> list[str]:
         return ["--python", sys.executable] if self.kind == "uv" else []
 
-    def _tool(self, extras: Sequence[str], constraints: Path | None) -> list[str]:
+    def _tool(self, extras: Sequence[str], flags: Sequence[str]) -> list[str]:
         """Return the command that makes uv's tool anew: uv keeps only what one command names."""
         wanted = [word for requirement in dict.fromkeys(extras) for word in ("--with", requirement)]
-        limits = [] if constraints is None else ["--constraints", str(constraints)]
-        return [*self.program, "tool", "install", "--python", sys.executable, *limits, *wanted, self.tool]
+        return [*self.program, "tool", "install", "--python", self.python, *flags, *wanted, self.tool]
+
+
+def _anew(wanted: Sequence[Wanted]) -> list[str]:
+    """Return uv's flags to build folders again: it looks at their pyproject.toml only to see whether they changed."""
+    names = [each.name for each in wanted if each.name and Path(each.requirement).is_dir()]
+    return [word for name in names for word in ("--reinstall-package", name)]
 
 
 def detect(prefix: Path | None = None, stdlib: Path | None = None) -> Environment:
@@ -114,9 +145,26 @@ def _program(name: str) -> str:
 
 
 def _uv_tool(prefix: Path) -> Environment:
-    receipt = tomllib.loads((prefix / "uv-receipt.toml").read_text("utf-8"))
-    requirements = [_requirement(each) for each in receipt["tool"]["requirements"]]
-    return Environment("uv tool", prefix, (_program("uv"),), tuple(requirements[1:]), requirements[0])
+    """Read uv's receipt.
+
+    Raises:
+        RunError: it cannot be read.
+    """
+    file = prefix / "uv-receipt.toml"
+    try:
+        receipt = tomllib.loads(file.read_text("utf-8"))["tool"]
+        requirements = [_requirement(each) for each in receipt["requirements"]]
+        tool, kept = requirements[0], tuple(requirements[1:])
+    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        raise RunError(
+            f"uv's receipt {str(file)!r} cannot be read: {type(error).__name__}: {error}.",
+            mend="Make the tool anew: uv tool install --reinstall genloom",
+        ) from error
+    # The tool's own interpreter is gone while uv makes the tool anew.
+    python = receipt.get("python")
+    inside = not isinstance(python, str) or Path(python).is_relative_to(prefix)
+    base = getattr(sys, "_base_executable", sys.executable)
+    return Environment("uv tool", prefix, (_program("uv"),), kept, tool, base if inside else python)
 
 
 def _requirement(entry: dict[str, Any]) -> str:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
+from urllib.request import url2pathname
 
 from genloom.errors import ConfigError, NotFoundError, RunError, nearest
 from genloom.hookspecs import GROUP
@@ -59,7 +62,7 @@ class Plan:
         """Return the installer's commands, removals first."""
         found = [self.environment.uninstall(self.removed)] if self.removed else []
         if self.wanted:
-            found.append(self.environment.install([each.requirement for each in self.wanted], constraints))
+            found += self.environment.without(self.removed).install(self.wanted, constraints)
         return found
 
     def summary(self) -> dict[str, Any]:
@@ -127,14 +130,19 @@ def carry_out(plan: Plan, say: Callable[[str], None]) -> list[Declared]:
     """
     with _constraints_file(plan.constraints) as file:
         for command in plan.commands(file):
-            say("$ " + " ".join(command))
-            code = subprocess.run(command, stdout=sys.stderr, stdin=subprocess.DEVNULL, check=False).returncode
-            if code:
-                raise RunError(
-                    f"{' '.join(command[:3])} ended with exit code {code}.",
-                    mend="What it said stands above; no plugin may ask for other versions than those pinned.",
-                )
+            _finish(command, plan.environment.variables(file), say)
     return [each for each in declared(GROUP) if normal(each.distribution) in {w.name for w in plan.wanted}]
+
+
+def _finish(command: list[str], variables: dict[str, str], say: Callable[[str], None]) -> None:
+    say("$ " + " ".join(command))
+    env = {**os.environ, **variables}
+    code = subprocess.run(command, stdout=sys.stderr, stdin=subprocess.DEVNULL, check=False, env=env).returncode
+    if code:
+        raise RunError(
+            f"{' '.join(command[:3])} ended with exit code {code}.",
+            mend="What it said stands above; no plugin may ask for other versions than those pinned.",
+        )
 
 
 def undo(plan: Plan, before: dict[str, tuple[str, str | None]], say: Callable[[str], None]) -> None:
@@ -143,14 +151,13 @@ def undo(plan: Plan, before: dict[str, tuple[str, str | None]], say: Callable[[s
     Raises:
         RunError: the environment could not be brought back; names what differs.
     """
-    now = installed()
-    added = tuple(name for name in now if name not in before)
-    changed = [name for name, was in before.items() if now.get(name) != was]
-    wanted = tuple(resolve(_frozen(name, *before[name])) for name in changed)
-    back = Plan(plan.environment, wanted, added)
     if plan.environment.kind == "uv tool":
-        back = Plan(plan.environment, removed=added or tuple(each.name for each in plan.wanted))
-    carry_out(back, say)
+        _finish(plan.environment.restore(), {}, say)
+    else:
+        now = installed()
+        added = tuple(name for name in now if name not in before)
+        changed = [name for name, was in before.items() if now.get(name) != was]
+        carry_out(Plan(plan.environment, tuple(_as_it_was(name, *before[name]) for name in changed), added), say)
     left = {name for name, was in installed().items() if before.get(name) != was}
     if left:
         raise RunError(f"These could not be brought back: {', '.join(sorted(left))}.")
@@ -178,6 +185,15 @@ def _constraints_file(lines: Sequence[str]) -> Iterator[Path]:
         file = Path(folder) / "constraints.txt"
         file.write_text("".join(f"{line}\n" for line in lines), "utf-8")
         yield file
+
+
+def _as_it_was(name: str, version: str, direct_url: str | None) -> Wanted:
+    """Return what brings a distribution back, an editable one as an editable one."""
+    document = json.loads(direct_url) if direct_url else {}
+    if document.get("dir_info", {}).get("editable"):
+        folder = url2pathname(urlparse(document["url"]).path)
+        return Wanted(name, f"--editable={folder}", normal(name), f"the folder {folder}")
+    return resolve(_frozen(name, version, direct_url))
 
 
 def _frozen(name: str, version: str, direct_url: str | None) -> str:

@@ -90,8 +90,16 @@ def _path(text: str) -> Wanted:
             raise ConfigError(
                 f"{text!r} is no package.", mend=f"Packages end in {ends}; load a single file with -p FILE.py."
             )
-        return Wanted(text, str(path), normal(path.name.partition("-")[0]) if path.suffix == ".whl" else "", str(path))
+        return Wanted(text, str(path), _named(path), str(path))
     raise NotFoundError(f"There is nothing at {text!r}.", mend="Check the path.")
+
+
+def _named(archive: Path) -> str:
+    """Return the distribution's name as the name of a wheel or a source archive says it, "" when it says none."""
+    if archive.suffix == ".whl":
+        return normal(archive.name.partition("-")[0])
+    name, _, version = archive.name.removesuffix(".tar.gz").rpartition("-")
+    return normal(name) if version[:1].isdigit() else ""  # project-main.tar.gz is named after a branch
 
 
 def _near(name: str) -> str:
