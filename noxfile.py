@@ -131,10 +131,12 @@ def quality(session: nox.Session) -> None:
 
 @nox.session
 def demo(session: nox.Session) -> None:
-    """The main job where all three engines are installed: `genloom demo`, and what its report must show."""
-    install(session, *everything(*ENGINES))
+    """What needs all three engines at once: `genloom demo` and what its report must show, and a model held to each."""
+    install(session, *everything(*ENGINES), groups=("test",))
     session.run("genloom", "demo", *session.posargs, env=engine("jax"))
     session.run("python", "tests/end_to_end/check_demo.py", "runs/demo/report.json")
+    kit = "tests/contracts/test_conformance_kit.py"
+    session.run("python", "-m", "pytest", kit, "-k", "every_engine_it_declares", env=engine("jax"))
 
 
 @nox.session

@@ -15,21 +15,11 @@ from genloom.data import ArraySplit, Dataset, DataSpec
 from genloom.errors import ConfigError
 from genloom.metrics.components import metric_component
 from genloom.plugins.component import Component
-from genloom.testing import DatasetConformance, MetricConformance, PostprocessorConformance
+from genloom.testing import DatasetConformance, MetricConformance, PostprocessorConformance, outcome
 
 
 def failures(kit: type, **attributes: Any) -> dict[str, str]:
-    """Run every test of a kit; return the failures by name."""
-    made, failed = type("Kit", (kit,), attributes), {}
-    for name in (name for name in dir(made) if name.startswith("test_")):
-        test: Callable[[], None] = getattr(made(), name)
-        try:
-            test()
-        except pytest.skip.Exception:
-            continue
-        except AssertionError as error:
-            failed[name] = str(error)
-    return failed
+    return outcome.failures(type("Kit", (kit,), attributes))
 
 
 @dataclasses.dataclass(frozen=True)

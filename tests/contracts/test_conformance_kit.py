@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
+import subprocess
+import sys
 import warnings
-from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any, ClassVar
 
 import keras
@@ -17,8 +19,10 @@ from keras import ops
 import genloom
 from genloom import DataSpec, Phase, backend, random
 from genloom.testing import ModelConformance
+from genloom.testing.outcome import failures
 
 SPEC = DataSpec((3,), kind="signal", value_range=(0.0, 1.0))
+INSTALLED = [name for name in ("jax", "torch", "tensorflow") if find_spec(name) is not None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,19 +190,8 @@ ALSO = {"Forgetful": {"test_losses_are_not_traced_again"}}
 
 def outcome(model: type[Toy], **attributes: Any) -> dict[str, str]:
     """Run every test of the kit on a model; return the failures by name."""
-    kit = type(
-        "Kit", (ModelConformance,), {"spec": SPEC, "make": lambda self, seed=0: model(SPEC, seed=seed), **attributes}
-    )
-    failed = {}
-    for name in (name for name in dir(kit) if name.startswith("test_")):
-        test: Callable[[], None] = getattr(kit(), name)
-        try:
-            test()
-        except pytest.skip.Exception:
-            continue
-        except AssertionError as error:
-            failed[name] = str(error)
-    return failed
+    made = {"spec": SPEC, "make": lambda self, seed=0: model(SPEC, seed=seed), "backends": (), **attributes}
+    return failures(type("Kit", (ModelConformance,), made))
 
 
 def test_a_sound_model_passes() -> None:
@@ -237,3 +230,52 @@ def test_other_samples_than_the_stored_are_seen(tmp_path: Any) -> None:
     arrays = dict(np.load(path))
     np.savez(path, **{**arrays, "samples": arrays["samples"] + 0.01})
     assert set(outcome(Toy, stored=path)) == {"test_samples_equal_the_stored_ones"}
+
+
+ON_ENGINES = """
+import keras, numpy as np
+from keras import ops
+import genloom
+from genloom import DataSpec, Phase, random
+from genloom.testing import ModelConformance
+
+class Line(genloom.GenerativeModel):
+    def __init__(self, spec, options=None, **values):
+        super().__init__(spec, options, **values)
+        self.network = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3)])
+
+    def phases(self):
+        return [Phase("fit", lambda: self.network.trainable_variables, self.error)]
+
+    def error(self, batch):
+        return ops.mean(ops.square(self.network(self.normal(tuple(batch["x"].shape))) - batch["x"])), {}, 1.0
+
+    def draw(self, keys, condition):
+        return ops.sigmoid(self.network(random.normal(keys, (3,)))) ** POWER
+
+class TestLine(ModelConformance):
+    spec = DataSpec((3,), kind="signal", value_range=(0.0, 1.0))
+
+    def make(self, seed=0):
+        return Line(self.spec, seed=seed)
+"""
+
+
+@pytest.mark.skipif(len(INSTALLED) < 2, reason="one engine is installed: see the session demo")
+def test_a_model_is_held_to_every_engine_it_declares(tmp_path: Any) -> None:
+    here = backend.name()
+    other = next(name for name in INSTALLED if name != here)
+
+    def run(power: str, backends: str) -> str:
+        file = tmp_path / f"test_{len(list(tmp_path.iterdir()))}.py"
+        file.write_text(ON_ENGINES.replace("POWER", power) + f"\n    backends = {backends}\n")
+        words = ["-q", "-p", "no:cacheprovider", str(file), "-k", "declared"]
+        done = subprocess.run([sys.executable, "-m", "pytest", *words], capture_output=True, text=True, check=False)
+        assert done.returncode in (0, 1), done.stdout + done.stderr
+        return done.stdout if done.returncode else ""
+
+    different = f"(2.0 if genloom.backend.name() == {other!r} else 1.0)"
+    assert run("1.0", f"({here!r}, {other!r})") == ""
+    failed = run(different, f"({here!r}, {other!r})")
+    assert f"on {other} these fail" in failed and "differ by" in failed
+    assert run(different, f"({here!r},)") == ""  # what is not declared is not promised

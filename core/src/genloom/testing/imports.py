@@ -13,7 +13,7 @@ __all__ = ["LightImport", "heavy_imports"]
 _PROBE = """
 import importlib, sys
 module = importlib.import_module(sys.argv[1])
-module.genloom_components()
+getattr(module, "genloom_components", list)()
 print(*(name for name in ("keras", "jax", "tensorflow", "torch") if name in sys.modules))
 """
 

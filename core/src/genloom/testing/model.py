@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
+import os
+import subprocess
+import sys
+import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -28,6 +34,7 @@ from genloom.training import state
 __all__ = ["ModelConformance"]
 
 _SAVED = ("model/", "ema/", "optimizer/", "counter/")
+_STORED = "GENLOOM_CONFORMANCE_STORED"  # set for the processes of the other engines: the file to compare with
 
 
 class ModelConformance(LightImport):
@@ -56,6 +63,8 @@ class ModelConformance(LightImport):
     """False for estimators that are not the loss's derivative, such as straight-through."""
     stored: ClassVar[Path | None] = None
     """A file written by `store` on another backend, to compare samples with."""
+    backends: ClassVar[tuple[str, ...]] = ("jax", "torch", "tensorflow")
+    """Engines that the model is for. Those that are installed beside the one in use run the whole class as well."""
 
     def make(self, seed: int = 0) -> Any:
         """Return a new model, not compiled."""
@@ -200,14 +209,29 @@ class ModelConformance(LightImport):
 
     def test_samples_equal_the_stored_ones(self) -> None:
         """The weights of another backend give the same samples here."""
-        if self.stored is None:
+        stored = self.stored or os.environ.get(_STORED)
+        if stored is None:
             pytest.skip("stored is not set")
-        with np.load(self.stored, allow_pickle=False) as arrays:
+        with np.load(stored, allow_pickle=False) as arrays:
             model = self.make(9)
             state.restore_weights(model, {k: arrays[k] for k in arrays.files if k != "samples"}, averaged=False)
             off = float(np.abs(self._samples(model, 8, weights="trained") - arrays["samples"]).max())
         off /= self.spec.half_width
         assert off <= 2e-4, f"Promise broken: samples differ by {off:.2g} of half the range from the stored ones."
+
+    def test_declared_backends_all_pass(self) -> None:
+        """The whole class passes on every other engine that is declared and installed, its samples equal to these."""
+        if _STORED in os.environ:
+            pytest.skip("this is one of the other engines")
+        others = [name for name in self.backends if name != backend.name() and find_spec(name) is not None]
+        if not others:
+            pytest.skip("no other engine that is declared is installed")
+        with tempfile.TemporaryDirectory(prefix="genloom-") as folder:
+            path = Path(folder) / "stored.npz"
+            self.store(path)
+            for name in others:
+                failed = _on_engine(name, type(self), path)
+                assert not failed, f"Promise broken: on {name} these fail:\n{failed}"
 
     # The shared experiment; a promise that is broken already is reported by its own test, others skip.
 
@@ -287,3 +311,12 @@ class ModelConformance(LightImport):
         for name, value in expected.items():
             if name.startswith(_SAVED):
                 assert np.array_equal(value, found[name]), f"Promise broken: {name} {words}."
+
+
+def _on_engine(name: str, kit: type, stored: Path) -> str:
+    """Run a class of tests on another engine, in a process of its own; return what failed, "" when nothing did."""
+    where = f"{inspect.getfile(kit)}::{kit.__qualname__.replace('.', '::')}"
+    command = [sys.executable, "-m", "pytest", "-q", "--no-header", "--tb=line", "-p", "no:cacheprovider", where]
+    env = {**os.environ, "KERAS_BACKEND": name, _STORED: str(stored)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+    return "" if done.returncode == 0 else (done.stdout + done.stderr)[-3000:]

@@ -1,0 +1,190 @@
+"""Plugins in real environments of uv, uv tool and pipx, made here and thrown away; needs a package index."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from genloom.plugins.installation import installed
+
+pytestmark = pytest.mark.skipif(
+    os.environ["KERAS_BACKEND"] != "jax", reason="installing knows no engine: once is enough"
+)
+
+SOUND = """
+import genloom
+
+@genloom.hookimpl
+def genloom_components():
+    return [genloom.Component("postprocessor", "{name}/same", "{module}:same", "Changes nothing.")]
+
+def same(samples, spec, options):
+    return samples, spec
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Home:
+    """GenLoom as one installer put it: its command, its Python, and the variables that both need."""
+
+    genloom: Path
+    python: Path
+    variables: Mapping[str, str]
+
+    def __call__(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(self.genloom), *words],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**_environment(), **self.variables},
+            stdin=subprocess.DEVNULL,
+            timeout=300,
+        )
+
+    def frozen(self) -> dict[str, tuple[str, str | None]]:
+        return installed(str(self.python))
+
+
+def _environment() -> dict[str, str]:
+    """This process's variables, less those that name another environment."""
+    return {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONPATH")}
+
+
+def _program(name: str) -> str:
+    beside = Path(sys.executable).parent / name
+    found = str(beside) if beside.exists() else shutil.which(name)
+    if found is None:
+        pytest.skip(f"{name} is not installed")
+    return found
+
+
+def _make(command: list[str], variables: Mapping[str, str], repository: Path) -> None:
+    pinned = dict.fromkeys(("UV_CONSTRAINT", "PIP_CONSTRAINT"), str(repository / "constraints.txt"))
+    env = {**_environment(), **variables, **pinned}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env, timeout=600)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def _uv(folder: Path, core: str, repository: Path) -> Home:
+    uv, variables = _program("uv"), {"UV_CACHE_DIR": str(folder / "cache")}
+    _make([uv, "venv", "-q", "--python", sys.executable, str(folder / "venv")], variables, repository)
+    python = folder / "venv" / "bin" / "python"
+    _make([uv, "pip", "install", "-q", "--python", str(python), core], variables, repository)
+    path = f"{Path(uv).parent}{os.pathsep}{os.environ['PATH']}"
+    return Home(python.parent / "genloom", python, variables | {"PATH": path})
+
+
+def _uv_tool(folder: Path, core: str, repository: Path) -> Home:
+    uv = _program("uv")
+    variables = {"UV_CACHE_DIR": str(folder / "cache"), "UV_TOOL_DIR": str(folder / "tools")}
+    variables |= {"UV_TOOL_BIN_DIR": str(folder / "bin")}
+    variables["PATH"] = os.pathsep.join([str(folder / "bin"), str(Path(uv).parent), os.environ["PATH"]])
+    _make([uv, "tool", "install", "-q", "--python", sys.executable, core], variables, repository)
+    return Home(folder / "bin" / "genloom", folder / "tools" / "genloom" / "bin" / "python", variables)
+
+
+def _pipx(folder: Path, core: str, repository: Path) -> Home:
+    pipx = _program("pipx")
+    variables = {"PIPX_HOME": str(folder), "PIPX_BIN_DIR": str(folder / "bin"), "PIPX_MAN_DIR": str(folder / "man")}
+    variables["PATH"] = os.pathsep.join([str(folder / "bin"), str(Path(pipx).parent), os.environ["PATH"]])
+    _make([pipx, "install", "--python", sys.executable, core], variables, repository)
+    return Home(folder / "bin" / "genloom", folder / "venvs" / "genloom" / "bin" / "python", variables)
+
+
+MAKERS: dict[str, Callable[[Path, str, Path], Home]] = {"uv": _uv, "uv tool": _uv_tool, "pipx": _pipx}
+
+
+@pytest.fixture(params=MAKERS, scope="module")
+def home(request: pytest.FixtureRequest, repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    folder = tmp_path_factory.mktemp(request.param.replace(" ", "-"))
+    made = MAKERS[request.param](folder, str(repository / "core"), repository)
+    kind = json.loads(made("install", "--dry-run", "--json", "genloom-vae").stdout)["plan"]["environment"]["kind"]
+    assert kind == request.param
+    return made
+
+
+def package(folder: Path, name: str, source: str = SOUND, *, version: str = "1.0", needs: str = "") -> str:
+    """Write the folder of a plugin's package and return its path."""
+    module = name.replace("-", "_")
+    folder.mkdir(parents=True)
+    (folder / f"{module}.py").write_text(source.replace("{name}", name).replace("{module}", module))
+    (folder / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
+        f'[project]\nname = "{name}"\nversion = "{version}"\ndependencies = {json.dumps([needs] if needs else [])}\n'
+        f'[project.entry-points.genloom]\n{name} = "{module}"\n'
+        f'[tool.hatch.build.targets.wheel]\nonly-include = ["{module}.py"]\n'
+    )
+    return str(folder)
+
+
+def components(home: Home) -> list[str]:
+    done = home("list", "postprocessors", "--json")
+    assert done.returncode == 0, done.stderr
+    return [each["id"] for each in json.loads(done.stdout)["components"]]
+
+
+def test_plugins_come_and_go_and_a_broken_one_leaves_no_trace(home: Home, tmp_path: Path) -> None:
+    empty = home.frozen()
+    done = home("install", "--yes", package(tmp_path / "one", "first-plugin"))
+    assert done.returncode == 0, done.stderr
+    assert "Installed first-plugin 1.0: first-plugin/same" in done.stderr
+    with_first = home.frozen()
+    # What is there already outlives what comes later.
+    assert home("install", "--yes", package(tmp_path / "two", "second-plugin")).returncode == 0
+    assert {"first-plugin/same", "second-plugin/same"} <= set(components(home))
+    assert home("uninstall", "--yes", "second-plugin").returncode == 0
+    assert home.frozen() == with_first
+
+    faults = {
+        "import": (package(tmp_path / "broken", "broken-plugin", "import nothing_here"), 3, "nothing_here"),
+        "greedy": (
+            package(tmp_path / "greedy", "greedy-plugin", needs="keras<3"),
+            1,
+            "other versions than those pinned",
+        ),
+        "upgrade": (package(tmp_path / "new", "first-plugin", "import nothing_here", version="2.0"), 3, "nothing_here"),
+    }
+    for name, (folder, code, words) in faults.items():
+        done = home("install", "--yes", folder)
+        assert done.returncode == code, f"{name}: {done.stderr}"
+        assert words in done.stderr and "Traceback" not in done.stderr
+        assert home.frozen() == with_first, name
+
+    assert home("uninstall", "--yes", "first-plugin").returncode == 0
+    assert home.frozen() == empty
+
+
+def test_a_plugin_that_is_edited_is_built_again(home: Home, tmp_path: Path) -> None:
+    folder = package(tmp_path / "edited", "edited-plugin")
+    assert home("install", "--yes", folder).returncode == 0
+    module = Path(folder) / "edited_plugin.py"
+    module.write_text(module.read_text().replace("edited-plugin/same", "edited-plugin/other"))
+    done = home("install", "--yes", folder)
+    assert done.returncode == 0, done.stderr
+    assert "edited-plugin/other" in components(home)
+    assert home("uninstall", "--yes", "edited-plugin").returncode == 0
+
+
+def test_no_pin_stays_behind(home: Home, tmp_path: Path) -> None:
+    """What uv and pipx keep is used at every upgrade: a pin or a temporary file in it would break that."""
+    assert home("install", "--yes", package(tmp_path / "pinned", "pinned-plugin")).returncode == 0
+    prefix = home.python.parents[1]
+    if (prefix / "uv-receipt.toml").exists():
+        receipt = tomllib.loads((prefix / "uv-receipt.toml").read_text())["tool"]
+        assert "constraints" not in receipt
+        assert [each["name"] for each in receipt["requirements"]] == ["genloom", "pinned-plugin"]
+        assert not Path(receipt["python"]).is_relative_to(prefix)
+    if (prefix / "pipx_metadata.json").exists():
+        injected = json.loads((prefix / "pipx_metadata.json").read_text())["injected_packages"]
+        assert injected["pinned-plugin"]["pip_args"] == []
+    assert home("uninstall", "--yes", "pinned-plugin").returncode == 0
