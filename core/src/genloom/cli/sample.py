@@ -37,7 +37,7 @@ __all__ = ["sample"]
 @click.option("--set", "assignments", multiple=True, metavar="K=V", help="A sampling option, such as steps=50.")
 @click.option("--post", multiple=True, metavar="NAME[:K=V,…]", help="A post-processor, such as clip (repeatable).")
 @click.option("--no-post", is_flag=True, help="Leave out the post-processors that the run was trained with.")
-@click.option("--out", type=click.Path(), metavar="FILE", help="Where to write: .png .npz .gif .csv, or a folder.")
+@click.option("--out", type=click.Path(), metavar="FILE", help="Where to write: .png .npz .gif .csv .txt, or a folder.")
 @backend
 @json_flag
 def sample(run: str, out: str | None, mode: str, as_json: bool, **asked: Any) -> None:
@@ -104,5 +104,5 @@ def _mapped(run: Run, mode: str, asked: dict[str, Any]) -> Samples:
 def _default_out(run: Run, drawn: Samples, mode: str, seed: int) -> pathlib.Path:
     from genloom.report.pictures import drawable
 
-    ending = ".png" if drawable(drawn.spec) else ".npz"
+    ending = ".txt" if drawn.samples.dtype.kind == "U" else ".png" if drawable(drawn.spec) else ".npz"
     return run.path / "samples" / f"{mode}-seed-{seed}{ending}"

@@ -103,13 +103,23 @@ def _csv(drawn: Samples) -> bytes:
     return text.getvalue().encode()
 
 
+def _txt(drawn: Samples) -> bytes:
+    """The texts, an empty line between two of them."""
+    if drawn.samples.dtype.kind != "U":
+        raise ConfigError(
+            f"Samples of kind {drawn.spec.kind!r} are no text.", mend="Add --post post/detokenise, or write .npz."
+        )
+    return "\n\n".join(str(text) for text in drawn.samples[:, 0]).encode() + b"\n"
+
+
 #: Ending -> function from samples to the file's bytes.
-ENDINGS = {".png": _png, ".npz": _npz, ".gif": _gif, ".csv": _csv}
+ENDINGS = {".png": _png, ".npz": _npz, ".gif": _gif, ".csv": _csv, ".txt": _txt}
 
 
 def _folder(drawn: Samples, folder: pathlib.Path) -> pathlib.Path:
-    """One file per sample: a picture of an image, the numbers of anything else."""
-    ending = ".png" if drawn.spec.kind == "image" else ".csv" if drawn.spec.kind in ("signal", "table") else ".npz"
+    """One file per sample: a picture of an image, a text, the numbers of anything else."""
+    by_kind = {"image": ".png", "signal": ".csv", "table": ".csv"}
+    ending = ".txt" if drawn.samples.dtype.kind == "U" else by_kind.get(drawn.spec.kind, ".npz")
     folder.mkdir(parents=True, exist_ok=True)
     for index in range(len(drawn)):
         label = "" if drawn.labels is None else f"-class{int(drawn.labels[index])}"

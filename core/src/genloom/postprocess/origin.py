@@ -29,7 +29,7 @@ class Origin:
     def __init__(
         self, run: Run | None = None, model: GenerativeModel | None = None, dataset: Dataset | None = None
     ) -> None:
-        self._run, self._model, self._dataset = run, model, dataset
+        self.run, self._model, self._dataset = run, model, dataset
 
     @functools.cached_property
     def model(self) -> GenerativeModel:
@@ -40,11 +40,11 @@ class Origin:
         """
         if self._model is not None:
             return self._model
-        if self._run is None:
+        if self.run is None:
             raise ConfigError("It is not known which model drew these samples.", mend=_MEND)
         from genloom.loading import load
 
-        return load(self._run)
+        return load(self.run)
 
     @functools.cached_property
     def dataset(self) -> Dataset:
@@ -56,8 +56,8 @@ class Origin:
         """
         if self._dataset is not None:
             return self._dataset
-        if self._run is None:
+        if self.run is None:
             raise ConfigError("It is not known which data these samples are modelled on.", mend=_MEND)
         from genloom.data.opening import open
 
-        return open(self._run.config["data"]["address"])
+        return open(self.run.config["data"]["address"])

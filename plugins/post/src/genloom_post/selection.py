@@ -13,6 +13,7 @@ from genloom import Samples
 from genloom.errors import ConfigError
 from genloom.postprocess import Origin
 from genloom_post.options import DeduplicateOptions, RejectOptions
+from genloom_post.text import is_words
 
 __all__ = ["deduplicate", "reject"]
 
@@ -41,13 +42,15 @@ def deduplicate(samples: Samples, options: DeduplicateOptions, origin: Origin) -
     """Leave out samples that are nearer than `distance` to one that is kept, or to a training sample.
 
     The distance of numbers is the root of the mean square, in units of the value range; that of tokens the share that
-    differs.
+    differs. Texts are the same or not.
 
     Raises:
         ConfigError: numbers without a value range, or samples that are no longer like the training data.
     """
     from sklearn.neighbors import NearestNeighbors
 
+    if is_words(samples.samples):
+        return _first_of_each(samples, options)
     tokens = np.issubdtype(samples.samples.dtype, np.integer)
     metric = "hamming" if tokens else "euclidean"
     values = _values(samples.samples, samples)
@@ -64,6 +67,13 @@ def deduplicate(samples: Samples, options: DeduplicateOptions, origin: Origin) -
         for row in np.flatnonzero(kept):
             kept[row] = not kept[near[row][near[row] < row]].any()
     return samples.take(kept)
+
+
+def _first_of_each(samples: Samples, options: DeduplicateOptions) -> Samples:
+    if options.against != "samples":
+        raise ConfigError("Texts cannot be compared with training tokens.", mend="Put deduplicate before detokenise.")
+    _, first = np.unique(samples.samples[:, 0], return_index=True)
+    return samples.take(np.sort(first))
 
 
 def _by_discriminator(samples: Samples, origin: Origin) -> Scores:
