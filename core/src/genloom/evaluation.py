@@ -200,10 +200,11 @@ def _engine() -> str:
 
 def _post_processed(run: Run, steps: Chain, drawn: Samples, dataset: Dataset) -> Samples:
     """Return what the post-processors make of samples, and keep a picture of both."""
+    from genloom.loading import load
     from genloom.postprocess import Origin
     from genloom.report.pictures import drawable, picture
 
-    made = steps(drawn, Origin(run, dataset=dataset))
+    made = steps(drawn, Origin(run, lambda: load(run), dataset))
     for name, shown in (("before", drawn), ("after", made)):
         if drawable(shown.spec):
             path = run.path / "samples" / f"post-{name}.png"

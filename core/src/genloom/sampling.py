@@ -91,7 +91,7 @@ def sample(
             f"A genloom_sample wrapper returned {type(drawn).__name__} instead of Samples.",
             mend="Let the wrapper return what its `yield` gives, changed by its `replace`.",
         )
-    return steps(drawn, Origin(run, model))
+    return steps(drawn, Origin(run, lambda: model))
 
 
 def own_post(run: Run | None) -> tuple[str, ...]:

@@ -41,6 +41,10 @@ def made(id: str, spec: DataSpec, **options: Any) -> Any:
     return model
 
 
+def tensor(x: np.ndarray) -> Any:
+    return ops.convert_to_tensor(x.astype("float32"))
+
+
 def array(x: Any) -> np.ndarray:
     return np.asarray(ops.convert_to_numpy(x), "float64")
 
@@ -82,9 +86,9 @@ def test_decoding_undoes_encoding(id: str, levels: int) -> None:
 
 def test_a_spline_rises_through_its_box_and_is_straight_outside() -> None:
     spline, n = SplineTransform(bins=5, bound=3.0), 4000
-    parameters = np.broadcast_to(np.random.default_rng(3).standard_normal((1, 1, 14)), (n, 1, 14)).astype("float32")
-    x = np.linspace(-4, 4, n, dtype="float32")[:, None]
-    y, log_derivative = (array(part)[:, 0] for part in spline.forward(x, parameters))
+    parameters = np.broadcast_to(np.random.default_rng(3).standard_normal((1, 1, 14)), (n, 1, 14))
+    parameters, x = tensor(parameters), np.linspace(-4, 4, n, dtype="float32")[:, None]
+    y, log_derivative = (array(part)[:, 0] for part in spline.forward(tensor(x), parameters))
     outside = np.abs(x[:, 0]) > 3
     assert np.array_equal(y[outside], x[outside, 0].astype("float64")) and not log_derivative[outside].any()
     assert (np.diff(y) > 0).all()
@@ -92,7 +96,7 @@ def test_a_spline_rises_through_its_box_and_is_straight_outside() -> None:
     by_difference = (y[2:] - y[:-2]) / (x[2:, 0] - x[:-2, 0])
     # The slope is continuous and its derivative is not: knots are off by one step's change.
     assert np.median(np.abs(slopes[1:-1] - by_difference) / by_difference) < 2e-3
-    back, negative = (array(part)[:, 0] for part in spline.inverse(y[:, None].astype("float32"), parameters))
+    back, negative = (array(part)[:, 0] for part in spline.inverse(tensor(y[:, None]), parameters))
     assert back == pytest.approx(x[:, 0], abs=2e-4)
     assert negative == pytest.approx(-log_derivative, abs=5e-3)
 
@@ -100,7 +104,7 @@ def test_a_spline_rises_through_its_box_and_is_straight_outside() -> None:
 def test_zero_parameters_are_the_identity() -> None:
     x = np.linspace(-3, 3, 20, dtype="float32")[:, None]
     for transform in (AffineTransform(2.0), SplineTransform(8, 4.0)):
-        y, log_derivative = transform.forward(x, np.zeros((20, 1, transform.parameters), "float32"))
+        y, log_derivative = transform.forward(tensor(x), tensor(np.zeros((20, 1, transform.parameters))))
         assert array(y) == pytest.approx(x, abs=2e-6)
         assert array(log_derivative) == pytest.approx(0.0, abs=2e-6)
 

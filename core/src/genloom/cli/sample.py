@@ -98,7 +98,7 @@ def _mapped(run: Run, mode: str, asked: dict[str, Any]) -> Samples:
     if dataset.spec.shape != model.spec.shape:
         raise ConfigError(f"Samples of {dataset.address} are {dataset.spec.shape}, the run's are {model.spec.shape}.")
     function = modes.reconstruct if mode == "reconstruct" else modes.interpolate
-    return steps(function(model, dataset, asked["n"]), Origin(run, model, dataset))
+    return steps(function(model, dataset, asked["n"]), Origin(run, lambda: model, dataset))
 
 
 def _default_out(run: Run, drawn: Samples, mode: str, seed: int) -> pathlib.Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -19,13 +19,16 @@ Batch = dict[str, NDArray[Any]]
 
 @runtime_checkable
 class Split(Protocol):
-    """A finite list of samples with random access; reading must be thread-safe and the same every time."""
+    """A finite list of samples with random access; reading must be thread-safe and the same every time.
+
+    A split whose samples overlap also has `set_aside(share) -> (train, held out)`: a random share of it would leak.
+    """
 
     def __len__(self) -> int:
         """Number of samples."""
 
     def take(self, indices: ArrayLike) -> Batch:
-        """Return {"x": float32 (n, *shape)} in the spec's value range, and "label" int32 (n,) when labelled."""
+        """Return {"x": (n, *shape)}, float32 in the range or int32 tokens, and "label" int32 (n,) when labelled."""
 
     def arrays(self, limit: int | None = None) -> Batch:
         """Return the first `limit` samples (None: all) as `take` does."""
@@ -112,6 +115,7 @@ class Dataset:
         fingerprint: first 16 hexadecimal digits of a SHA-256 over spec and content.
         density: log density, (n, *shape) -> (n,) in nats, where the distribution is known; None otherwise.
         notes: what a reader should know: licence, how the split was made, what was resized.
+        files: name → content of what a run keeps of it, such as a tokenizer.
     """
 
     address: str
@@ -121,3 +125,4 @@ class Dataset:
     fingerprint: str
     density: Callable[[NDArray[Any]], NDArray[Any]] | None = None
     notes: tuple[str, ...] = ()
+    files: Mapping[str, bytes] = dataclasses.field(default_factory=dict)

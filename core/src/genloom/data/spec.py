@@ -29,7 +29,7 @@ class DataSpec:
             condition is given. Empty means uniform.
         vocabulary: number of tokens of a text or music, 0 otherwise.
         columns: column names of a table.
-        rate: Hz of audio, frames/s of video, ticks per quarter of music, None otherwise.
+        rate: Hz of audio, frames/s of video, ticks per quarter of music, characters per token of held-out text.
         maximum_length: longest sequence, 0 where it does not apply.
         condition: names of the arrays a condition holds, ("label",) for class labels.
 

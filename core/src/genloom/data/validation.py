@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 
@@ -63,8 +63,8 @@ def validation_batches(split: Split, batch_size: int) -> ValidationBatches:
     return ValidationBatches(split, batch_size)
 
 
-def split_validation(split: Split, fraction: float, seed: int) -> tuple[Subset, Subset]:
-    """Set a random share of a split aside; both parts keep the split's order.
+def split_validation(split: Split, fraction: float, seed: int) -> tuple[Any, Any]:
+    """Set a share of a split aside: a random one, in order, unless the split has a `set_aside` of its own.
 
     Args:
         split: what to divide.
@@ -72,13 +72,17 @@ def split_validation(split: Split, fraction: float, seed: int) -> tuple[Subset, 
         seed: any integer; fixes which samples.
 
     Returns:
-        (train, validation): together every sample once.
+        (train, validation), two splits: together every sample once.
 
     Raises:
         ConfigError: a fraction outside (0, 1), or fewer than two samples.
     """
     if not 0 < fraction < 1:
         raise ConfigError(f"The validation fraction must lie between 0 and 1, got {fraction}.")
+    own = getattr(split, "set_aside", None)
+    if own is not None:
+        parts: tuple[Any, Any] = own(fraction)
+        return parts
     n = len(split)
     if n < 2:
         raise ConfigError(f"{n} sample(s) cannot be split in two.", mend="Train without validation.")

@@ -19,6 +19,7 @@ __all__ = ["FIRST_PARTY", "Wanted", "normal", "resolve"]
 FIRST_PARTY = {
     "diffusion": "genloom-diffusion",
     "gan": "genloom-gan",
+    "language": "genloom-language",
     "post": "genloom-post",
     "vae": "genloom-vae",
 }

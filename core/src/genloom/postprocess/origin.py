@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from genloom.errors import ConfigError
@@ -14,20 +15,21 @@ if TYPE_CHECKING:
 
 __all__ = ["Origin"]
 
-_MEND = "Name the run: genloom sample RUN --post …, or chain(…)(samples, Origin(run))."
-
 
 class Origin:
     """The model and the data behind samples, opened when a post-processor first asks.
 
     Args:
         run: the run whose model drew them, or None.
-        model: the model itself, where it is open already.
+        model: opens the model, such as `lambda: genloom.load(run)`.
         dataset: the data it was trained on, where they are open already.
     """
 
     def __init__(
-        self, run: Run | None = None, model: GenerativeModel | None = None, dataset: Dataset | None = None
+        self,
+        run: Run | None = None,
+        model: Callable[[], GenerativeModel] | None = None,
+        dataset: Dataset | None = None,
     ) -> None:
         self.run, self._model, self._dataset = run, model, dataset
 
@@ -38,13 +40,11 @@ class Origin:
         Raises:
             ConfigError: nothing says which.
         """
-        if self._model is not None:
-            return self._model
-        if self.run is None:
-            raise ConfigError("It is not known which model drew these samples.", mend=_MEND)
-        from genloom.loading import load
-
-        return load(self.run)
+        if self._model is None:
+            raise ConfigError(
+                "It is not known which model drew these samples.", mend="Pass Origin(run, lambda: genloom.load(run))."
+            )
+        return self._model()
 
     @functools.cached_property
     def dataset(self) -> Dataset:
@@ -57,7 +57,7 @@ class Origin:
         if self._dataset is not None:
             return self._dataset
         if self.run is None:
-            raise ConfigError("It is not known which data these samples are modelled on.", mend=_MEND)
+            raise ConfigError("It is not known which data these samples are modelled on.", mend="Pass Origin(run).")
         from genloom.data.opening import open
 
         return open(self.run.config["data"]["address"])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from genloom.errors import ConfigError
 from genloom.runs import Run, create_run, load_latest, open_run
+from genloom.runs.files import write_atomic
 from genloom.training.assembly import assemble
 from genloom.training.configuration import Job, check_same, free_path, resolve
 from genloom.training.feeding import Feed
@@ -121,6 +122,8 @@ def _train(job: Job, run: Run, callbacks: Sequence[Any], profiled: bool) -> Run:
     if profiled:
         check_length(plan.total_steps - manifest["step"], job.settings.steps_per_execution)
     run.write_config(job.document(feed.steps_per_epoch))
+    for name, content in job.dataset.files.items():
+        write_atomic(run.path / name, content)
     run.rewind_log(manifest["step"])
     session = Session(
         run, model, job.settings, plan, manifest["step"], seconds_before=manifest.get("seconds", 0.0), resumed=arrays

@@ -10,7 +10,7 @@ from genloom_post import options
 
 __all__ = ["genloom_components"]
 
-_IMAGE, _SOUND, _MUSIC, _TEXT = ("image",), ("audio",), ("music",), ("text",)
+_IMAGE, _SOUND, _MUSIC = ("image",), ("audio",), ("music",)
 
 
 @hookimpl
@@ -26,8 +26,6 @@ def genloom_components() -> list[Component]:
         _post("normalise", "sound", options.NormaliseOptions, _SOUND, "Bring each sound to one peak."),
         _post("scale", "music", options.ScaleOptions, _MUSIC, "Move notes onto a scale."),
         _post("quantise", "music", options.QuantiseOptions, _MUSIC, "Move notes onto the beat."),
-        _post("strip", "text", options.StripOptions, _TEXT, "Take white space off texts, and what follows a stop."),
-        _of_sets("detokenise", "text", options.DetokeniseOptions, _TEXT, "Turn tokens into text."),
         _of_sets("reject", "selection", options.RejectOptions, KINDS, "Keep the samples that a judge finds best."),
         _of_sets("deduplicate", "selection", options.DeduplicateOptions, KINDS, "Leave out samples that are there."),
         _of_sets("tile", "sheets", options.TileOptions, _IMAGE, "Lay all pictures out in one."),

@@ -11,7 +11,6 @@ __all__ = [
     "DeduplicateOptions",
     "DenoiseOptions",
     "DequantiseOptions",
-    "DetokeniseOptions",
     "GammaOptions",
     "NormaliseOptions",
     "PaletteOptions",
@@ -19,7 +18,6 @@ __all__ = [
     "RejectOptions",
     "ScaleOptions",
     "SharpenOptions",
-    "StripOptions",
     "SuperResolutionOptions",
     "TileOptions",
     "TrimOptions",
@@ -167,18 +165,3 @@ class QuantiseOptions:
     """Options of `quantise`."""
 
     per_quarter: int = option(4, "lines of the grid in a quarter note: 4 for sixteenths", minimum=1)
-
-
-@dataclasses.dataclass(frozen=True)
-class DetokeniseOptions:
-    """Options of `detokenise`."""
-
-    tokenizer: str = option("", "file of a tokenizer, in the format of tokenizers; the run's own when empty")
-    skip_special: bool = option(True, "leave out special tokens, such as the end of text")
-
-
-@dataclasses.dataclass(frozen=True)
-class StripOptions:
-    """Options of `strip`."""
-
-    stop: str = option("", "text ends where this begins; nothing is cut when empty")

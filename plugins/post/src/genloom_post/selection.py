@@ -13,7 +13,6 @@ from genloom import Samples
 from genloom.errors import ConfigError
 from genloom.postprocess import Origin
 from genloom_post.options import DeduplicateOptions, RejectOptions
-from genloom_post.text import is_words
 
 __all__ = ["deduplicate", "reject"]
 
@@ -49,7 +48,7 @@ def deduplicate(samples: Samples, options: DeduplicateOptions, origin: Origin) -
     """
     from sklearn.neighbors import NearestNeighbors
 
-    if is_words(samples.samples):
+    if samples.samples.dtype.kind == "U":
         return _first_of_each(samples, options)
     tokens = np.issubdtype(samples.samples.dtype, np.integer)
     metric = "hamming" if tokens else "euclidean"

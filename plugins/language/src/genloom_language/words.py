@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from genloom import DataSpec, Samples
 from genloom.errors import ConfigError
 from genloom.postprocess import Origin
-from genloom_post.options import DetokeniseOptions, StripOptions
+from genloom_language.options import DetokeniseOptions, StripOptions
+from genloom_language.tokens import FILE, load_tokenizer
 
-__all__ = ["detokenise", "is_words", "strip"]
+__all__ = ["detokenise", "strip"]
 
 
 def detokenise(samples: Samples, options: DetokeniseOptions, origin: Origin) -> Samples:
@@ -25,7 +26,7 @@ def detokenise(samples: Samples, options: DetokeniseOptions, origin: Origin) -> 
     tokens, spec = samples.samples, samples.spec
     if not np.issubdtype(tokens.dtype, np.integer) or tokens.ndim != 2:
         raise ConfigError(f"detokenise takes tokens (n, length), got {tokens.dtype} of shape {tokens.shape}.")
-    tokenizer = _tokenizer(options, origin)
+    tokenizer = load_tokenizer(_file(options, origin))
     known = tokenizer.get_vocab_size(with_added_tokens=True)
     if known < spec.vocabulary:
         raise ConfigError(f"The tokenizer knows {known} tokens, the data have {spec.vocabulary}.")
@@ -40,31 +41,17 @@ def strip(samples: NDArray[Any], spec: DataSpec, options: StripOptions) -> tuple
     Raises:
         ConfigError: tokens in place of text.
     """
-    if not is_words(samples):
-        raise ConfigError("strip takes text, got tokens.", mend="Put post/detokenise before it.")
+    if samples.dtype.kind != "U":
+        raise ConfigError("strip takes text, got tokens.", mend="Put detokenise before it.")
     texts = [str(text) for text in samples[:, 0]]
     if options.stop:
         texts = [text.partition(options.stop)[0] for text in texts]
     return np.array([text.strip() for text in texts])[:, None], spec
 
 
-def is_words(samples: NDArray[Any]) -> bool:
-    """Say whether samples are strings."""
-    return samples.dtype.kind == "U"
-
-
-def _tokenizer(options: DetokeniseOptions, origin: Origin) -> Any:
-    """Read a tokenizer in the format of Hugging Face's library `tokenizers`."""
-    from tokenizers import Tokenizer
-
-    kept = None if origin.run is None else Path(origin.run.path) / "tokenizer.json"
-    file = Path(options.tokenizer) if options.tokenizer else kept
-    if file is None or not file.is_file():
-        raise ConfigError(
-            f"There is no tokenizer{'' if file is None else f' at {str(file)!r}'}.",
-            mend="Write tokenizer=FILE, a tokenizer.json.",
-        )
-    try:
-        return Tokenizer.from_file(str(file))
-    except Exception as error:  # what the library raises is the plain Exception
-        raise ConfigError(f"{str(file)!r} cannot be read as a tokenizer: {error}.") from error
+def _file(options: DetokeniseOptions, origin: Origin) -> Path:
+    if options.tokenizer:
+        return Path(options.tokenizer)
+    if origin.run is None:
+        raise ConfigError("It is not known which tokenizer made these tokens.", mend="Write tokenizer=FILE.")
+    return Path(origin.run.path) / FILE

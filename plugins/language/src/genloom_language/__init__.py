@@ -1,0 +1,61 @@
+"""The plugin `language`: text, tokenizers and transformers, listed without importing Keras."""
+
+from __future__ import annotations
+
+from genloom import Component, hookimpl
+from genloom_language.options import (
+    PRESETS,
+    DetokeniseOptions,
+    PlayOptions,
+    StripOptions,
+    TextOptions,
+    TransformerOptions,
+)
+
+__all__ = ["genloom_components"]
+
+_TRAINING = {"clip": 1.0, "validation": 0.1, "post": ("language/detokenise",)}
+
+
+@hookimpl
+def genloom_components() -> list[Component]:
+    """Return the model, the sources of text and the post-processors."""
+    return [
+        Component(
+            "model",
+            "language/transformer",
+            "genloom_language.model:Transformer",
+            "Decoder-only transformer that predicts the next token.",
+            options=TransformerOptions,
+            presets={name: parts["options"] for name, parts in PRESETS.items()},
+            accepts=("text",),
+            extras={"training": _TRAINING, "presets": {name: parts["training"] for name, parts in PRESETS.items()}},
+        ),
+        Component(
+            "dataset", "language/text", "genloom_language.text:open_text", "text:FILE, any text.", options=TextOptions
+        ),
+        Component(
+            "dataset",
+            "language/play",
+            "genloom_language.text:open_play",
+            "The beginning of Shakespeare's Coriolanus, 110,000 letters, embedded.",
+            options=PlayOptions,
+        ),
+        Component(
+            "postprocessor",
+            "language/detokenise",
+            "genloom_language.words:detokenise",
+            "Turn tokens into text.",
+            options=DetokeniseOptions,
+            accepts=("text",),
+            extras={"whole": True},
+        ),
+        Component(
+            "postprocessor",
+            "language/strip",
+            "genloom_language.words:strip",
+            "Take white space off texts, and what follows a stop.",
+            options=StripOptions,
+            accepts=("text",),
+        ),
+    ]

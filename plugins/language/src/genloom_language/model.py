@@ -1,0 +1,200 @@
+"""A decoder-only transformer: every token is predicted from those before it (Radford et al. 2019)."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import keras
+from keras import ops
+
+from genloom import backend, random
+from genloom.data.spec import DataSpec
+from genloom.errors import ConfigError
+from genloom.model import GenerativeModel, Phase
+from genloom_language.blocks import Block, Norm
+from genloom_language.choosing import choose
+from genloom_language.options import TransformerOptions
+
+__all__ = ["Transformer"]
+
+
+class Transformer(GenerativeModel):
+    """p(x) = Π_t p(x_t | x_<t), trained to predict the next token at every place of a window.
+
+    Args:
+        spec: text of `spec.shape[0]` tokens; a window's last token is only predicted, so the context is one less.
+        options: an instance of `Options`, or None.
+        seed: seed of initial weights and of dropout.
+        noise: "native" or "portable" training noise.
+        **values: option values by name.
+
+    Raises:
+        ConfigError: data without a vocabulary, heads that do not divide, or an unknown option.
+    """
+
+    Options: ClassVar[type] = TransformerOptions
+    validation: ClassVar[tuple[str, ...]] = ("loss", "nats_per_char")
+    conditional = False
+
+    def __init__(
+        self,
+        spec: DataSpec,
+        options: Any = None,
+        *,
+        seed: int = 0,
+        noise: Literal["native", "portable"] = "native",
+        **values: Any,
+    ) -> None:
+        super().__init__(spec, options, seed=seed, noise=noise, **values)
+        o = self.options
+        if not spec.vocabulary or len(spec.shape) != 1:
+            raise ConfigError(f"A transformer needs tokens with a vocabulary, got {spec.kind} of shape {spec.shape}.")
+        _check_heads(o)
+        self.embedding = keras.layers.Embedding(spec.vocabulary, o.width, embeddings_initializer=_normal())
+        self.embedding.build((None,))
+        self.places: Any = None
+        if o.position == "learned":
+            self.places = keras.layers.Embedding(self.length, o.width, embeddings_initializer=_normal())
+            self.places.build((None,))
+        self.blocks = [Block(o, name=f"block_{index}") for index in range(o.layers)]
+        self.norm = Norm(o.norm, o.width, o.bias, name="norm")
+        self.out: Any = None
+        if not o.tied:
+            self.out = keras.layers.Dense(spec.vocabulary, use_bias=False, kernel_initializer=_normal())
+            self.out.build((None, o.width))
+
+    @property
+    def length(self) -> int:
+        """Tokens of a window."""
+        return int(self.spec.shape[0])
+
+    # Training.
+
+    def default_optimizers(self) -> Any:
+        """Return AdamW, whose decay leaves the vectors of norms and biases alone."""
+        optimizer = keras.optimizers.AdamW(
+            self.options.learning_rate, weight_decay=self.options.weight_decay, beta_1=0.9, beta_2=0.99
+        )
+        vectors = [v for v in self.trainable_variables if len(v.shape) < 2]
+        optimizer.exclude_from_weight_decay(var_list=vectors)
+        return optimizer
+
+    def phases(self) -> list[Phase]:
+        """Return the one phase `next_token`."""
+        return [Phase("next_token", lambda: self.trainable_variables, self.loss_of, metrics=("nats_per_char",))]
+
+    def loss_of(self, batch: dict[str, Any]) -> tuple[Any, dict[str, Any], float]:
+        """Return the mean of -log p(x_t | x_<t) over all tokens but the first, in nats."""
+        x = batch["x"]
+        loss = ops.mean(self.nats(x, training=True))
+        return loss, {"nats_per_char": loss / self.characters_per_token}, float(x.shape[0])
+
+    def validate(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Return held-out nats per token and per character, each (n,)."""
+        nats = ops.mean(self.nats(batch["x"]), axis=1)
+        return {"loss": nats, "nats_per_char": nats / self.characters_per_token}
+
+    @property
+    def characters_per_token(self) -> float:
+        """By which losses of different tokenizers compare; 1 where the data does not say."""
+        return float(self.spec.rate or 1.0)
+
+    # Use.
+
+    def logits(self, x: Any, training: bool = False) -> Any:
+        """Return logits (n, t, vocabulary) of the token after each of x (n, t)."""
+        n, t = int(x.shape[0]), int(x.shape[1])
+        hidden = self.embedding(ops.cast(x, "int32"))
+        if self.places is not None:
+            hidden = hidden + self.places.embeddings[:t]
+        place = ops.broadcast_to(ops.arange(t, dtype="int32"), (n, t))
+        for block in self.blocks:
+            hidden = block(hidden, place, training=training)
+        return self._read(hidden)
+
+    def nats(self, x: Any, training: bool = False) -> Any:
+        """Return -log p(x_t | x_<t) (n, t - 1) of all tokens but the first of x (n, t)."""
+        x = ops.cast(ops.convert_to_tensor(x), "int32")
+        return ops.sparse_categorical_crossentropy(x[:, 1:], self.logits(x[:, :-1], training), from_logits=True)
+
+    def log_prob(self, x: Any) -> Any:
+        """Return log p(x_2 … x_T | x_1) (n,) in nats, for tokens (n, T)."""
+        return -ops.sum(self.nats(x), axis=1)
+
+    def draw(
+        self,
+        keys: Any,
+        condition: dict[str, Any],
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        min_p: float = 0.0,
+        cache: bool = True,
+    ) -> Any:
+        """Return tokens (n, length), drawn one after the other.
+
+        Args:
+            keys: (n, 2).
+            condition: "tokens" int32 (n, length) to begin with, of which the first "given" (n,) count; without, a
+                sample begins with token `start`.
+            temperature: divides the logits; 0 takes the likeliest token.
+            top_k: draw from the k likeliest tokens only; 0 for all.
+            top_p: draw from the likeliest tokens that together have this probability (Holtzman et al. 2020).
+            min_p: leave out tokens less likely than this share of the likeliest (Nguyen et al. 2025).
+            cache: keep keys and values of earlier tokens; without, all are computed again at every step.
+        """
+        n, length = int(keys.shape[0]), self.length
+        tokens, given = condition.get("tokens"), condition.get("given")
+        if tokens is None:
+            tokens, given = ops.full((n, length), self.start, dtype="int32"), ops.ones((n,), dtype="int32")
+        numbers = ops.arange(length, dtype="int32")
+
+        def step(i: Any, state: Any) -> Any:
+            tokens, caches = state
+            logits, caches = self._after(i, tokens, caches) if cache else (self._anew(i, tokens), caches)
+            drawn = choose(random.fold(keys, i), logits, temperature, top_k, top_p, min_p)
+            here = ops.equal(numbers, i + 1)[None]  # (1, length)
+            free = ops.less_equal(given, i + 1)[:, None]  # what is given stays
+            return ops.where(ops.logical_and(here, free), drawn[:, None], tokens), caches
+
+        caches = [block.empty_cache(n, length) for block in self.blocks] if cache else []
+        return backend.loop(step, length - 1, (ops.cast(tokens, "int32"), caches))[0]
+
+    #: Token that a sample begins with when nothing is given: the first one, a line's end in the texts of this plugin.
+    start = 0
+    conditions: ClassVar[tuple[str, ...]] = ("tokens", "given")
+
+    def _after(self, i: Any, tokens: Any, caches: list[Any]) -> tuple[Any, list[Any]]:
+        """Return the logits (n, vocabulary) of the token after place i, and the caches with it in."""
+        chosen = ops.cast(ops.equal(ops.arange(self.length, dtype="int32"), i), "int32")
+        token = ops.sum(tokens * chosen[None], axis=1)[:, None]  # (n, 1)
+        hidden = self.embedding(token)
+        if self.places is not None:
+            hidden = hidden + self.places(ops.cast(i, "int32"))
+        new = []
+        for block, cache in zip(self.blocks, caches, strict=True):
+            hidden, cache = block.after(hidden, i, cache)
+            new.append(cache)
+        return self._read(hidden)[:, 0], new
+
+    def _anew(self, i: Any, tokens: Any) -> Any:
+        """Return the same logits from all tokens up to place i."""
+        chosen = ops.cast(ops.equal(ops.arange(self.length, dtype="int32"), i), "float32")
+        return ops.sum(self.logits(tokens) * chosen[None, :, None], axis=1)
+
+    def _read(self, hidden: Any) -> Any:
+        hidden = self.norm(hidden)
+        if self.out is not None:
+            return ops.cast(self.out(hidden), "float32")
+        return ops.cast(ops.matmul(hidden, ops.transpose(ops.cast(self.embedding.embeddings, hidden.dtype))), "float32")
+
+
+def _normal() -> keras.initializers.Initializer:
+    return keras.initializers.RandomNormal(stddev=0.02)
+
+
+def _check_heads(o: TransformerOptions) -> None:
+    if o.width % o.heads or (o.key_heads and o.heads % o.key_heads):
+        raise ConfigError(f"heads={o.heads} must divide width={o.width}, and key_heads={o.key_heads} the heads.")
+    if o.position == "rotary" and (o.width // o.heads) % 2:
+        raise ConfigError(f"Rotary positions turn pairs of values; a head has {o.width // o.heads}.")

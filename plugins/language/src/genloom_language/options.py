@@ -1,0 +1,76 @@
+"""Options of the plugin, light enough to list without Keras."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from genloom.options import option
+
+__all__ = ["PRESETS", "DetokeniseOptions", "PlayOptions", "StripOptions", "TextOptions", "TransformerOptions"]
+
+
+@dataclasses.dataclass(frozen=True)
+class PlayOptions:
+    """Options of `play`."""
+
+    tokenizer: str = option("char", "how text is cut into tokens", choices=("char", "byte", "bpe"))
+    vocabulary: int = option(1024, "tokens of a bpe tokenizer, 256 of which are the bytes", minimum=257)
+    length: int = option(65, "tokens of one sample: a model's context and one more", minimum=2)
+    stride: int = option(1, "tokens between the beginnings of two training samples", minimum=1)
+    test: float = option(0.1, "share of the text held out, from its end", minimum=0.001, maximum=0.9)
+
+
+@dataclasses.dataclass(frozen=True)
+class TextOptions(PlayOptions):
+    """Options of `text:FILE`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TransformerOptions:
+    """Options of `language/transformer`."""
+
+    layers: int = option(4, "transformer blocks", minimum=1)
+    heads: int = option(4, "heads of queries, which divide the width", minimum=1)
+    key_heads: int = option(
+        0, "heads of keys and values, which divide the heads (Ainslie et al. 2023); 0: as many", minimum=0
+    )
+    width: int = option(128, "size of a token's vector", minimum=2)
+    inner: int = option(0, "units between the two layers of a block's network; 0: four times the width", minimum=0)
+    position: str = option("learned", "learned vectors, or rotary (Su et al. 2021)", choices=("learned", "rotary"))
+    norm: str = option("layer", "LayerNorm, or RMSNorm (Zhang and Sennrich 2019)", choices=("layer", "rms"))
+    activation: str = option("gelu", "of a block's network; swiglu is gated (Shazeer 2020)", choices=("gelu", "swiglu"))
+    bias: bool = option(False, "whether layers and norms add a bias")
+    tied: bool = option(True, "whether the output layer is the embedding's transpose (Press and Wolf 2017)")
+    dropout: float = option(0.0, "share of units left out in training", minimum=0.0, maximum=0.9)
+    learning_rate: float = option(1e-3, "step size of AdamW", minimum=0.0)
+    weight_decay: float = option(0.1, "decoupled decay of matrices", minimum=0.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class DetokeniseOptions:
+    """Options of `detokenise`."""
+
+    tokenizer: str = option("", "file of a tokenizer, in the format of tokenizers; the run's own when empty")
+    skip_special: bool = option(True, "leave out special tokens, such as the end of text")
+
+
+@dataclasses.dataclass(frozen=True)
+class StripOptions:
+    """Options of `strip`."""
+
+    stop: str = option("", "text ends where this begins; nothing is cut when empty")
+
+
+#: Preset → its options and training settings.
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "tiny": {
+        "options": {"layers": 2, "heads": 2, "width": 64},
+        "training": {"steps": 500, "batch_size": 16, "schedule": "cosine", "warmup_steps": 50},
+    },
+    # nanoGPT's CPU configuration, with a cosine to zero in place of one to a tenth.
+    "nano-cpu": {
+        "options": {"layers": 4, "heads": 4, "width": 128},
+        "training": {"steps": 2000, "batch_size": 12, "schedule": "cosine", "warmup_steps": 100},
+    },
+}

@@ -1,0 +1,121 @@
+"""Tokenizers: characters, bytes, and byte-level byte-pair encoding, all in the one format of the library `tokenizers`.
+
+One JSON file says everything, so that a run keeps its tokenizer and other programs can read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genloom.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+__all__ = ["FILE", "encode", "load_tokenizer", "train_tokenizer"]
+
+#: Name of the tokenizer's file in a run.
+FILE = "tokenizer.json"
+
+_CHUNK = 1 << 18  # characters encoded at once
+
+
+def train_tokenizer(kind: str, text: str, vocabulary: int = 1024) -> Tokenizer:
+    """Return the tokenizer of a training text.
+
+    Args:
+        kind: "char", every character that occurs; "byte", the 256 bytes of UTF-8; "bpe", bytes and what they are most
+            often together (Sennrich et al. 2016; on bytes, Radford et al. 2019).
+        text: what it is fitted on.
+        vocabulary: tokens of "bpe".
+
+    Raises:
+        DataError: too little text for so many tokens.
+    """
+    if kind == "char":
+        return _characters(text)
+    return _byte_pairs(text, vocabulary if kind == "bpe" else 256)
+
+
+def encode(tokenizer: Tokenizer, text: str) -> NDArray[np.int32]:
+    """Return the tokens of a text, int32 (tokens,).
+
+    Raises:
+        DataError: a character that the tokenizer does not know; names it and its place.
+    """
+    if not _is_byte_level(tokenizer):
+        _check_known(text, tokenizer.get_vocab())
+    parts = [np.asarray(tokenizer.encode(part, add_special_tokens=False).ids, np.int32) for part in _chunks(text)]
+    return np.concatenate(parts) if parts else np.zeros(0, np.int32)
+
+
+def load_tokenizer(file: str | Path) -> Tokenizer:
+    """Read a tokenizer's JSON file.
+
+    Raises:
+        ConfigError: it is absent or no tokenizer.
+    """
+    from tokenizers import Tokenizer
+
+    if not Path(file).is_file():
+        raise ConfigError(f"There is no tokenizer at {str(file)!r}.", mend="Name a tokenizer.json.")
+    try:
+        return Tokenizer.from_file(str(file))
+    except Exception as error:  # what the library raises is the plain Exception
+        raise ConfigError(f"{str(file)!r} cannot be read as a tokenizer: {error}.") from error
+
+
+def _characters(text: str) -> Tokenizer:
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+
+    letters = {letter: number for number, letter in enumerate(sorted(set(text)))}
+    tokenizer = Tokenizer(models.WordLevel(letters, unk_token=""))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("(?m)."), "isolated")
+    tokenizer.decoder = decoders.Fuse()
+    return tokenizer
+
+
+def _byte_pairs(text: str, vocabulary: int) -> Tokenizer:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(vocab_size=vocabulary, initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator(_chunks(text), trainer)
+    if tokenizer.get_vocab_size() < vocabulary:
+        raise DataError(
+            f"The text gives {tokenizer.get_vocab_size()} tokens, not {vocabulary}.",
+            mend="Give more text, or a smaller vocabulary.",
+        )
+    return tokenizer
+
+
+def _is_byte_level(tokenizer: Tokenizer) -> bool:
+    return "ByteLevel" in repr(tokenizer.pre_tokenizer)
+
+
+def _check_known(text: str, vocabulary: dict[str, int]) -> None:
+    unknown = set(text) - vocabulary.keys()
+    if unknown:
+        place = next(place for place, letter in enumerate(text) if letter in unknown)
+        raise DataError(
+            f"The tokenizer does not know {text[place]!r} (character {place} of the text).",
+            mend="Leave it out, or use tokenizer=byte or bpe, which know every text.",
+        )
+
+
+def _chunks(text: str) -> Iterator[str]:
+    """Yield a text in parts that end with a line where one ends: the library's memory is a multiple of what it gets."""
+    start = 0
+    while start < len(text):
+        end = text.rfind("\n", start, start + _CHUNK) + 1 if start + _CHUNK < len(text) else len(text)
+        end = end if end > start else start + _CHUNK
+        yield text[start:end]
+        start = end
