@@ -45,7 +45,7 @@ def conditions(
     known = {*(name for name in model.spec.condition if name != "label"), *getattr(model, "conditions", ())}
     known |= {"label"} if labelled else set()
     found: dict[str, np.ndarray[Any, Any]] = {}
-    for name, value in (given or {}).items():
+    for name, value in model.read_condition(given or {}, n).items():
         if name not in known:
             raise ConfigError(
                 f"{type(model).__name__} takes no condition {name!r}.{nearest(name, known)}",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genloom.errors import ConfigError, DataError, RunError
+from genloom.loading import load
 from genloom.metrics.fingerprint import Fingerprint
 from genloom.metrics.result import MetricResult
 from genloom.postprocess import chain
@@ -83,14 +84,16 @@ def evaluate(
     steps.check(dataset.spec)
     count = _count(n, dataset)
     engine = "injected" if sampler else _engine()
-    drawn, costs = _draw(sampler or _model_sampler(run), count, seed, engine, dataset)
+    model = None if sampler else load(run)  # once, so that a second draw meets a compiled sampler
+    drawn, costs = _draw(sampler or _sampler(model), count, seed, engine, dataset)
     entries = [
         *_entries("score", _scores(metrics, drawn, dataset)),
         *_entries("cost", costs),
         *_entries("loss", _validation_losses(run, config)),
+        *_entries("loss", _test_losses(model, config, dataset)),
     ]
     if texts:
-        after = _post_processed(run, steps, drawn, dataset)
+        after = _post_processed(run, model, steps, drawn, dataset)
         entries += [
             {**entry, "post": list(texts)} for entry in _entries("post", _scores_after(metrics, after, dataset))
         ]
@@ -184,11 +187,9 @@ def _scores(names: Sequence[str] | None, drawn: Samples, dataset: Dataset) -> li
     return [measure(component, generated, context) for component in chosen]
 
 
-def _model_sampler(run: Run) -> Sampler:
-    from genloom.loading import load
+def _sampler(model: Any) -> Sampler:
     from genloom.sampling import sample
 
-    model = load(run)  # once, so that the second draw meets a compiled sampler
     return lambda n, seed: sample(model, n, seed)
 
 
@@ -198,13 +199,12 @@ def _engine() -> str:
     return backend.name()
 
 
-def _post_processed(run: Run, steps: Chain, drawn: Samples, dataset: Dataset) -> Samples:
+def _post_processed(run: Run, model: Any, steps: Chain, drawn: Samples, dataset: Dataset) -> Samples:
     """Return what the post-processors make of samples, and keep a picture of both."""
-    from genloom.loading import load
     from genloom.postprocess import Origin
     from genloom.report.pictures import drawable, picture
 
-    made = steps(drawn, Origin(run, lambda: load(run), dataset))
+    made = steps(drawn, Origin(run, None if model is None else lambda: model, dataset))
     for name, shown in (("before", drawn), ("after", made)):
         if drawable(shown.spec):
             path = run.path / "samples" / f"post-{name}.png"
@@ -282,6 +282,35 @@ def _validation_losses(run: Run, config: dict[str, Any]) -> list[MetricResult]:
         )
         for name, value in last.items()
         if value is not None and math.isfinite(value)
+    ]
+
+
+def _test_losses(model: Any, config: dict[str, Any], dataset: Dataset) -> list[MetricResult]:
+    """Return the model's own losses on all test samples, as training has them on the samples set aside."""
+    if model is None or not model.validation:
+        return []
+    from keras import ops
+
+    from genloom import backend
+    from genloom.data import validation_batches
+
+    validate = backend.compiled(lambda batch: model.validate(batch), model)
+    sums = dict.fromkeys(model.validation, 0.0)
+    for batch in validation_batches(dataset.test, int(config.get("training", {}).get("batch_size", 64))):
+        values = validate({name: ops.convert_to_tensor(array) for name, array in batch.items()})
+        for name, value in values.items():
+            sums[name] += float(ops.sum(value * batch["mask"]))
+    setting, n = json.dumps(_model(config), sort_keys=True), len(dataset.test)
+    return [
+        MetricResult(
+            f"test_{name}",
+            total / n,
+            n,
+            True if name.endswith("loss") else None,
+            Fingerprint(metric=f"test_{name}", data=dataset.fingerprint, n=n, setting=setting),
+        )
+        for name, total in sums.items()
+        if math.isfinite(total)
     ]
 
 

@@ -45,6 +45,7 @@ def load(
     built = rebuild(config) if model is None else model
     arrays, _ = load_latest(opened)
     restore_weights(built, arrays, averaged=weights == "ema")
+    built.attach(opened)
     built.trainable = False
     return built
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import keras
 from keras import ops
@@ -21,6 +21,9 @@ from genloom.optimizers import PhaseOptimizers
 from genloom.options import configure
 from genloom.phase import Phase
 from genloom.update import Update
+
+if TYPE_CHECKING:
+    from genloom.runs import Run
 
 __all__ = ["GenerativeModel", "Phase"]
 
@@ -104,6 +107,13 @@ class GenerativeModel(backend.StepMixin, keras.Model, metaclass=_Built):
 
     def after_step(self) -> None:
         """Update what has no gradient, after the phases of a step."""
+
+    def attach(self, run: Run) -> None:
+        """Read what a run keeps beside the weights, such as a tokenizer; `genloom.load` calls it."""
+
+    def read_condition(self, given: Mapping[str, Any], n: int) -> Mapping[str, Any]:
+        """Return the arrays that `draw` takes for what a caller wrote, such as a prompt; on the host, before checks."""
+        return given
 
     def default_optimizers(self) -> Any:
         """Return the optimizer, or one per phase, that suits the family's defaults."""

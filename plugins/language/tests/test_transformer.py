@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar
 
-from genloom import DataSpec
+import numpy as np
+import pytest
+from keras import ops
+
+import genloom
+from genloom import DataSpec, random
+from genloom.errors import ConfigError
+from genloom.naming import variable_names
 from genloom.testing import ModelConformance
+from genloom_language.choosing import choose
 
 TOKENS = DataSpec((9,), kind="text", dtype="int32", value_range=None, vocabulary=7)
 
@@ -21,3 +30,191 @@ class TestLlama(ModelConformance):
         "layers": 2, "heads": 4, "key_heads": 2, "width": 16, "position": "rotary", "norm": "rms",
         "activation": "swiglu", "tied": False, "dropout": 0.1,
     }  # fmt: skip
+
+
+SPEC = TOKENS.replace(shape=(12,), vocabulary=11)
+SHAPES: dict[str, dict[str, Any]] = {
+    "gpt": {"layers": 2, "heads": 2, "width": 16},
+    "llama": {
+        "layers": 2, "heads": 4, "key_heads": 2, "width": 16, "position": "rotary", "norm": "rms",
+        "activation": "swiglu", "tied": False,
+    },
+}  # fmt: skip
+
+
+def made(shape: str, scale: float = 0.4, **options: Any) -> Any:
+    """A model whose weights are large enough for every part to matter."""
+    model = genloom.create("language/transformer", SPEC, **{**SHAPES[shape], **options})
+    rng = np.random.default_rng(0)
+    for variable in model.trainable_variables:
+        if len(variable.shape) > 1:
+            variable.assign(scale * rng.standard_normal(variable.shape))
+    return model
+
+
+def tokens(n: int, length: int = 12) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 11, (n, length)).astype("int32")
+
+
+def array(x: Any) -> np.ndarray:
+    return np.asarray(ops.convert_to_numpy(x))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_no_token_sees_a_later_one(shape: str) -> None:
+    model, x = made(shape), tokens(3)
+    before = array(model.logits(x[:, :-1]))
+    changed = x.copy()
+    changed[:, 7] = (changed[:, 7] + 1) % 11
+    after = array(model.logits(changed[:, :-1]))
+    assert after[:, :7] == pytest.approx(before[:, :7], abs=1e-5)
+    assert np.abs(after[:, 7:] - before[:, 7:]).max(axis=(1, 2)).min() > 0.01
+
+
+def plain(model: Any, x: np.ndarray, shape: str) -> np.ndarray:
+    """The same transformer in NumPy, head by head and place by place, after the papers."""
+    o = {name: array(v.value) for name, v in variable_names(model).items()}
+    options, heads = model.options, model.options.heads
+    size, key_heads = options.width // heads, options.key_heads or heads
+
+    def norm(h: np.ndarray, scale: np.ndarray) -> np.ndarray:
+        h = h - h.mean(-1, keepdims=True) if shape == "gpt" else h
+        return h / np.sqrt((h**2).mean(-1, keepdims=True) + 1e-5) * scale
+
+    def turn(v: np.ndarray, place: int) -> np.ndarray:
+        if shape == "gpt":
+            return v
+        half = size // 2
+        pairs = v[:half] + 1j * v[half:]
+        turned = pairs * np.exp(1j * place * 10_000.0 ** (-np.arange(half) / half))
+        return np.concatenate([turned.real, turned.imag])
+
+    h = o["embedding/embeddings"][x]
+    if shape == "gpt":
+        h = h + o["places/embeddings"][: len(x)]
+    for b in range(options.layers):
+        w = {name.removeprefix(f"blocks/{b}/"): v for name, v in o.items() if name.startswith(f"blocks/{b}/")}
+        y = norm(h, w["attention_norm/scale"])
+        q, k, v = (y @ w[f"{name}/kernel"] for name in ("query", "key", "value"))
+        mixed = np.zeros_like(h)
+        for head in range(heads):
+            own, shared = slice(head * size, (head + 1) * size), head // (heads // key_heads)
+            theirs = slice(shared * size, (shared + 1) * size)
+            for t in range(len(x)):
+                scores = np.array([turn(q[t, own], t) @ turn(k[s, theirs], s) for s in range(t + 1)]) / np.sqrt(size)
+                p = np.exp(scores - scores.max())
+                mixed[t, own] = (p / p.sum()) @ v[: t + 1, theirs]
+        h = h + mixed @ w["mix/kernel"]
+        y = norm(h, w["network_norm/scale"])
+        up = y @ w["up/kernel"]
+        if shape == "gpt":
+            inner = 0.5 * up * (1 + np.tanh(np.sqrt(2 / np.pi) * (up + 0.044715 * up**3)))
+        else:
+            gate = y @ w["gate/kernel"]
+            inner = gate / (1 + np.exp(-gate)) * up
+        h = h + inner @ w["down/kernel"]
+    out = o["embedding/embeddings"].T if options.tied else o["out/kernel"]
+    return norm(h, o["norm/scale"]) @ out
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_logits_are_those_of_a_plain_implementation(shape: str) -> None:
+    model, x = made(shape), tokens(2)
+    expected = np.stack([plain(model, row[:-1], shape) for row in x])
+    assert array(model.logits(x[:, :-1])) == pytest.approx(expected, abs=2e-4)
+
+
+def test_the_loss_is_the_cross_entropy_of_the_next_token() -> None:
+    model, x = made("gpt"), tokens(3)
+    logits = array(model.logits(x[:, :-1])).astype("float64")
+    log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    expected = -np.take_along_axis(log_p, x[:, 1:, None], -1)[..., 0]
+    assert array(model.nats(x)) == pytest.approx(expected, abs=1e-4)
+    assert array(model.log_prob(x)) == pytest.approx(-expected.sum(1), abs=1e-3)
+    # Characters per token bring losses of different tokenizers to one unit.
+    model.spec = model.spec.replace(rate=2.5)
+    values = model.validate({"x": x})
+    assert array(values["nats_per_char"]) == pytest.approx(expected.mean(1) / 2.5, abs=1e-4)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_cache_changes_nothing(shape: str) -> None:
+    model = made(shape)
+    for options in ({"temperature": 0.0}, {"temperature": 0.7, "top_k": 4}):
+        with_cache, without = (
+            genloom.sample(model, 5, seed=3, cache=cache, **options).samples for cache in (True, False)
+        )
+        assert np.array_equal(with_cache, without)
+    greedy = genloom.sample(model, 1, temperature=0.0).samples[0]
+    for place in range(1, 12):  # each token is the likeliest after those before it
+        assert array(model.logits(greedy[None, :place]))[0, -1].argmax() == greedy[place]
+
+
+def test_what_is_given_stays_whatever_its_length() -> None:
+    model, x = made("gpt"), tokens(4)
+    given = np.array([1, 3, 7, 11], "int32")
+    drawn = genloom.sample(model, 4, seed=2, condition={"tokens": x, "given": given}).samples
+    for row, count in enumerate(given):
+        assert np.array_equal(drawn[row, :count], x[row, :count])
+        alone = genloom.sample(
+            model, 1, seed=2, offset=row, condition={"tokens": x[row : row + 1], "given": given[row : row + 1]}
+        ).samples
+        assert np.array_equal(alone[0], drawn[row])
+
+
+def test_tokens_are_drawn_with_their_probabilities() -> None:
+    logits = np.log(np.array([0.5, 0.3, 0.15, 0.05], "float32"))
+    many = ops.broadcast_to(logits, (20_000, 4))
+
+    def shares(**rules: float) -> np.ndarray:
+        defaults = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0}
+        drawn = array(choose(random.keys(0, 20_000), many, **{**defaults, **rules}))
+        return np.bincount(drawn, minlength=4) / len(drawn)
+
+    # A share of 20,000 has the deviation 0.0035 at most.
+    assert shares() == pytest.approx([0.5, 0.3, 0.15, 0.05], abs=0.015)
+    assert shares(temperature=0.5) == pytest.approx(np.array([0.25, 0.09, 0.0225, 0.0025]) / 0.365, abs=0.015)
+    assert shares(temperature=0.0).tolist() == [1.0, 0.0, 0.0, 0.0]
+    assert shares(top_k=2) == pytest.approx([0.625, 0.375, 0.0, 0.0], abs=0.015)
+    assert shares(top_p=0.75) == pytest.approx([0.625, 0.375, 0.0, 0.0], abs=0.015)  # .5 is not enough, .8 is
+    assert shares(top_p=0.85) == pytest.approx(np.array([0.5, 0.3, 0.15, 0.0]) / 0.95, abs=0.015)
+    assert shares(min_p=0.4) == pytest.approx([0.625, 0.375, 0.0, 0.0], abs=0.015)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [({"heads": 3}, "must divide width"), ({"heads": 4, "key_heads": 3}, "key_heads=3"),
+     ({"width": 6, "heads": 2, "position": "rotary"}, "pairs")],
+)  # fmt: skip
+def test_heads_that_do_not_fit_are_refused(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        genloom.create("language/transformer", SPEC, **{"width": 16, **options})
+
+
+def test_data_without_a_vocabulary_are_refused() -> None:
+    with pytest.raises(ConfigError, match="vocabulary"):
+        genloom.create("language/transformer", DataSpec((4,), kind="text"))
+
+
+def test_a_run_keeps_its_tokenizer_and_reads_prompts(tmp_path: Path) -> None:
+    settings = {"steps": 5, "batch_size": 4, "sample_count": 2, "progress": "none"}
+    options = {"layers": 1, "heads": 2, "width": 16}
+    run = genloom.train("language/transformer", "play?length=17", options=options, out=tmp_path / "run", **settings)
+    assert (run.path / "tokenizer.json").is_file()
+    drawn = genloom.sample(run, 3, condition={"prompt": "MENENIUS:"})
+    assert drawn.samples.shape == (3, 1) and all(text.startswith("MENENIUS:") for text in drawn.samples[:, 0])
+    raw = genloom.sample(run, 2, post=())
+    assert (
+        raw.samples.dtype == np.int32 and (raw.samples[:, 0] == 0).all()
+    )  # a line's end is the first of its characters
+    assert len(list((run.path / "samples").glob("epoch-*.txt"))) == 1
+    for prompt, words in (("ñ", "does not know"), ("MENENIUS" * 3, "1 to 16")):
+        with pytest.raises(ConfigError, match=words):
+            genloom.sample(run, 1, condition={"prompt": prompt})
+    page = genloom.report.write(run).read_text("utf-8")
+    assert "Texts over training" in page
+    found = {entry["name"]: entry for entry in genloom.evaluate(run, n=4)["results"]}
+    windows = genloom.data.open("play?length=17").test
+    assert found["test_nats_per_char"]["n"] == len(windows)
+    model = genloom.load(run)
+    assert found["test_loss"]["value"] == pytest.approx(array(model.nats(windows.arrays()["x"])).mean(), abs=1e-4)

@@ -25,9 +25,11 @@ __all__ = [
     "post_chain",
     "post_scores",
     "table",
+    "texts",
 ]
 
 STRIP = 6  # pictures in the strip over training time
+_TEXTS, _LETTERS = 4, 600  # texts shown over training time, and of each so much
 
 
 def headline(run: Run) -> list[tuple[str, str]]:
@@ -103,6 +105,18 @@ def epoch_strip(run: Run) -> list[Shown]:
     """Return up to six sample pictures, evenly over training."""
     shown = [embed(path, _epoch(path.stem)) for path in evenly(run.samples(), STRIP)]
     return [picture for picture in shown if picture is not None]
+
+
+def texts(run: Run) -> list[tuple[str, str]]:
+    """Return (epoch, beginning of the samples) of up to four texts, evenly over training."""
+    found = []
+    for path in evenly(run.texts(), _TEXTS):
+        try:
+            text = path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError):
+            continue
+        found.append((_epoch(path.stem), text[:_LETTERS] + ("…" if len(text) > _LETTERS else "")))
+    return found
 
 
 def post(run: Run) -> list[Shown]:

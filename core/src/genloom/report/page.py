@@ -31,6 +31,7 @@ def run_page(run: Run | str | Path, out: str | Path | None, sections: Sequence[S
         "real": embed(run.path / "samples" / "real.png", "real"),
         "generated": facts.latest_sample(run),
         "strip": facts.epoch_strip(run),
+        "texts": facts.texts(run),
         "post": facts.post(run),
         "post_chain": facts.post_chain(run, results),
         "post_scores": facts.post_scores(results),

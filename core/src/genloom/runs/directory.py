@@ -20,7 +20,7 @@ __all__ = ["Run", "create_run", "open_run"]
 CONFIG = "run.toml"
 LOG = "log.jsonl"
 METRICS = "metrics.json"
-EPOCH_PICTURE = re.compile(r"epoch-(\d+)\.png", re.ASCII)
+EPOCH_SAMPLES = re.compile(r"epoch-(\d+)\.(?:png|txt)", re.ASCII)
 
 
 class Run:
@@ -157,8 +157,15 @@ class Run:
 
     def samples(self) -> list[Path]:
         """Return the pictures drawn during training, samples/epoch-*.png, earliest epoch first."""
-        found = (self.path / "samples").glob("epoch-*.png")
-        epochs = {path: match for path in found if (match := EPOCH_PICTURE.fullmatch(path.name))}
+        return self._samples(".png")
+
+    def texts(self) -> list[Path]:
+        """Return the texts drawn during training, samples/epoch-*.txt, earliest epoch first."""
+        return self._samples(".txt")
+
+    def _samples(self, ending: str) -> list[Path]:
+        found = (self.path / "samples").glob(f"epoch-*{ending}")
+        epochs = {path: match for path in found if (match := EPOCH_SAMPLES.fullmatch(path.name))}
         return sorted(epochs, key=lambda path: int(epochs[path][1]))
 
     def metrics(self) -> list[dict[str, Any]]:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import keras
+import numpy as np
 from keras import ops
 
 from genloom import backend, random
 from genloom.data.spec import DataSpec
-from genloom.errors import ConfigError
+from genloom.errors import ConfigError, DataError
 from genloom.model import GenerativeModel, Phase
 from genloom_language.blocks import Block, Norm
 from genloom_language.choosing import choose
 from genloom_language.options import TransformerOptions
+from genloom_language.tokens import FILE, encode, first_token, load_tokenizer
 
 __all__ = ["Transformer"]
 
@@ -35,6 +39,7 @@ class Transformer(GenerativeModel):
     Options: ClassVar[type] = TransformerOptions
     validation: ClassVar[tuple[str, ...]] = ("loss", "nats_per_char")
     conditional = False
+    conditions: ClassVar[tuple[str, ...]] = ("tokens", "given")
 
     def __init__(
         self,
@@ -47,6 +52,7 @@ class Transformer(GenerativeModel):
     ) -> None:
         super().__init__(spec, options, seed=seed, noise=noise, **values)
         o = self.options
+        self.start, self.tokenizer = 0, None
         if not spec.vocabulary or len(spec.shape) != 1:
             raise ConfigError(f"A transformer needs tokens with a vocabulary, got {spec.kind} of shape {spec.shape}.")
         _check_heads(o)
@@ -100,6 +106,44 @@ class Transformer(GenerativeModel):
         return float(self.spec.rate or 1.0)
 
     # Use.
+
+    def attach(self, run: Any) -> None:
+        """Read the run's tokenizer; samples then begin with a line's end where it knows one."""
+        file = Path(run.path) / FILE
+        if file.is_file():
+            self.tokenizer = load_tokenizer(file)
+            self.start = first_token(self.tokenizer)
+
+    def read_condition(self, given: Mapping[str, Any], n: int) -> Mapping[str, Any]:
+        """Turn "prompt", a text or n of them, into "tokens" (n, length) and "given" (n,).
+
+        Raises:
+            ConfigError: no tokenizer, a prompt longer than the context, or with a character that it does not know.
+        """
+        if "prompt" not in given:
+            return given
+        if self.tokenizer is None:
+            raise ConfigError("This model has no tokenizer to read a prompt with.", mend='Give "tokens" and "given".')
+        rest = {name: value for name, value in given.items() if name != "prompt"}
+        texts = np.broadcast_to(np.asarray(given["prompt"], dtype=object), (n,))
+        tokens = np.full((n, self.length), self.start, np.int32)
+        counts = np.zeros(n, np.int32)
+        for row, text in enumerate(texts):
+            ids = self._prompt(str(text))
+            tokens[row, : len(ids)], counts[row] = ids, len(ids)
+        return {**rest, "tokens": tokens, "given": counts}
+
+    def _prompt(self, text: str) -> Any:
+        try:
+            ids = encode(self.tokenizer, text)
+        except DataError as error:
+            raise ConfigError(f"The prompt cannot be read: {error}") from error
+        if not 0 < len(ids) < self.length:
+            raise ConfigError(
+                f"The prompt {text[:40]!r} has {len(ids)} tokens; this model takes 1 to {self.length - 1}.",
+                mend="Shorten it, or train on a larger length.",
+            )
+        return ids
 
     def logits(self, x: Any, training: bool = False) -> Any:
         """Return logits (n, t, vocabulary) of the token after each of x (n, t)."""
@@ -159,10 +203,6 @@ class Transformer(GenerativeModel):
 
         caches = [block.empty_cache(n, length) for block in self.blocks] if cache else []
         return backend.loop(step, length - 1, (ops.cast(tokens, "int32"), caches))[0]
-
-    #: Token that a sample begins with when nothing is given: the first one, a line's end in the texts of this plugin.
-    start = 0
-    conditions: ClassVar[tuple[str, ...]] = ("tokens", "given")
 
     def _after(self, i: Any, tokens: Any, caches: list[Any]) -> tuple[Any, list[Any]]:
         """Return the logits (n, vocabulary) of the token after place i, and the caches with it in."""

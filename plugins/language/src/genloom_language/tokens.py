@@ -17,7 +17,7 @@ from genloom.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-__all__ = ["FILE", "encode", "load_tokenizer", "train_tokenizer"]
+__all__ = ["FILE", "encode", "first_token", "load_tokenizer", "train_tokenizer"]
 
 #: Name of the tokenizer's file in a run.
 FILE = "tokenizer.json"
@@ -52,6 +52,12 @@ def encode(tokenizer: Tokenizer, text: str) -> NDArray[np.int32]:
         _check_known(text, tokenizer.get_vocab())
     parts = [np.asarray(tokenizer.encode(part, add_special_tokens=False).ids, np.int32) for part in _chunks(text)]
     return np.concatenate(parts) if parts else np.zeros(0, np.int32)
+
+
+def first_token(tokenizer: Tokenizer) -> int:
+    """Return the token of a line's end, by which a text without a beginning begins; 0 where there is none."""
+    known = _is_byte_level(tokenizer) or "\n" in tokenizer.get_vocab()
+    return int(tokenizer.encode("\n").ids[0]) if known else 0
 
 
 def load_tokenizer(file: str | Path) -> Tokenizer:

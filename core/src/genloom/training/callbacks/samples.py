@@ -1,23 +1,28 @@
-"""RUN/samples/epoch-0001.png: the same samples drawn again as training goes on, and real ones beside them once."""
+"""RUN/samples/epoch-0001.png, or .txt: the same samples drawn again as training goes on, and real pictures once."""
 
 from __future__ import annotations
 
 import sys
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import keras
 
 from genloom.errors import RunError
+from genloom.postprocess import Origin, chain
 from genloom.report.pictures import drawable, picture
 from genloom.runs.files import tell
 from genloom.training.cadence import Every
 from genloom.training.session import Session
 
+if TYPE_CHECKING:
+    from genloom.samples import Samples
+
 __all__ = ["SampleGrid"]
 
 
 class SampleGrid(keras.callbacks.Callback):
-    """Draw a picture of samples, with the same seeds every time; show it in a notebook.
+    """Draw samples with the same seeds every time; keep a picture, or the text that the run's post-processors make.
 
     Args:
         session: the training.
@@ -28,12 +33,14 @@ class SampleGrid(keras.callbacks.Callback):
     def __init__(self, session: Session, split: Any, seed: int) -> None:
         super().__init__()
         self.session, self.split, self.seed = session, split, seed
-        self.due = Every(session.settings.sample_every if drawable(session.model.spec) else 0)
+        self.pictures = drawable(session.model.spec)
+        shown = self.pictures or (session.model.spec.kind == "text" and bool(session.settings.post))
+        self.due = Every(session.settings.sample_every if shown else 0)
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Draw the real samples once."""
         path = self.session.run.path / "samples" / "real.png"
-        if self.due.period and not path.exists():
+        if self.pictures and self.due.period and not path.exists():
             real = self.split.arrays(self.session.settings.sample_count)["x"]
             picture(real, self.session.model.spec).save(path)
 
@@ -47,11 +54,21 @@ class SampleGrid(keras.callbacks.Callback):
         try:
             drawn = draw_samples(self.session.model, self.session.settings.sample_count, self.seed)
         except RunError as error:
-            tell(f"no picture of epoch {epoch + 1}: {error}")
+            tell(f"no samples of epoch {epoch + 1}: {error}")
+            return
+        file = self.session.run.path / "samples" / f"epoch-{epoch + 1:04d}"
+        if not self.pictures:
+            self._write_texts(drawn, file.with_suffix(".txt"))
             return
         image = picture(drawn.samples, drawn.spec)
-        image.save(self.session.run.path / "samples" / f"epoch-{epoch + 1:04d}.png")
+        image.save(file.with_suffix(".png"))
         _show_in_notebook(image)
+
+    def _write_texts(self, drawn: Samples, file: Path) -> None:
+        """Write what the run's post-processors make of tokens, where that is text."""
+        made = chain(self.session.settings.post)(drawn, Origin(self.session.run, lambda: self.session.model))
+        if made.samples.dtype.kind == "U":
+            file.write_text("\n\n".join(made.samples[:, 0].tolist()) + "\n", "utf-8")
 
 
 def _show_in_notebook(image: Any) -> None:
