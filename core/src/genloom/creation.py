@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from genloom.data.spec import DataSpec
     from genloom.model import GenerativeModel
 
-__all__ = ["create", "instantiate"]
+__all__ = ["check_kind", "create", "instantiate"]
 
 
 def create(
@@ -63,15 +63,20 @@ def instantiate(
     Raises:
         ConfigError: data of a kind the model does not take, or a network it has no place for.
     """
+    check_kind(component, spec)
+    target = component.load()
+    _check_networks(component, target, networks)
+    model: GenerativeModel = target(spec, options, seed=seed, noise=noise, **networks)
+    return model
+
+
+def check_kind(component: Component, spec: DataSpec) -> None:
+    """Raise ConfigError when a model does not take this kind of data."""
     if component.accepts and spec.kind not in component.accepts:
         raise ConfigError(
             f"{component.id} takes {', '.join(component.accepts)} data, got {spec.kind}.",
             mend="See: genloom list models.",
         )
-    target = component.load()
-    _check_networks(component, target, networks)
-    model: GenerativeModel = target(spec, options, seed=seed, noise=noise, **networks)
-    return model
 
 
 def _check_networks(component: Component, target: Any, networks: Mapping[str, Any]) -> None:

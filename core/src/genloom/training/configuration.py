@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from genloom.creation import instantiate
+from genloom.creation import check_kind, instantiate
 from genloom.data.opening import open as open_data
 from genloom.errors import ConfigError
 from genloom.options import configure
@@ -115,6 +115,8 @@ def resolve(
     component = find("model", model) if isinstance(model, str) else None
     if component is None and (options or preset):
         raise ConfigError("A model object has its options already.", mend="Leave out options and preset.")
+    if component is not None:
+        check_kind(component, dataset.spec)
     names = {field.name for field in dataclasses.fields(TrainingSettings)}
     layers = [*_recommended(component, preset), {k: v for k, v in stored.items() if k in names}, asked]
     settings = configure(TrainingSettings, *_one_length(layers))
