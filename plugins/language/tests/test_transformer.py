@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from keras import ops
 
 import genloom
@@ -14,7 +14,9 @@ from genloom import DataSpec, random
 from genloom.errors import ConfigError
 from genloom.naming import variable_names
 from genloom.testing import ModelConformance
-from genloom_language.choosing import choose
+from genloom_language.choosing import Rules, choose, penalised
+from genloom_language.command import chat
+from genloom_language.streaming import Stream
 
 TOKENS = DataSpec((9,), kind="text", dtype="int32", value_range=None, vocabulary=7)
 
@@ -146,8 +148,8 @@ def test_the_cache_changes_nothing(shape: str) -> None:
         )
         assert np.array_equal(with_cache, without)
     greedy = genloom.sample(model, 1, temperature=0.0).samples[0]
-    for place in range(1, 12):  # each token is the likeliest after those before it
-        assert array(model.logits(greedy[None, :place]))[0, -1].argmax() == greedy[place]
+    # Each token is the likeliest after those before it.
+    assert np.array_equal(array(model.logits(greedy[None, :-1]))[0].argmax(-1), greedy[1:])
 
 
 def test_what_is_given_stays_whatever_its_length() -> None:
@@ -167,8 +169,7 @@ def test_tokens_are_drawn_with_their_probabilities() -> None:
     many = ops.broadcast_to(logits, (20_000, 4))
 
     def shares(**rules: float) -> np.ndarray:
-        defaults = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0}
-        drawn = array(choose(random.keys(0, 20_000), many, **{**defaults, **rules}))
+        drawn = array(choose(random.keys(0, 20_000), many, Rules(**rules)))
         return np.bincount(drawn, minlength=4) / len(drawn)
 
     # A share of 20,000 has the deviation 0.0035 at most.
@@ -179,6 +180,24 @@ def test_tokens_are_drawn_with_their_probabilities() -> None:
     assert shares(top_p=0.75) == pytest.approx([0.625, 0.375, 0.0, 0.0], abs=0.015)  # .5 is not enough, .8 is
     assert shares(top_p=0.85) == pytest.approx(np.array([0.5, 0.3, 0.15, 0.0]) / 0.95, abs=0.015)
     assert shares(min_p=0.4) == pytest.approx([0.625, 0.375, 0.0, 0.0], abs=0.015)
+    # The entropy is 1.142 nats; surprises are .69, 1.20, 1.90, 3.00: the second token is the most typical.
+    assert shares(typical=0.2) == pytest.approx([0.0, 1.0, 0.0, 0.0], abs=0.015)
+    assert shares(typical=0.6) == pytest.approx([0.625, 0.375, 0.0, 0.0], abs=0.015)
+
+
+def test_tokens_that_occurred_are_made_less_likely() -> None:
+    """Keskar et al. 2019, equation 1."""
+    logits, seen = np.array([[2.0, -2.0, 1.0]], "float32"), np.array([[1.0, 2.0, 0.0]], "float32")
+    assert array(penalised(logits, seen, Rules(repetition=2.0))) == pytest.approx(np.array([[1.0, -4.0, 1.0]]))
+    greedy = genloom.sample(made("gpt"), 1, temperature=0.0, repetition=1e6).samples[0]
+    # A seen token with a positive logit falls to nothing, one with a negative logit below everything.
+    assert len(set(greedy[:6].tolist())) == 6
+
+
+@pytest.mark.parametrize("wrong", [{"top_p": 0.0}, {"typical": 1.5}, {"temperature": -1.0}, {"repetition": 0.0}])
+def test_rules_out_of_range_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match=f"{next(iter(wrong))}="):
+        genloom.sample(made("gpt"), 1, **wrong)
 
 
 @pytest.mark.parametrize(
@@ -196,10 +215,16 @@ def test_data_without_a_vocabulary_are_refused() -> None:
         genloom.create("language/transformer", DataSpec((4,), kind="text"))
 
 
-def test_a_run_keeps_its_tokenizer_and_reads_prompts(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A run of seconds on the embedded text."""
     settings = {"steps": 5, "batch_size": 4, "sample_count": 2, "progress": "none"}
     options = {"layers": 1, "heads": 2, "width": 16}
-    run = genloom.train("language/transformer", "play?length=17", options=options, out=tmp_path / "run", **settings)
+    out = tmp_path_factory.mktemp("language") / "run"
+    return genloom.train("language/transformer", "play?length=17", options=options, out=out, **settings)
+
+
+def test_a_run_keeps_its_tokenizer_and_reads_prompts(run: Any) -> None:
     assert (run.path / "tokenizer.json").is_file()
     drawn = genloom.sample(run, 3, condition={"prompt": "MENENIUS:"})
     assert drawn.samples.shape == (3, 1) and all(text.startswith("MENENIUS:") for text in drawn.samples[:, 0])
@@ -218,3 +243,24 @@ def test_a_run_keeps_its_tokenizer_and_reads_prompts(tmp_path: Path) -> None:
     assert found["test_nats_per_char"]["n"] == len(windows)
     model = genloom.load(run)
     assert found["test_loss"]["value"] == pytest.approx(array(model.nats(windows.arrays()["x"])).mean(), abs=1e-4)
+
+
+def test_a_stream_tells_what_a_sample_holds(run: Any) -> None:
+    model = genloom.load(run)
+    for rules in (Rules(temperature=0.0), Rules(temperature=0.9, top_k=5)):
+        options = {"temperature": rules.temperature, "top_k": rules.top_k}
+        whole = genloom.sample(run, 1, seed=4, condition={"prompt": "MARCIUS"}, **options).samples[0, 0]
+        assert "".join(Stream(model, rules, seed=4)("MARCIUS", 10)) == whole.removeprefix("MARCIUS")
+    # A context of 16 is full after nine tokens: the text goes on all the same.
+    assert len("".join(Stream(model, Rules())("MARCIUS", 40))) == 40
+
+
+def test_chat_goes_on_with_lines_and_ends_at_a_stop(run: Any) -> None:
+    runner = CliRunner()
+    done = runner.invoke(chat, [str(run.path), "-n", "12"], input="MARCIUS\n\nROMEO\n")
+    assert done.exit_code == 0 and len(done.stdout) >= 2 * 13
+    stop = done.stdout[3:5]
+    short = runner.invoke(chat, [str(run.path), "-n", "12", "--stop", stop], input="MARCIUS\n")
+    assert short.stdout == done.stdout.partition(stop)[0] + "\n"
+    wrong = runner.invoke(chat, [str(run.path), "--set", "top_q=1"], input="x\n")
+    assert isinstance(wrong.exception, ConfigError) and "top_p" in str(wrong.exception)

@@ -223,7 +223,7 @@ class ModelConformance(LightImport):
         """The whole class passes on every other engine that is declared and installed, its samples equal to these."""
         if _STORED in os.environ:
             pytest.skip("this is one of the other engines")
-        others = [name for name in self.backends if name != backend.name() and find_spec(name) is not None]
+        others = [name for name in sorted({*self.backends} - {backend.name()}) if find_spec(name) is not None]
         if not others:
             pytest.skip("no other engine that is declared is installed")
         with tempfile.TemporaryDirectory(prefix="genloom-") as folder:

@@ -12,7 +12,7 @@ from genloom_language.options import (
     TransformerOptions,
 )
 
-__all__ = ["genloom_components"]
+__all__ = ["genloom_commands", "genloom_components"]
 
 _TRAINING = {"clip": 1.0, "validation": 0.1, "post": ("language/detokenise",)}
 
@@ -59,3 +59,9 @@ def genloom_components() -> list[Component]:
             accepts=("text",),
         ),
     ]
+
+
+@hookimpl
+def genloom_commands() -> dict[str, tuple[str, str]]:
+    """Return the command `genloom chat`."""
+    return {"chat": ("genloom_language.command:chat", "Go on with lines of text, token by token.")}

@@ -15,7 +15,7 @@ from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, DataError
 from genloom.model import GenerativeModel, Phase
 from genloom_language.blocks import Block, Norm
-from genloom_language.choosing import choose
+from genloom_language.choosing import Rules, choose, penalised
 from genloom_language.options import TransformerOptions
 from genloom_language.tokens import FILE, encode, first_token, load_tokenizer
 
@@ -52,7 +52,8 @@ class Transformer(GenerativeModel):
     ) -> None:
         super().__init__(spec, options, seed=seed, noise=noise, **values)
         o = self.options
-        self.start, self.tokenizer = 0, None
+        self.start = 0
+        self.tokenizer: Any = None
         if not spec.vocabulary or len(spec.shape) != 1:
             raise ConfigError(f"A transformer needs tokens with a vocabulary, got {spec.kind} of shape {spec.shape}.")
         _check_heads(o)
@@ -173,6 +174,8 @@ class Transformer(GenerativeModel):
         top_k: int = 0,
         top_p: float = 1.0,
         min_p: float = 0.0,
+        typical: float = 1.0,
+        repetition: float = 1.0,
         cache: bool = True,
     ) -> Any:
         """Return tokens (n, length), drawn one after the other.
@@ -181,28 +184,59 @@ class Transformer(GenerativeModel):
             keys: (n, 2).
             condition: "tokens" int32 (n, length) to begin with, of which the first "given" (n,) count; without, a
                 sample begins with token `start`.
-            temperature: divides the logits; 0 takes the likeliest token.
-            top_k: draw from the k likeliest tokens only; 0 for all.
-            top_p: draw from the likeliest tokens that together have this probability (Holtzman et al. 2020).
-            min_p: leave out tokens less likely than this share of the likeliest (Nguyen et al. 2025).
+            temperature: this and what follows: see `Rules`.
+            top_k: likeliest tokens that may be drawn, 0 for all.
+            top_p: probability of the likeliest tokens that may be drawn.
+            min_p: least probability, as a share of the likeliest token's.
+            typical: probability of the most typical tokens that may be drawn.
+            repetition: penalty of tokens that occurred already, 1 for none.
             cache: keep keys and values of earlier tokens; without, all are computed again at every step.
         """
+        rules = Rules(float(temperature), int(top_k), float(top_p), float(min_p), float(typical), float(repetition))
         n, length = int(keys.shape[0]), self.length
         tokens, given = condition.get("tokens"), condition.get("given")
         if tokens is None:
             tokens, given = ops.full((n, length), self.start, dtype="int32"), ops.ones((n,), dtype="int32")
-        numbers = ops.arange(length, dtype="int32")
 
         def step(i: Any, state: Any) -> Any:
             tokens, caches = state
-            logits, caches = self._after(i, tokens, caches) if cache else (self._anew(i, tokens), caches)
-            drawn = choose(random.fold(keys, i), logits, temperature, top_k, top_p, min_p)
-            here = ops.equal(numbers, i + 1)[None]  # (1, length)
-            free = ops.less_equal(given, i + 1)[:, None]  # what is given stays
-            return ops.where(ops.logical_and(here, free), drawn[:, None], tokens), caches
+            return self.next(i, tokens, given, caches, keys, rules)
 
-        caches = [block.empty_cache(n, length) for block in self.blocks] if cache else []
-        return backend.loop(step, length - 1, (ops.cast(tokens, "int32"), caches))[0]
+        return backend.loop(step, length - 1, (ops.cast(tokens, "int32"), self.caches(n) if cache else []))[0]
+
+    def caches(self, n: int) -> list[Any]:
+        """Return the keys and values of no token, for `next`."""
+        return [block.empty_cache(n, self.length) for block in self.blocks]
+
+    def next(
+        self, i: Any, tokens: Any, given: Any, caches: list[Any], keys: Any, rules: Rules
+    ) -> tuple[Any, list[Any]]:
+        """Choose the token after place i where none is given.
+
+        Args:
+            i: int32 scalar.
+            tokens: int32 (n, length), known up to place i.
+            given: int32 (n,): so many tokens stay as they are.
+            caches: of the places before i; empty to compute them again.
+            keys: (n, 2), folded by i.
+            rules: how it is chosen.
+
+        Returns:
+            tokens with place i + 1, and the caches with place i.
+        """
+        logits, caches = self._after(i, tokens, caches) if caches else (self._anew(i, tokens), caches)
+        places = ops.arange(self.length, dtype="int32")[None]  # (1, length)
+        if rules.repetition != 1:
+            logits = penalised(logits, self._seen(tokens, ops.less_equal(places, i)), rules)
+        drawn = choose(random.fold(keys, i), logits, rules)
+        free = ops.logical_and(ops.equal(places, i + 1), ops.less_equal(given, i + 1)[:, None])
+        return ops.where(free, drawn[:, None], tokens), caches
+
+    def _seen(self, tokens: Any, known: Any) -> Any:
+        """Return how often each token (n, vocabulary) is among those known."""
+        names = ops.arange(self.spec.vocabulary, dtype="int32")
+        same = ops.logical_and(ops.equal(tokens[..., None], names), known[..., None])  # (n, length, vocabulary)
+        return ops.sum(ops.cast(same, "float32"), axis=1)
 
     def _after(self, i: Any, tokens: Any, caches: list[Any]) -> tuple[Any, list[Any]]:
         """Return the logits (n, vocabulary) of the token after place i, and the caches with it in."""

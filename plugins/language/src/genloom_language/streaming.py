@@ -1,0 +1,76 @@
+"""Text token by token, as it is drawn: what `genloom chat` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from keras import ops
+
+from genloom import backend, random
+from genloom_language.choosing import Rules
+
+if TYPE_CHECKING:
+    from genloom_language.model import Transformer
+
+__all__ = ["Stream"]
+
+_HALF_A_LETTER = "\N{REPLACEMENT CHARACTER}"  # what bytes decode to that are not a whole character yet
+
+
+class Stream:
+    """Goes on with a prompt for as long as it is asked, with the tokens that `genloom.sample` draws.
+
+    When the context is full, its second half becomes the beginning of the next one.
+
+    Args:
+        model: an opened transformer with its tokenizer.
+        rules: how tokens are chosen.
+        seed: of the draws.
+    """
+
+    def __init__(self, model: Transformer, rules: Rules, seed: int = 0) -> None:
+        self.model, self.seed = model, seed
+        self._next = backend.compiled(
+            lambda i, tokens, given, caches, keys: model.next(i, tokens, given, caches, keys, rules), model
+        )
+
+    def __call__(self, prompt: str, most: int) -> Iterator[str]:
+        """Yield pieces of text after the prompt, of `most` tokens in all.
+
+        Raises:
+            ConfigError: a prompt that is too long, or that the tokenizer cannot read.
+        """
+        told, ids = "", []
+        for token in self._tokens(prompt, most):
+            ids.append(token)
+            text = self.model.tokenizer.decode(ids)
+            if not text.endswith(_HALF_A_LETTER) and len(text) > len(told):
+                yield text[len(told) :]
+                told = text
+
+    def _tokens(self, prompt: str, most: int) -> Iterator[int]:
+        arrays = self.model.read_condition({"prompt": prompt}, 1)
+        tokens, given = np.array(arrays["tokens"]), int(arrays["given"][0])
+        window = 0
+        while most > 0:
+            for token in self._window(tokens, given, window):
+                yield token
+                most -= 1
+                if most == 0:
+                    return
+                tokens[0, given] = token
+                given += 1
+            half = self.model.length // 2
+            tokens[0, : given - half] = tokens[0, half:given].copy()
+            given, window = given - half, window + 1
+
+    def _window(self, tokens: np.ndarray[Any, Any], given: int, window: int) -> Iterator[int]:
+        """Yield the tokens that follow until the context is full."""
+        state: tuple[Any, Any] = (ops.convert_to_tensor(tokens), self.model.caches(1))
+        first, keys = np.full(1, given, np.int32), random.keys(self.seed + window, 1)
+        for i in range(self.model.length - 1):
+            state = self._next(np.int32(i), state[0], first, state[1], keys)
+            if i + 1 >= given:
+                yield int(ops.convert_to_numpy(state[0])[0, i + 1])
