@@ -299,7 +299,7 @@ def _test_losses(model: Any, config: dict[str, Any], dataset: Dataset) -> list[M
     for batch in validation_batches(dataset.test, int(config.get("training", {}).get("batch_size", 64))):
         values = validate({name: ops.convert_to_tensor(array) for name, array in batch.items()})
         for name, value in values.items():
-            sums[name] += float(ops.sum(value * batch["mask"]))
+            sums[name] += float((ops.convert_to_numpy(value) * batch["mask"]).sum())
     setting, n = json.dumps(_model(config), sort_keys=True), len(dataset.test)
     return [
         MetricResult(

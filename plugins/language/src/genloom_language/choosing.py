@@ -67,9 +67,9 @@ def kept(logits: Any, rules: Rules) -> Any:
     """Return logits (n, vocabulary) with those of tokens that are not to be drawn far below all others."""
     p = ops.softmax(logits, axis=-1)
     if rules.top_k or rules.top_p < 1 or rules.min_p:
-        logits = ops.where(ops.less(p, _least(p, rules)), ops.full_like(logits, _NEVER), logits)
+        logits = ops.where(ops.less(p, _least(p, rules)), _NEVER, logits)
     if rules.typical < 1:
-        logits = ops.where(_typical(p, rules.typical), logits, ops.full_like(logits, _NEVER))
+        logits = ops.where(_typical(p, rules.typical), logits, _NEVER)
     return logits
 
 
@@ -100,4 +100,4 @@ def _typical(p: Any, share: float) -> Any:
 def _until(p: Any, values: Any, share: float, otherwise: float) -> Any:
     """Return the values of the first tokens whose probabilities reach a share, the one that passes it among them."""
     before = ops.cumsum(p, axis=-1) - p
-    return ops.where(ops.less(before, share), values, ops.full_like(values, otherwise))
+    return ops.where(ops.less(before, share), values, otherwise)

@@ -199,10 +199,12 @@ class Transformer(GenerativeModel):
             tokens, given = ops.full((n, length), self.start, dtype="int32"), ops.ones((n,), dtype="int32")
 
         def step(i: Any, state: Any) -> Any:
-            tokens, caches = state
-            return self.next(i, tokens, given, caches, keys, rules)
+            tokens, caches, given, keys = state
+            return *self.next(i, tokens, given, caches, keys, rules), given, keys
 
-        return backend.loop(step, length - 1, (ops.cast(tokens, "int32"), self.caches(n) if cache else []))[0]
+        # Keys and what is given go along as state: a step that closed over them would be captured for each anew.
+        state = (ops.cast(tokens, "int32"), self.caches(n) if cache else [], ops.cast(given, "int32"), keys)
+        return backend.loop(step, length - 1, state)[0]
 
     def caches(self, n: int) -> list[Any]:
         """Return the keys and values of no token, for `next`."""
