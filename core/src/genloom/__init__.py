@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from genloom import (
+        adaptation,
         backend,
         data,
         errors,
@@ -46,6 +47,7 @@ __all__ = [
     "Run",
     "Samples",
     "__version__",
+    "adaptation",
     "backend",
     "compare",
     "create",

@@ -5,18 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from genloom.adaptation import adapt, merge, parse_adapter
 from genloom.creation import instantiate
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, nearest
 from genloom.plugins.registry import find
 from genloom.runs import Run, load_latest, open_run
 from genloom.training.precision import policy
-from genloom.training.state import restore_weights
+from genloom.training.state import restore_weights, weights_by_name
 
 if TYPE_CHECKING:
     from genloom.model import GenerativeModel
 
-__all__ = ["load", "rebuild"]
+__all__ = ["load", "rebuild", "trained_weights"]
 
 
 def load(
@@ -66,4 +67,19 @@ def rebuild(config: dict[str, Any]) -> GenerativeModel:
     options = component.configure(stated.get("preset"), **stated.get("options", {}))
     spec = DataSpec.from_dict(config["data"]["spec"])
     with policy(training.get("precision", "float32")):
-        return instantiate(component, spec, options, stated.get("seed", 0), training.get("noise", "native"), {})
+        built = instantiate(component, spec, options, stated.get("seed", 0), training.get("noise", "native"), {})
+        if training.get("adapt"):
+            adapt(built, parse_adapter(training["adapt"]))
+    return built
+
+
+def trained_weights(run: Run) -> dict[str, Any]:
+    """Return the weights that another training starts from, `model/<name>` → array: adapters are merged into them."""
+    if not run.config.get("training", {}).get("adapt"):
+        return load_latest(run)[0]
+    from keras import ops
+
+    model = load(run, weights="trained")
+    merge(model)
+    named = weights_by_name(model)
+    return {name: ops.convert_to_numpy(v.value) for name, v in named.items() if not name.startswith("model/adapters/")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -264,3 +265,32 @@ def test_chat_goes_on_with_lines_and_ends_at_a_stop(run: Any) -> None:
     assert short.stdout == done.stdout.partition(stop)[0] + "\n"
     wrong = runner.invoke(chat, [str(run.path), "--set", "top_q=1"], input="x\n")
     assert isinstance(wrong.exception, ConfigError) and "top_p" in str(wrong.exception)
+
+
+def test_a_run_is_adapted_resumed_and_started_from(run: Any, tmp_path: Path) -> None:
+    settings = {"batch_size": 4, "sample_every": 0, "progress": "none", "preset": None}
+    options = {"layers": 1, "heads": 2, "width": 16}
+
+    def train(out: str, **given: Any) -> Any:
+        return genloom.train(
+            "language/transformer", "play?length=17", options=options, out=tmp_path / out, **settings | given
+        )
+
+    adapt = "lora:rank=2,target=*query|*value"
+    whole = train("whole", steps=6, init_from=run.path, adapt=adapt)
+    train("parts", steps=3, init_from=run.path, adapt=adapt)
+    parts = train("parts", steps=6, resume=True, adapt=adapt)
+    base, first, second = (
+        {name: array(v.value) for name, v in variable_names(genloom.load(r, weights="trained")).items()}
+        for r in (run, whole, parts)
+    )
+    adapters = {f"adapters/blocks.0.{name}/{part}" for name in ("query", "value") for part in "ab"}
+    assert set(first) - set(base) == adapters
+    assert all(np.array_equal(first[name], value) for name, value in base.items() if name != "step")
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+    # Another training starts from what the adapted model computes.
+    onward = train("onward", steps=0, init_from=whole.path)
+    x = genloom.data.open("play?length=17").test.arrays(4)["x"]
+    assert array(genloom.load(onward).nats(x)) == pytest.approx(array(genloom.load(whole).nats(x)), abs=1e-5)
+    with pytest.raises(ConfigError, match="init-from"):
+        train("nothing", steps=1, adapt=adapt)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from genloom.adaptation import parse_adapter
 from genloom.creation import check_kind, instantiate
 from genloom.data.opening import open as open_data
 from genloom.errors import ConfigError
@@ -121,6 +122,10 @@ def resolve(
     layers = [*_recommended(component, preset), {k: v for k, v in stored.items() if k in names}, asked]
     settings = configure(TrainingSettings, *_one_length(layers))
     chain(settings.post).check(dataset.spec)
+    if settings.adapt is not None:
+        parse_adapter(settings.adapt)
+        if init_from is None and not stored:
+            raise ConfigError("adapt freezes weights that nothing has trained.", mend="Name a run: --init-from RUN.")
     return Job(
         component=component,
         given=None if isinstance(model, str) else model,

@@ -62,6 +62,9 @@ class TrainingSettings:
     stop_when: str | None = option(None, "Stop when a logged number passes a bound: 'METRIC<VALUE'.")
     sample_every: int = option(1, "Epochs between two pictures of samples, 0 for none.", minimum=0)
     sample_count: int = option(64, "Samples in a picture.", minimum=1)
+    adapt: str | None = option(
+        None, "Freeze the weights of init_from and train adapters: lora or lora:rank=8,alpha=16,target=*query|*value."
+    )
     post: tuple[str, ...] = option(
         (), "Post-processors that sample and evaluate apply in order, each NAME or NAME:k=v,k=v; training is without."
     )
@@ -76,6 +79,7 @@ class TrainingSettings:
 
 #: What a resumed run cannot change: another value would make it another training.
 FIXED = (
+    "adapt",
     "batch_size",
     "optimizer",
     "learning_rate",

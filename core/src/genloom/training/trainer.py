@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genloom.adaptation import adapt, parse_adapter
 from genloom.errors import ConfigError
+from genloom.loading import trained_weights
 from genloom.runs import Run, create_run, load_latest, open_run
 from genloom.runs.files import write_atomic
 from genloom.training.assembly import assemble
@@ -111,7 +113,9 @@ def _train(job: Job, run: Run, callbacks: Sequence[Any], profiled: bool) -> Run:
     arrays, manifest = load_latest(run) if run.latest() is not None else ({}, {"step": 0})
     model = job.build()
     if job.init_from is not None and not arrays:
-        restore_weights(model, load_latest(open_run(job.init_from))[0])
+        restore_weights(model, trained_weights(open_run(job.init_from)))
+    if job.settings.adapt is not None:
+        adapt(model, parse_adapter(job.settings.adapt), job.seed)
     feed = Feed(job.dataset, model, job.settings, job.seed)
     plan = Plan.of(job.settings, feed.steps_per_epoch)
     compile_model(model, job.settings, plan.total_steps)

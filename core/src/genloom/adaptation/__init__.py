@@ -1,0 +1,7 @@
+"""Fine-tuning by a few parameters: a trained model is frozen, and small adapters learn what is new."""
+
+from __future__ import annotations
+
+from genloom.adaptation.lora import LoRA, LoRAOptions, adapt, merge, parse_adapter
+
+__all__ = ["LoRA", "LoRAOptions", "adapt", "merge", "parse_adapter"]

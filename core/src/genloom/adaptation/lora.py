@@ -1,0 +1,170 @@
+"""Low-rank adaptation (Hu et al. 2022): W x + s B A x, with W frozen and B zero at first."""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import math
+import zlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import keras
+from keras import ops
+
+from genloom.errors import ConfigError, nearest
+from genloom.initializers import reseed
+from genloom.layers import Dropout
+from genloom.naming import own_layers
+from genloom.options import configure, option, parse_assignments
+from genloom.phase import Phase
+from genloom.random import ambient
+
+if TYPE_CHECKING:
+    from genloom.model import GenerativeModel
+
+__all__ = ["LoRA", "LoRAOptions", "adapt", "merge", "parse_adapter"]
+
+
+@dataclasses.dataclass(frozen=True)
+class LoRAOptions:
+    """Options of the adapter `lora`."""
+
+    rank: int = option(8, "rank of what is added to each matrix", minimum=1)
+    alpha: float = option(16.0, "its weight, divided by the rank", minimum=0.0)
+    dropout: float = option(0.0, "share of the inputs that adapters do not see in training", minimum=0.0, maximum=0.9)
+    target: str = option("*", "names of the linear layers, with * and ?; several with | between, such as *query|*value")
+    scaling: str = option(
+        "lora", "rslora divides by the rank's root instead (Kalajdzievski 2023)", choices=("lora", "rslora")
+    )
+
+    @property
+    def scale(self) -> float:
+        """What B A x is multiplied by."""
+        return self.alpha / (self.rank if self.scaling == "lora" else math.sqrt(self.rank))
+
+
+class LoRA(keras.layers.Layer):
+    """The low-rank term of one linear layer.
+
+    Args:
+        layer: the `keras.layers.Dense` it is added to.
+        options: rank, weight and dropout.
+    """
+
+    def __init__(self, layer: keras.layers.Dense, options: LoRAOptions) -> None:
+        super().__init__()
+        inputs, outputs = (int(side) for side in layer.kernel.shape)
+        if options.rank > min(inputs, outputs):
+            raise ConfigError(f"A matrix of {inputs} × {outputs} has no rank {options.rank}.", mend="Lower rank.")
+        self.scale = options.scale
+        # Uniform over ± 1 / √inputs, as the authors' code has it.
+        self.a_initializer = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
+        self.a = self.add_weight(shape=(inputs, options.rank), initializer=self.a_initializer, name="a")
+        self.b = self.add_weight(shape=(options.rank, outputs), initializer="zeros", name="b")
+        self.drop = Dropout(options.dropout) if options.dropout else None
+        self.built = True
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        """Return s B A x (…, outputs) for x (…, inputs)."""
+        seen = x if self.drop is None else self.drop(x, training=training)
+        return self.scale * ops.matmul(ops.matmul(seen, self.a), self.b)
+
+    def delta(self) -> Any:
+        """Return s B A, what is added to the kernel (inputs, outputs)."""
+        return self.scale * ops.matmul(self.a, self.b)
+
+
+def parse_adapter(text: str) -> LoRAOptions:
+    """Read `lora` with its options after a colon: `lora:rank=4,target=*query|*value`.
+
+    Raises:
+        ConfigError: another adapter, or an unknown option.
+    """
+    name, _, rest = text.partition(":")
+    if name.strip() != "lora":
+        raise ConfigError(f"There is no adapter {name!r}.{nearest(name, ['lora'])}", mend="Write lora:rank=8.")
+    return configure(LoRAOptions, parse_assignments(item for item in rest.split(",") if item.strip()))
+
+
+def adapt(model: GenerativeModel, options: LoRAOptions, seed: int = 0) -> None:
+    """Freeze a model and add a trainable term to its linear layers; it computes what it did until that is trained.
+
+    Every phase goes on with the adapters of the layers that it moved; a phase without any is left out. A model that
+    was compiled must be compiled again.
+
+    Args:
+        model: any family's.
+        options: rank, weight, and which layers.
+        seed: of the adapters' initial weights.
+
+    Raises:
+        ConfigError: it is adapted already, or no linear layer has such a name.
+    """
+    if getattr(model, "adapters", None):
+        raise ConfigError("This model is adapted already.", mend="Call merge(model), and train on.")
+    chosen = _targets(model, options.target)
+    moved = {phase.name: {id(variable) for variable in phase.resolve()} for phase in model.phases()}
+    adapters = {path: LoRA(layer, options) for path, layer in chosen.items()}
+    for variable in model.trainable_variables:
+        variable.trainable = False
+    owned: dict[str, list[LoRA]] = {name: [] for name in moved}
+    for path, layer in chosen.items():
+        reseed(adapters[path], seed ^ zlib.crc32(path.encode()))
+        _attach(layer, adapters[path])
+        for name, ids in moved.items():
+            owned[name] += [adapters[path]] if id(layer.kernel) in ids else []
+    model.adapters = {path.replace("/", "."): adapter for path, adapter in adapters.items()}
+    model.phases = _of_adapters(model.phases, owned)  # type: ignore[method-assign]
+
+
+def merge(model: GenerativeModel) -> None:
+    """Add what the adapters learned to the weights and set the adapters back: the model computes the same.
+
+    Raises:
+        ConfigError: the model has no adapters.
+    """
+    adapters = getattr(model, "adapters", None)
+    if not adapters:
+        raise ConfigError("This model has no adapters to merge.", mend="Call adapt(model, LoRAOptions()) first.")
+    layers: dict[str, Any] = dict(own_layers(model))
+    for name, adapter in adapters.items():
+        kernel = layers[name.replace(".", "/")].kernel
+        kernel.assign(kernel + adapter.delta())
+        adapter.b.assign(ops.zeros(adapter.b.shape))
+
+
+def _targets(model: GenerativeModel, target: str) -> dict[str, keras.layers.Dense]:
+    linear = {path: layer for path, layer in own_layers(model) if isinstance(layer, keras.layers.Dense)}
+    patterns = [pattern.strip() for pattern in target.split("|")]
+    chosen = {p: layer for p, layer in linear.items() if any(fnmatch.fnmatchcase(p, pattern) for pattern in patterns)}
+    if not chosen:
+        known = ", ".join(list(linear)[:6]) or "none"
+        raise ConfigError(f"No linear layer is called {target!r}.", mend=f"Linear layers: {known}, ….")
+    return chosen
+
+
+def _attach(layer: keras.layers.Dense, adapter: LoRA) -> None:
+    """Let a layer add its adapter's term, before its activation."""
+
+    def call(x: Any, training: Any = None) -> Any:
+        y = ops.matmul(x, layer.kernel) + adapter(x, training=ambient() is not None)
+        if layer.use_bias:
+            y = y + layer.bias
+        return y if layer.activation is None else layer.activation(y)
+
+    layer.call = call
+
+
+def _of_adapters(phases: Callable[[], list[Phase]], owned: dict[str, list[LoRA]]) -> Callable[[], list[Phase]]:
+    def variables_of(adapters: list[LoRA]) -> Callable[[], list[Any]]:
+        return lambda: [variable for adapter in adapters for variable in adapter.trainable_variables]
+
+    def adapted() -> list[Phase]:
+        return [
+            dataclasses.replace(phase, variables=variables_of(owned[phase.name]))
+            for phase in phases()
+            if owned[phase.name]
+        ]
+
+    return adapted
