@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genloom.errors import ConfigError, DataError, RunError
-from genloom.loading import load
 from genloom.metrics.fingerprint import Fingerprint
 from genloom.metrics.result import MetricResult
 from genloom.postprocess import chain
@@ -84,7 +83,7 @@ def evaluate(
     steps.check(dataset.spec)
     count = _count(n, dataset)
     engine = "injected" if sampler else _engine()
-    model = None if sampler else load(run)  # once, so that a second draw meets a compiled sampler
+    model = None if sampler else _loaded(run)  # once, so that a second draw meets a compiled sampler
     drawn, costs = _draw(sampler or _sampler(model), count, seed, engine, dataset)
     entries = [
         *_entries("score", _scores(metrics, drawn, dataset)),
@@ -185,6 +184,12 @@ def _scores(names: Sequence[str] | None, drawn: Samples, dataset: Dataset) -> li
         known_modes=hasattr(dataset.density, "centres"),
     )
     return [measure(component, generated, context) for component in chosen]
+
+
+def _loaded(run: Run) -> Any:
+    from genloom.loading import load  # `compare`, which shares this file, imports no Keras
+
+    return load(run)
 
 
 def _sampler(model: Any) -> Sampler:
