@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -11,8 +12,8 @@ from keras import ops
 
 import genloom
 from genloom import DataSpec, Phase, random
-from genloom.adaptation import LoRAOptions, adapt, merge, parse_adapter
-from genloom.errors import ConfigError
+from genloom.adaptation import LoRAOptions, adapt, load_adapters, merge, parse_adapter, save_adapters
+from genloom.errors import ConfigError, DataError
 from genloom.naming import variable_names
 
 SPEC = DataSpec((3,), kind="signal", value_range=None)
@@ -125,8 +126,58 @@ def test_mistakes_are_named() -> None:
     adapt(model, parse_adapter("lora:rank=1,target=first/*|second/*"))
     assert len(model.adapters) == 3
     with pytest.raises(ConfigError, match="adapted already"):
-        adapt(model, LoRAOptions())
+        adapt(model, LoRAOptions(rank=1))
     with pytest.raises(ConfigError, match=r"Did you mean 'lora'"):
         parse_adapter("lor:rank=1")
     with pytest.raises(ConfigError, match="rank"):
         parse_adapter("lora:rnk=1")
+
+
+def tuned(seed: int, **options: Any) -> Any:
+    model = Two(SPEC, seed=3)
+    adapt(model, LoRAOptions(**options), seed)
+    trained(model, steps=8)
+    return model
+
+
+def test_adapters_alone_are_small_and_make_the_model_again(tmp_path: Path) -> None:
+    model = tuned(1, rank=2, alpha=3.0)
+    file = save_adapters(model, tmp_path / "mine.safetensors")
+    assert file.stat().st_size < 2000
+    again = Two(SPEC, seed=3)
+    load_adapters(again, file)
+    assert drawn(again) == pytest.approx(drawn(model), abs=1e-5)
+    history = trained(again, steps=20)  # what is loaded can be trained on
+    assert history["first_loss"][-1] < history["first_loss"][0]
+
+
+def test_several_adapters_add_up_with_their_weights(tmp_path: Path) -> None:
+    first, second = tuned(1, rank=2), tuned(2, rank=3, alpha=5.0, target="second/*", scaling="rslora")
+    files = [save_adapters(model, tmp_path / f"{i}.safetensors") for i, model in enumerate((first, second))]
+    model, plain = Two(SPEC, seed=3), Two(SPEC, seed=3)
+    load_adapters(model, *files, weights=[1.0, -0.5])
+    x = np.random.default_rng(0).standard_normal((4, 3)).astype("float32")
+
+    def second_network(of: Any) -> np.ndarray:
+        return np.asarray(ops.convert_to_numpy(of.second(x)))
+
+    base = second_network(plain)
+    expected = base + (second_network(first) - base) - 0.5 * (second_network(second) - base)
+    assert second_network(model) == pytest.approx(expected, abs=1e-5)
+    assert ops.convert_to_numpy(model.first(x)) == pytest.approx(
+        np.asarray(ops.convert_to_numpy(first.first(x))), abs=1e-5
+    )
+
+
+def test_files_that_are_no_adapters_or_do_not_fit_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no adapters"):
+        save_adapters(Two(SPEC), tmp_path / "x")
+    (tmp_path / "broken").write_bytes(b"\x10")
+    for name in ("broken", "absent"):
+        with pytest.raises(DataError, match=name):
+            load_adapters(Two(SPEC), tmp_path / name)
+    file = save_adapters(tuned(1, rank=1), tmp_path / "mine")
+    with pytest.raises(ConfigError, match="1 files of adapters got 2 weights"):
+        load_adapters(Two(SPEC), file, weights=[1.0, 1.0])
+    with pytest.raises(ConfigError, match="which this model does not have"):
+        load_adapters(genloom.create("vae/mlp", DataSpec((2,), kind="signal"), preset="tiny", compile=False), file)

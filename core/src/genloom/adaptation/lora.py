@@ -23,7 +23,7 @@ from genloom.random import ambient
 if TYPE_CHECKING:
     from genloom.model import GenerativeModel
 
-__all__ = ["LoRA", "LoRAOptions", "adapt", "merge", "parse_adapter"]
+__all__ = ["LoRA", "LoRAOptions", "adapt", "attach", "merge", "parse_adapter"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,20 +49,20 @@ class LoRA(keras.layers.Layer):
 
     Args:
         layer: the `keras.layers.Dense` it is added to.
-        options: rank, weight and dropout.
+        rank: r.
+        scale: s.
+        dropout: share of the inputs that it does not see in training.
     """
 
-    def __init__(self, layer: keras.layers.Dense, options: LoRAOptions) -> None:
+    def __init__(self, layer: keras.layers.Dense, rank: int, scale: float, dropout: float = 0.0) -> None:
         super().__init__()
         inputs, outputs = (int(side) for side in layer.kernel.shape)
-        if options.rank > min(inputs, outputs):
-            raise ConfigError(f"A matrix of {inputs} × {outputs} has no rank {options.rank}.", mend="Lower rank.")
-        self.scale = options.scale
+        self.scale = scale
         # Uniform over ± 1 / √inputs, as the authors' code has it.
         self.a_initializer = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
-        self.a = self.add_weight(shape=(inputs, options.rank), initializer=self.a_initializer, name="a")
-        self.b = self.add_weight(shape=(options.rank, outputs), initializer="zeros", name="b")
-        self.drop = Dropout(options.dropout) if options.dropout else None
+        self.a = self.add_weight(shape=(inputs, rank), initializer=self.a_initializer, name="a")
+        self.b = self.add_weight(shape=(rank, outputs), initializer="zeros", name="b")
+        self.drop = Dropout(dropout) if dropout else None
         self.built = True
 
     def call(self, x: Any, training: bool = False) -> Any:
@@ -101,19 +101,35 @@ def adapt(model: GenerativeModel, options: LoRAOptions, seed: int = 0) -> None:
     Raises:
         ConfigError: it is adapted already, or no linear layer has such a name.
     """
+    adapters = {}
+    for path, layer in _targets(model, options.target).items():
+        if options.rank > min(layer.kernel.shape):
+            raise ConfigError(
+                f"{path} is {tuple(layer.kernel.shape)} and has no rank {options.rank}.", mend="Lower rank."
+            )
+        adapters[path] = LoRA(layer, options.rank, options.scale, options.dropout)
+        reseed(adapters[path], seed ^ zlib.crc32(path.encode()))
+    attach(model, adapters)
+
+
+def attach(model: GenerativeModel, adapters: dict[str, LoRA]) -> None:
+    """Freeze a model and let its layers, by their paths, add the terms of adapters.
+
+    Raises:
+        ConfigError: it is adapted already.
+    """
     if getattr(model, "adapters", None):
         raise ConfigError("This model is adapted already.", mend="Call merge(model), and train on.")
-    chosen = _targets(model, options.target)
+    layers: dict[str, Any] = dict(own_layers(model))
     moved = {phase.name: {id(variable) for variable in phase.resolve()} for phase in model.phases()}
-    adapters = {path: LoRA(layer, options) for path, layer in chosen.items()}
+    owned = {
+        name: [adapter for path, adapter in adapters.items() if id(layers[path].kernel) in ids]
+        for name, ids in moved.items()
+    }
     for variable in model.trainable_variables:
         variable.trainable = False
-    owned: dict[str, list[LoRA]] = {name: [] for name in moved}
-    for path, layer in chosen.items():
-        reseed(adapters[path], seed ^ zlib.crc32(path.encode()))
-        _attach(layer, adapters[path])
-        for name, ids in moved.items():
-            owned[name] += [adapters[path]] if id(layer.kernel) in ids else []
+    for path, adapter in adapters.items():
+        _add_to(layers[path], adapter)
     model.adapters = {path.replace("/", "."): adapter for path, adapter in adapters.items()}
     model.phases = _of_adapters(model.phases, owned)  # type: ignore[method-assign]
 
@@ -144,7 +160,7 @@ def _targets(model: GenerativeModel, target: str) -> dict[str, keras.layers.Dens
     return chosen
 
 
-def _attach(layer: keras.layers.Dense, adapter: LoRA) -> None:
+def _add_to(layer: keras.layers.Dense, adapter: LoRA) -> None:
     """Let a layer add its adapter's term, before its activation."""
 
     def call(x: Any, training: Any = None) -> Any:
