@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tokenizers
 
+import genloom
 from genloom import DataSpec, Samples
 from genloom.errors import ConfigError, DataError
 from genloom.postprocess import Origin, chain
@@ -107,3 +108,44 @@ def test_long_text_is_cut_at_lines_and_nothing_is_lost() -> None:
     tokenizer = train_tokenizer("char", text)
     assert tokenizer.decode(encode(tokenizer, text)[:200].tolist()) == text[:200]
     assert len(encode(tokenizer, text)) == len(text)
+
+
+def test_a_text_is_read_by_the_tokenizer_of_another(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text(TEXT)
+    (tmp_path / "b.txt").write_text(TEXT[::-1])
+    first = genloom.data.open(f"text:{tmp_path / 'a.txt'}?length=9")
+    (tmp_path / "tokenizer.json").write_bytes(first.files["tokenizer.json"])
+    second = genloom.data.open(f"text:{tmp_path / 'b.txt'}?length=9&tokenizer={tmp_path / 'tokenizer.json'}")
+    assert second.files == first.files and second.spec.vocabulary == first.spec.vocabulary
+    with pytest.raises(ConfigError, match="Did you mean 'char'"):
+        genloom.data.open(f"text:{tmp_path / 'b.txt'}?tokenizer=chars")
+
+
+def test_windows_overlap_in_training_and_not_where_they_are_held_out(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text(TEXT)
+    data = genloom.data.open(f"text:{tmp_path / 'a.txt'}?length=9&test=0.25")
+    train, test = data.train.arrays()["x"], data.test.arrays()["x"]
+    assert np.array_equal(train[1:, :-1], train[:-1, 1:])  # one token further each time
+    assert np.array_equal(test[1:, 0], test[:-1, -1])  # each token but the first is predicted once
+    tokenizer = load_tokenizer_of(data, tmp_path)
+    cut = round(len(TEXT) * 0.75)
+    assert tokenizer.decode(train[0].tolist()) == TEXT[:9]
+    assert tokenizer.decode(test[0].tolist()) == TEXT[cut : cut + 9]
+    rest, aside = data.train.set_aside(0.1)
+    assert len(aside.tokens) == round(cut * 0.1)
+    assert np.array_equal(np.concatenate([rest.tokens, aside.tokens]), data.train.tokens)
+
+
+def load_tokenizer_of(data: Any, folder: Path) -> Any:
+    (folder / "kept.json").write_bytes(data.files["tokenizer.json"])
+    return load_tokenizer(folder / "kept.json")
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [("text:", "names no file"), ("text:absent.txt", "cannot be read"), ("play:more", "nothing after it"),
+     ("play?length=90000", "fewer than two samples"), ("play?length=5&stride=6", "leaves tokens out")],
+)  # fmt: skip
+def test_text_that_cannot_be_used_is_refused(address: str, words: str) -> None:
+    with pytest.raises((ConfigError, DataError), match=words):
+        genloom.data.open(address)

@@ -14,7 +14,9 @@ __all__ = ["PRESETS", "DetokeniseOptions", "PlayOptions", "StripOptions", "TextO
 class PlayOptions:
     """Options of `play`."""
 
-    tokenizer: str = option("char", "how text is cut into tokens", choices=("char", "byte", "bpe"))
+    tokenizer: str = option(
+        "char", "how text is cut into tokens: char, byte, bpe, or a tokenizer.json, such as a run's"
+    )
     vocabulary: int = option(1024, "tokens of a bpe tokenizer, 256 of which are the bytes", minimum=257)
     length: int = option(65, "tokens of one sample: a model's context and one more", minimum=2)
     stride: int = option(1, "tokens between the beginnings of two training samples", minimum=1)

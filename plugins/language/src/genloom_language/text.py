@@ -94,7 +94,8 @@ def _dataset(
     if stride > length:
         raise ConfigError(f"stride={stride} leaves tokens out between samples of length={length}.")
     cut = round(len(text) * (1 - test))
-    fitted = train_tokenizer(tokenizer, text[:cut], vocabulary)
+    # Which characters there are is no secret of the text that is held out; how pairs of them are merged would be.
+    fitted = train_tokenizer(tokenizer, text if tokenizer == "char" else text[:cut], vocabulary)
     train, held_out = encode(fitted, text[:cut]), encode(fitted, text[cut:])
     for name, tokens in (("to train on", train), ("held out", held_out)):
         if len(tokens) < 2 * length:

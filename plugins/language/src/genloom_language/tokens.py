@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from genloom.errors import ConfigError, DataError
+from genloom.errors import ConfigError, DataError, nearest
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -22,6 +22,7 @@ __all__ = ["FILE", "encode", "first_token", "load_tokenizer", "train_tokenizer"]
 #: Name of the tokenizer's file in a run.
 FILE = "tokenizer.json"
 
+_KINDS = ("char", "byte", "bpe")
 _CHUNK = 1 << 18  # characters encoded at once
 
 
@@ -30,13 +31,21 @@ def train_tokenizer(kind: str, text: str, vocabulary: int = 1024) -> Tokenizer:
 
     Args:
         kind: "char", every character that occurs; "byte", the 256 bytes of UTF-8; "bpe", bytes and what they are most
-            often together (Sennrich et al. 2016; on bytes, Radford et al. 2019).
+            often together (Sennrich et al. 2016; on bytes, Radford et al. 2019); or the file of one that is there.
         text: what it is fitted on.
         vocabulary: tokens of "bpe".
 
     Raises:
         DataError: too little text for so many tokens.
+        ConfigError: another kind, or a file that holds no tokenizer.
     """
+    if kind.endswith(".json"):
+        return load_tokenizer(kind)
+    if kind not in _KINDS:
+        raise ConfigError(
+            f"There is no tokenizer {kind!r}.{nearest(kind, _KINDS)}",
+            mend=f"Use {', '.join(_KINDS)}, or a tokenizer.json.",
+        )
     if kind == "char":
         return _characters(text)
     return _byte_pairs(text, vocabulary if kind == "bpe" else 256)
