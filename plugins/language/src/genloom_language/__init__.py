@@ -6,6 +6,7 @@ from genloom import Component, hookimpl
 from genloom_language.options import (
     PRESETS,
     DetokeniseOptions,
+    JsonlOptions,
     PlayOptions,
     StripOptions,
     TextOptions,
@@ -33,6 +34,13 @@ def genloom_components() -> list[Component]:
         ),
         Component(
             "dataset", "language/text", "genloom_language.text:open_text", "text:FILE, any text.", options=TextOptions
+        ),
+        Component(
+            "dataset",
+            "language/jsonl",
+            "genloom_language.documents:open_jsonl",
+            "jsonl:FILE, documents, prompts or conversations, packed.",
+            options=JsonlOptions,
         ),
         Component(
             "dataset",

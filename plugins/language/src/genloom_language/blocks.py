@@ -77,17 +77,19 @@ class Block(keras.layers.Layer):
         self.drop = Dropout(o.dropout) if o.dropout else None
         self.built = True
 
-    def call(self, x: Any, place: Any, training: bool = False) -> Any:
+    def call(self, x: Any, place: Any, seen: Any = None, training: bool = False) -> Any:
         """Mix each token with those before it.
 
         Args:
             x: (n, t, width).
             place: int32 (n, t), the tokens' places, for rotary positions.
+            seen: bool (n, 1, t, t), which tokens each may look at; None for all that are earlier.
             training: whether units are left out.
         """
         y = self.attention_norm(x)
         q, k, v = self._heads(y, place)
-        mixed = ops.dot_product_attention(q, self._shared(k), self._shared(v), is_causal=True)
+        k, v = self._shared(k), self._shared(v)
+        mixed = ops.dot_product_attention(q, k, v, mask=seen, is_causal=seen is None)
         x = x + self._dropped(self.mix(ops.reshape(mixed, (*y.shape[:2], self.heads * self.size))), training)
         return x + self._dropped(self._network(self.network_norm(x)), training)
 

@@ -91,14 +91,20 @@ class Transformer(GenerativeModel):
         return [Phase("next_token", lambda: self.trainable_variables, self.loss_of, metrics=("nats_per_char",))]
 
     def loss_of(self, batch: dict[str, Any]) -> tuple[Any, dict[str, Any], float]:
-        """Return the mean of -log p(x_t | x_<t) over all tokens but the first, in nats."""
-        x = batch["x"]
-        loss = ops.mean(self.nats(x, training=True))
-        return loss, {"nats_per_char": loss / self.characters_per_token}, float(x.shape[0])
+        """Return the mean of -log p(x_t | x_<t) over the tokens that count, in nats; its weight is how many they are.
+
+        Args:
+            batch: "x" int32 (n, length); of packed data "document", "place" and "weight" too (see `Packed`).
+        """
+        nats, weight = self._weighted(batch, training=True)
+        count = ops.sum(weight)
+        loss = ops.sum(nats * weight) / ops.maximum(count, 1.0)
+        return loss, {"nats_per_char": loss / self.characters_per_token}, count
 
     def validate(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Return held-out nats per token and per character, each (n,)."""
-        nats = ops.mean(self.nats(batch["x"]), axis=1)
+        each, weight = self._weighted(batch)
+        nats = ops.sum(each * weight, axis=1) / ops.maximum(ops.sum(weight, axis=1), 1.0)
         return {"loss": nats, "nats_per_char": nats / self.characters_per_token}
 
     @property
@@ -146,21 +152,39 @@ class Transformer(GenerativeModel):
             )
         return ids
 
-    def logits(self, x: Any, training: bool = False) -> Any:
-        """Return logits (n, t, vocabulary) of the token after each of x (n, t)."""
+    def logits(self, x: Any, training: bool = False, document: Any = None, place: Any = None) -> Any:
+        """Return logits (n, t, vocabulary) of the token after each of x (n, t).
+
+        Args:
+            x: int32 tokens.
+            training: whether units are left out.
+            document: int32 (n, t): a token sees those of its own document only; None for one document.
+            place: int32 (n, t), the tokens' places in their documents; None for one document.
+        """
         n, t = int(x.shape[0]), int(x.shape[1])
+        if place is None:
+            place = ops.broadcast_to(ops.arange(t, dtype="int32"), (n, t))
         hidden = self.embedding(ops.cast(x, "int32"))
         if self.places is not None:
-            hidden = hidden + self.places.embeddings[:t]
-        place = ops.broadcast_to(ops.arange(t, dtype="int32"), (n, t))
+            hidden = hidden + self.places(place)
+        seen = None if document is None else _seen_within(document, t)
         for block in self.blocks:
-            hidden = block(hidden, place, training=training)
+            hidden = block(hidden, place, seen, training=training)
         return self._read(hidden)
 
-    def nats(self, x: Any, training: bool = False) -> Any:
-        """Return -log p(x_t | x_<t) (n, t - 1) of all tokens but the first of x (n, t)."""
+    def nats(self, x: Any, training: bool = False, document: Any = None, place: Any = None) -> Any:
+        """Return -log p(x_t | x_<t) (n, t - 1) of all tokens but the first of x (n, t); the rest as for `logits`."""
         x = ops.cast(ops.convert_to_tensor(x), "int32")
-        return ops.sparse_categorical_crossentropy(x[:, 1:], self.logits(x[:, :-1], training), from_logits=True)
+        inside = [None if part is None else part[:, :-1] for part in (document, place)]
+        return ops.sparse_categorical_crossentropy(
+            x[:, 1:], self.logits(x[:, :-1], training, *inside), from_logits=True
+        )
+
+    def _weighted(self, batch: dict[str, Any], training: bool = False) -> tuple[Any, Any]:
+        """Return -log p and the weight of every token but the first, each (n, length - 1)."""
+        nats = self.nats(batch["x"], training, batch.get("document"), batch.get("place"))
+        weight = batch.get("weight")
+        return nats, ops.ones_like(nats) if weight is None else ops.cast(weight, nats.dtype)[:, 1:]
 
     def log_prob(self, x: Any) -> Any:
         """Return log p(x_2 … x_T | x_1) (n,) in nats, for tokens (n, T)."""
@@ -263,6 +287,13 @@ class Transformer(GenerativeModel):
         if self.out is not None:
             return ops.cast(self.out(hidden), "float32")
         return ops.cast(ops.matmul(hidden, ops.transpose(ops.cast(self.embedding.embeddings, hidden.dtype))), "float32")
+
+
+def _seen_within(document: Any, t: int) -> Any:
+    """Return which tokens each may look at, bool (n, 1, t, t): earlier ones of its own document, and itself."""
+    number = ops.arange(t, dtype="int32")
+    earlier = ops.greater_equal(number[:, None], number[None])
+    return ops.logical_and(ops.equal(document[:, :, None], document[:, None, :]), earlier)[:, None]
 
 
 def _normal() -> keras.initializers.Initializer:

@@ -7,7 +7,15 @@ from typing import Any
 
 from genloom.options import option
 
-__all__ = ["PRESETS", "DetokeniseOptions", "PlayOptions", "StripOptions", "TextOptions", "TransformerOptions"]
+__all__ = [
+    "PRESETS",
+    "DetokeniseOptions",
+    "JsonlOptions",
+    "PlayOptions",
+    "StripOptions",
+    "TextOptions",
+    "TransformerOptions",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +34,18 @@ class PlayOptions:
 @dataclasses.dataclass(frozen=True)
 class TextOptions(PlayOptions):
     """Options of `text:FILE`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class JsonlOptions:
+    """Options of `jsonl:FILE`."""
+
+    tokenizer: str = option(
+        "byte", "how text is cut into tokens: char, byte, bpe, or a tokenizer.json, such as a run's"
+    )
+    vocabulary: int = option(1024, "tokens of a bpe tokenizer, 256 of which are the bytes", minimum=257)
+    length: int = option(257, "tokens of a window: a model's context and one more", minimum=2)
+    test: float = option(0.1, "share of the lines held out, evenly", minimum=0.001, maximum=0.5)
 
 
 @dataclasses.dataclass(frozen=True)

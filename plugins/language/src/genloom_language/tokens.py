@@ -17,10 +17,13 @@ from genloom.errors import ConfigError, DataError, nearest
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-__all__ = ["FILE", "encode", "first_token", "load_tokenizer", "train_tokenizer"]
+__all__ = ["FILE", "SPECIAL", "encode", "first_token", "load_tokenizer", "train_tokenizer", "with_special"]
 
 #: Name of the tokenizer's file in a run.
 FILE = "tokenizer.json"
+
+#: Tokens that no text holds: the end of a document, and who speaks.
+SPECIAL = {"end": "<|end|>", "system": "<|system|>", "user": "<|user|>", "assistant": "<|assistant|>"}
 
 _KINDS = ("char", "byte", "bpe")
 _CHUNK = 1 << 18  # characters encoded at once
@@ -116,7 +119,15 @@ def _is_byte_level(tokenizer: Tokenizer) -> bool:
     return "ByteLevel" in repr(tokenizer.pre_tokenizer)
 
 
+def with_special(tokenizer: Tokenizer) -> Tokenizer:
+    """Add the special tokens that a tokenizer does not have yet, and return it."""
+    tokenizer.add_special_tokens(list(SPECIAL.values()))
+    return tokenizer
+
+
 def _check_known(text: str, vocabulary: dict[str, int]) -> None:
+    for word in SPECIAL.values():
+        text = text.replace(word, "") if word in vocabulary else text
     unknown = set(text) - vocabulary.keys()
     if unknown:
         place = next(place for place, letter in enumerate(text) if letter in unknown)
