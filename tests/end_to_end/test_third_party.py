@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,9 @@ import genloom
 from genloom.plugins.installation import installed as frozen
 
 Genloom = Callable[..., subprocess.CompletedProcess[str]]
+once = pytest.mark.skipif(
+    os.environ["KERAS_BACKEND"] != "jax", reason="its own tests run on every engine, its life once"
+)
 
 # What the true density of `toy:two-moons` gets on its held-out points; a Gaussian gets -2.0.
 TRUE_NATS = -0.28
@@ -72,6 +76,7 @@ def test_its_own_tests_pass_on_this_engine(
     assert done.returncode == 0, done.stdout[-3000:]
 
 
+@once
 def test_a_flow_learns_two_moons_and_everything_it_brings_is_there(
     installed: None, run_there: Genloom, tmp_path: Path
 ) -> None:
@@ -87,6 +92,7 @@ def test_a_flow_learns_two_moons_and_everything_it_brings_is_there(
     assert len(errors) == 4 and max(errors) < 1e-2  # 600 steps are three epochs and a bit
 
 
+@once
 def test_a_flow_trains_on_digits_and_samples_by_seed(installed: None, run_there: Genloom, tmp_path: Path) -> None:
     import numpy as np
 
@@ -101,6 +107,7 @@ def test_a_flow_trains_on_digits_and_samples_by_seed(installed: None, run_there:
     assert few == pytest.approx(many[:4], abs=1e-4)
 
 
+@once
 def test_a_run_of_a_plugin_that_is_gone_says_so(
     archive: Path, run_there: Genloom, environment: Path, tmp_path: Path
 ) -> None:

@@ -20,10 +20,6 @@ MODELS = ("flow/realnvp", "flow/spline")
 
 
 class TestRealNVP(ModelConformance):
-    id, hooks, spec, options = "flow/realnvp", "third_party_flow", PICTURE, {"layers": 4, "hidden": 16}
-
-
-class TestRealNVPOfLevels(ModelConformance):
     id, hooks, spec = "flow/realnvp", "third_party_flow", PICTURE
     options: ClassVar[dict[str, Any]] = {"layers": 4, "hidden": 16, "levels": 17}
 
