@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from genloom.model import GenerativeModel
     from genloom.runs import Run
 
-__all__ = ["draw_samples", "own_post", "sample"]
+__all__ = ["draw_samples", "forget_samplers", "own_post", "sample"]
 
 _MOST_AT_ONCE = 256
 _HELD = 128  # a network's activations, as a multiple of its sample: a U-Net of some hundred channels
@@ -210,6 +210,11 @@ def _sampler(model: GenerativeModel, size: int, options: dict[str, Any]) -> tupl
     if new:
         cache[key] = backend.compiled(lambda keys, condition: model.draw(keys, condition, **options), model)
     return cache[key], new
+
+
+def forget_samplers(model: GenerativeModel) -> None:
+    """Compile anew when next asked: a compiled function computes what the layers were when it was traced."""
+    model.__dict__.pop("_samplers", None)
 
 
 def _in_chunks(

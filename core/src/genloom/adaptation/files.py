@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 from keras import ops
 
-from genloom.adaptation.lora import LoRA, attach
+from genloom.adaptation.lora import LINEAR, LoRA, attach, matrix_shape
 from genloom.errors import ConfigError, DataError
 from genloom.naming import own_layers
 from genloom.runs.files import write_atomic
@@ -100,7 +99,7 @@ def _read(file: str | Path) -> dict[str, _Term]:
 def _term(path: str, layer: Any, a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> LoRA:
     """Return the adapter B A of a layer."""
     shape = (a.shape[0], b.shape[1])
-    if not isinstance(layer, keras.layers.Dense) or tuple(layer.kernel.shape) != shape:
+    if not isinstance(layer, LINEAR) or matrix_shape(layer) != shape:
         raise ConfigError(
             f"The adapters are of a linear layer {path} of {shape}, which this model does not have.",
             mend="Load them into the model that they were trained on.",

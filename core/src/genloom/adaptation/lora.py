@@ -19,18 +19,19 @@ from genloom.naming import own_layers
 from genloom.options import configure, option, parse_assignments
 from genloom.phase import Phase
 from genloom.random import ambient
+from genloom.sampling import forget_samplers
 
 if TYPE_CHECKING:
     from genloom.model import GenerativeModel
 
-__all__ = ["LoRA", "LoRAOptions", "adapt", "attach", "merge", "parse_adapter"]
+__all__ = ["LINEAR", "LoRA", "LoRAOptions", "adapt", "attach", "matrix_shape", "merge", "parse_adapter"]
 
 
 @dataclasses.dataclass(frozen=True)
 class LoRAOptions:
     """Options of the adapter `lora`."""
 
-    rank: int = option(8, "rank of what is added to each matrix", minimum=1)
+    rank: int = option(8, "rank of what is added to each matrix, at most its own", minimum=1)
     alpha: float = option(16.0, "its weight, divided by the rank", minimum=0.0)
     dropout: float = option(0.0, "share of the inputs that adapters do not see in training", minimum=0.0, maximum=0.9)
     target: str = option("*", "names of the linear layers, with * and ?; several with | between, such as *query|*value")
@@ -44,20 +45,24 @@ class LoRAOptions:
         return self.alpha / (self.rank if self.scaling == "lora" else math.sqrt(self.rank))
 
 
+#: Layers that take an adapter: what they multiply their inputs by is `kernel`, outputs last.
+LINEAR = (keras.layers.Dense, keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
+
+
 class LoRA(keras.layers.Layer):
-    """The low-rank term of one linear layer.
+    """The low-rank term of one linear layer; a convolution's kernel counts as a matrix of (places · inputs, outputs).
 
     Args:
-        layer: the `keras.layers.Dense` it is added to.
+        layer: one of `LINEAR`.
         rank: r.
         scale: s.
         dropout: share of the inputs that it does not see in training.
     """
 
-    def __init__(self, layer: keras.layers.Dense, rank: int, scale: float, dropout: float = 0.0) -> None:
+    def __init__(self, layer: Any, rank: int, scale: float, dropout: float = 0.0) -> None:
         super().__init__()
-        inputs, outputs = (int(side) for side in layer.kernel.shape)
-        self.scale = scale
+        self.scale, self.kernel_shape = scale, tuple(int(side) for side in layer.kernel.shape)
+        inputs, outputs = matrix_shape(layer)
         # Uniform over ± 1 / √inputs, as the authors' code has it.
         self.a_initializer = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
         self.a = self.add_weight(shape=(inputs, rank), initializer=self.a_initializer, name="a")
@@ -65,14 +70,23 @@ class LoRA(keras.layers.Layer):
         self.drop = Dropout(dropout) if dropout else None
         self.built = True
 
-    def call(self, x: Any, training: bool = False) -> Any:
-        """Return s B A x (…, outputs) for x (…, inputs)."""
-        seen = x if self.drop is None else self.drop(x, training=training)
-        return self.scale * ops.matmul(ops.matmul(seen, self.a), self.b)
+    def call(self, x: Any) -> Any:
+        """Return s B A x (…, outputs) for x (…, inputs), of a dense layer."""
+        return self.scale * ops.matmul(ops.matmul(self.seen(x), self.a), self.b)
+
+    def seen(self, x: Any) -> Any:
+        """Return what the term sees of its inputs: all of them outside training."""
+        return x if self.drop is None else self.drop(x, training=ambient() is not None)
 
     def delta(self) -> Any:
-        """Return s B A, what is added to the kernel (inputs, outputs)."""
-        return self.scale * ops.matmul(self.a, self.b)
+        """Return s B A in the shape of the kernel, to which it is added."""
+        return ops.reshape(self.scale * ops.matmul(self.a, self.b), self.kernel_shape)
+
+
+def matrix_shape(layer: Any) -> tuple[int, int]:
+    """Return (inputs, outputs) of a linear layer's kernel as a matrix."""
+    *inputs, outputs = (int(side) for side in layer.kernel.shape)
+    return math.prod(inputs), outputs
 
 
 def parse_adapter(text: str) -> LoRAOptions:
@@ -103,11 +117,8 @@ def adapt(model: GenerativeModel, options: LoRAOptions, seed: int = 0) -> None:
     """
     adapters = {}
     for path, layer in _targets(model, options.target).items():
-        if options.rank > min(layer.kernel.shape):
-            raise ConfigError(
-                f"{path} is {tuple(layer.kernel.shape)} and has no rank {options.rank}.", mend="Lower rank."
-            )
-        adapters[path] = LoRA(layer, options.rank, options.scale, options.dropout)
+        rank = min(options.rank, *matrix_shape(layer))  # a layer of one output has no more than one
+        adapters[path] = LoRA(layer, rank, options.scale, options.dropout)
         reseed(adapters[path], seed ^ zlib.crc32(path.encode()))
     attach(model, adapters)
 
@@ -132,6 +143,7 @@ def attach(model: GenerativeModel, adapters: dict[str, LoRA]) -> None:
         _add_to(layers[path], adapter)
     model.adapters = {path.replace("/", "."): adapter for path, adapter in adapters.items()}
     model.phases = _of_adapters(model.phases, owned)  # type: ignore[method-assign]
+    forget_samplers(model)
 
 
 def merge(model: GenerativeModel) -> None:
@@ -150,8 +162,8 @@ def merge(model: GenerativeModel) -> None:
         adapter.b.assign(ops.zeros(adapter.b.shape))
 
 
-def _targets(model: GenerativeModel, target: str) -> dict[str, keras.layers.Dense]:
-    linear = {path: layer for path, layer in own_layers(model) if isinstance(layer, keras.layers.Dense)}
+def _targets(model: GenerativeModel, target: str) -> dict[str, Any]:
+    linear = {path: layer for path, layer in own_layers(model) if isinstance(layer, LINEAR) and _plain(layer)}
     patterns = [pattern.strip() for pattern in target.split("|")]
     chosen = {p: layer for p, layer in linear.items() if any(fnmatch.fnmatchcase(p, pattern) for pattern in patterns)}
     if not chosen:
@@ -160,13 +172,33 @@ def _targets(model: GenerativeModel, target: str) -> dict[str, keras.layers.Dens
     return chosen
 
 
-def _add_to(layer: keras.layers.Dense, adapter: LoRA) -> None:
-    """Let a layer add its adapter's term, before its activation."""
+def _plain(layer: Any) -> bool:
+    """Say whether a layer's outputs each see all inputs: groups of a convolution do not."""
+    return getattr(layer, "groups", 1) == 1
+
+
+def _add_to(layer: Any, adapter: LoRA) -> None:
+    """Let a layer add its adapter's term, before its bias and its activation."""
+
+    def dense(x: Any) -> Any:
+        y = ops.matmul(x, layer.kernel) + adapter(x)
+        return y + layer.bias if layer.use_bias else y
+
+    def convolution(x: Any) -> Any:
+        if adapter.drop is None:
+            y = layer.convolution_op(x, layer.kernel + adapter.delta())
+        else:
+            y = layer.convolution_op(x, layer.kernel) + layer.convolution_op(adapter.seen(x), adapter.delta())
+        if not layer.use_bias:
+            return y
+        ones = [1] * (len(y.shape) - 2)
+        shape = [1, *ones, -1] if layer.data_format == "channels_last" else [1, -1, *ones]
+        return y + ops.reshape(layer.bias, shape)
+
+    linear = dense if isinstance(layer, keras.layers.Dense) else convolution
 
     def call(x: Any, training: Any = None) -> Any:
-        y = ops.matmul(x, layer.kernel) + adapter(x, training=ambient() is not None)
-        if layer.use_bias:
-            y = y + layer.bias
+        y = linear(x)
         return y if layer.activation is None else layer.activation(y)
 
     layer.call = call
