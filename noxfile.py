@@ -26,6 +26,8 @@ PLUGINS = tuple(sorted(path.parent.name for path in ROOT.glob("plugins/*/pyproje
 DISTRIBUTIONS = ("core", *(f"plugins/{name}" for name in PLUGINS))
 GROUPS = nox.project.load_toml("pyproject.toml")
 PINNED = ("-c", "constraints.txt")
+# A test keeps to one thread, so that many run at a time; what shares a fixture or a training runs in one process.
+TOGETHER = ("-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadscope")
 
 
 def install(session: nox.Session, *targets: str, groups: tuple[str, ...] = ()) -> None:
@@ -49,9 +51,9 @@ def engine(name: str) -> dict[str, str]:
 @nox.session
 @nox.parametrize("backend", ENGINES, ids=ENGINES)
 def tests(session: nox.Session, backend: str) -> None:
-    """The whole suite on one engine, with no other engine installed."""
+    """The whole suite on one engine, with no other engine installed; classes and files stay together on one process."""
     install(session, *everything(backend), groups=("test",))
-    session.run("python", "-m", "pytest", *session.posargs, env=engine(backend))
+    session.run("python", "-m", "pytest", *TOGETHER, *session.posargs, env=engine(backend))
 
 
 @nox.session
