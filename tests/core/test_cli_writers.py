@@ -186,5 +186,5 @@ def test_texts_are_written_with_an_empty_line_between(images: Samples, tmp_path:
     texts = Samples(np.array(["to be", "or not"])[:, None], None, None, DataSpec((1,), kind="text", dtype="str"))
     assert write(texts, tmp_path / "t.txt").read_text() == "to be\n\nor not\n"
     assert [path.read_text() for path in sorted(write(texts, tmp_path / "texts").iterdir())] == ["to be\n", "or not\n"]
-    with pytest.raises(ConfigError, match="post/detokenise"):
+    with pytest.raises(ConfigError, match="--post detokenise"):
         write(images, tmp_path / "i.txt")

@@ -92,10 +92,8 @@ def evaluate(
         *_entries("loss", _test_losses(model, config, dataset)),
     ]
     if texts:
-        after = _post_processed(run, model, steps, drawn, dataset)
-        entries += [
-            {**entry, "post": list(texts)} for entry in _entries("post", _scores_after(metrics, after, dataset))
-        ]
+        after = _scores_after(metrics, _post_processed(run, model, steps, drawn, dataset), dataset)
+        entries += [{**entry, "post": list(texts)} for entry in _entries("post", after)]
     stamp = {"seed": seed, "step": _step(run)}
     results = [{**entry, **stamp} for entry in entries]
     run.write_metrics(_merged(run.metrics(), results))

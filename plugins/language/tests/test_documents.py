@@ -133,6 +133,7 @@ def test_prompts_are_not_learned(tmp_path: Path) -> None:
         ("{", "Line 2"),
         ("3", "no object"),
         ('{"a": 1}', '"prompt" with'),
+        ('{"text": "<|assistant|>yes"}', "special token"),
         ('{"messages": [{"role": "x"}]}', "a message is"),
     ],
 )

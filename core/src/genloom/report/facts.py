@@ -64,6 +64,9 @@ def command(run: Run) -> list[str]:
     flags["--backend"] = training.get("backend")
     for flag, value in flags.items():
         pieces += [[flag, str(value)]] if value not in (None, "") else []
+    pieces += [
+        [f"--{key.replace('_', '-')}", str(training[key])] for key in ("init_from", "adapt") if training.get(key)
+    ]
     pieces += [["--post", str(text)] for text in training.get("post") or []]
     for key, value in table(model, "options").items():
         text = ",".join(map(str, value)) if isinstance(value, list) else str(value)

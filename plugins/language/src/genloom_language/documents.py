@@ -6,7 +6,6 @@ Several documents share a window; none sees another, and only what a model shoul
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from genloom.data import Dataset, DataSpec
+from genloom.data import Dataset
 from genloom.errors import DataError
-from genloom_language.tokens import FILE, SPECIAL, encode, train_tokenizer, with_special
+from genloom_language.text import token_dataset
+from genloom_language.tokens import SPECIAL, encode, train_tokenizer, with_special
 
 __all__ = ["Packed", "open_jsonl", "pack", "parts_of"]
 
@@ -35,8 +35,12 @@ def parts_of(line: Mapping[str, Any]) -> list[Part]:
     "output": …}` only the second half; of `{"messages": [{"role": …, "content": …}]}` what the assistant says.
 
     Raises:
-        ValueError: another form.
+        ValueError: another form, or text that holds a special token, and so could speak for another.
     """
+    written = json.dumps(line, ensure_ascii=False)
+    for word in SPECIAL.values():
+        if word in written:
+            raise ValueError(f"it holds the special token {word}")
     if isinstance(line.get("text"), str):
         return [(line["text"], True), (END, True)]
     if isinstance(line.get("messages"), list):
@@ -158,21 +162,11 @@ def open_jsonl(rest: str, *, tokenizer: str, vocabulary: int, length: int, test:
         pack([document for document, out in zip(cut, held_out, strict=True) if out is wanted], length, end)
         for wanted in (False, True)
     )
-    kept = fitted.to_str().encode()
     letters = sum(len(text) for parts, out in zip(lines, held_out, strict=True) if out for text, said in parts if said)
-    spec = DataSpec(
-        (length,),
-        kind="text",
-        dtype="int32",
-        value_range=None,
-        vocabulary=fitted.get_vocab_size(),
-        rate=max(letters, 1) / max(float(aside.weight.sum()), 1.0),
-        maximum_length=length,
-    )
-    digest = hashlib.sha256(repr(spec).encode() + kept + train.x.tobytes() + aside.x.tobytes()).hexdigest()[:16]
+    rate = max(letters, 1) / max(float(aside.weight.sum()), 1.0)
     filled = float((train.document >= 0).mean())
-    notes = (f"{len(lines):,} lines in {len(train) + len(aside):,} windows, {filled:.0%} filled.",)
-    return Dataset(f"jsonl:{rest}", spec, train, aside, digest, notes=notes, files={FILE: kept})
+    note = f"{len(lines):,} lines in {len(train) + len(aside):,} windows, {filled:.0%} filled."
+    return token_dataset(f"jsonl:{rest}", fitted, train, aside, length, rate, (train.x, aside.x), note)
 
 
 def _lines(file: str) -> Iterator[list[Part]]:

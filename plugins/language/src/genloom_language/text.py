@@ -14,7 +14,7 @@ from genloom.data import Dataset, DataSpec
 from genloom.errors import ConfigError, DataError
 from genloom_language.tokens import FILE, encode, train_tokenizer
 
-__all__ = ["Windows", "open_play", "open_text"]
+__all__ = ["Windows", "open_play", "open_text", "token_dataset"]
 
 
 class Windows:
@@ -103,23 +103,44 @@ def _dataset(
                 f"{address} has {len(tokens)} tokens {name}, fewer than two samples of {length}.",
                 mend="Give more text, or a smaller length.",
             )
-    kept = fitted.to_str().encode()
+    rate = (len(text) - cut) / len(held_out)
+    note = f"{len(text):,} characters, {len(train):,} tokens to train on and {len(held_out):,} held out."
+    splits = Windows(train, length, stride), Windows(held_out, length, length - 1)
+    return token_dataset(address, fitted, *splits, length, rate, (train, held_out), note)
+
+
+def token_dataset(
+    address: str,
+    tokenizer: Any,
+    train: Any,
+    test: Any,
+    length: int,
+    rate: float,
+    content: tuple[NDArray[np.int32], NDArray[np.int32]],
+    note: str,
+) -> Dataset:
+    """Describe windows of tokens, and let the run keep their tokenizer.
+
+    Args:
+        address: what was opened.
+        tokenizer: which made the tokens.
+        train: the split to learn from.
+        test: the split held out.
+        length: tokens of a window.
+        rate: characters per token of held-out text, by which losses per token become losses per character.
+        content: all tokens of both splits, for the fingerprint.
+        note: what a reader should know.
+    """
+    kept = tokenizer.to_str().encode()
     spec = DataSpec(
         (length,),
         kind="text",
         dtype="int32",
         value_range=None,
-        vocabulary=fitted.get_vocab_size(),
-        rate=(len(text) - cut) / len(held_out),  # held-out losses per token become losses per character by it
+        vocabulary=tokenizer.get_vocab_size(),
+        rate=rate,
         maximum_length=length,
     )
-    digest = hashlib.sha256(repr(spec).encode() + kept + train.tobytes() + held_out.tobytes()).hexdigest()[:16]
-    return Dataset(
-        address,
-        spec,
-        Windows(train, length, stride),
-        Windows(held_out, length, length - 1),
-        digest,
-        notes=(f"{len(text):,} characters, {len(train):,} tokens to train on and {len(held_out):,} held out.",),
-        files={FILE: kept},
-    )
+    whole = repr(spec).encode() + kept + b"".join(tokens.tobytes() for tokens in content)
+    digest = hashlib.sha256(whole).hexdigest()[:16]
+    return Dataset(address, spec, train, test, digest, notes=(note,), files={FILE: kept})
