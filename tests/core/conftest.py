@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -56,3 +57,43 @@ def genloom(site: Path, subprocess_env: Callable[..., dict[str, str]], tmp_path:
         )
 
     return run
+
+
+#: A plugin that works; {name} and {module} are filled in.
+SOUND = """
+import genloom
+
+@genloom.hookimpl
+def genloom_components():
+    return [genloom.Component("postprocessor", "{name}/same", "{module}:same", "Changes nothing.")]
+
+def same(samples, spec, options):
+    return samples, spec
+"""
+
+
+@pytest.fixture
+def sound() -> str:
+    """The source of a plugin that works."""
+    return SOUND
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Callable[..., Path]:
+    """Write the folder of a plugin's package and return it."""
+
+    def write(
+        name: str, source: str = SOUND, *, dependencies: tuple[str, ...] = (), version: str = "1.0", folder: str = ""
+    ) -> Path:
+        path, module = tmp_path / (folder or name), name.replace("-", "_")
+        path.mkdir(exist_ok=True)
+        (path / f"{module}.py").write_text(source.replace("{name}", name).replace("{module}", module))
+        (path / "pyproject.toml").write_text(
+            '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
+            f'[project]\nname = "{name}"\nversion = "{version}"\ndependencies = {json.dumps(list(dependencies))}\n'
+            f'[project.entry-points.genloom]\n{name} = "{module}"\n'
+            f'[tool.hatch.build.targets.wheel]\nonly-include = ["{module}.py"]\n'
+        )
+        return path
+
+    return write

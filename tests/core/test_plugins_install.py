@@ -23,40 +23,10 @@ pytestmark = pytest.mark.skipif(
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Package = Callable[..., Path]
 
-SOUND = """
-import genloom
-
-@genloom.hookimpl
-def genloom_components():
-    return [genloom.Component("postprocessor", "{name}/same", "{module}:same", "Changes nothing.")]
-
-def same(samples, spec, options):
-    return samples, spec
-"""
-
 
 @pytest.fixture
 def run(run_there: Run) -> Run:
     return run_there
-
-
-@pytest.fixture
-def package(tmp_path: Path) -> Package:
-    """Write the folder of a plugin's package."""
-
-    def write(name: str, source: str = SOUND, *, dependencies: tuple[str, ...] = (), version: str = "1.0") -> Path:
-        folder, module = tmp_path / name, name.replace("-", "_")
-        folder.mkdir(exist_ok=True)
-        (folder / f"{module}.py").write_text(source.replace("{name}", name).replace("{module}", module))
-        (folder / "pyproject.toml").write_text(
-            '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
-            f'[project]\nname = "{name}"\nversion = "{version}"\ndependencies = {json.dumps(list(dependencies))}\n'
-            f'[project.entry-points.genloom]\n{name} = "{module}"\n'
-            f'[tool.hatch.build.targets.wheel]\nonly-include = ["{module}.py"]\n'
-        )
-        return folder
-
-    return write
 
 
 def frozen(environment: Path) -> dict[str, tuple[str, str | None]]:
@@ -84,15 +54,16 @@ BROKEN = {
     "import": ("import no_such_module", "No module named 'no_such_module'"),
     "exit": ("raise SystemExit(7)", "it exits (7) at load time"),
     "hard exit": ("import os; os._exit(9)", "its process ended with code 9"),
-    "target": (SOUND.replace("{module}:same", "{module}:absent"), "'broken-plugin/same' cannot be loaded"),
+    "target": ("absent", "'broken-plugin/same' cannot be loaded"),
     "no plugin": ("", "broken-plugin is no GenLoom plugin"),
 }
 
 
 @pytest.mark.parametrize(("source", "cause"), BROKEN.values(), ids=BROKEN)
 def test_a_broken_plugin_is_taken_out_again(
-    source: str, cause: str, run: Run, package: Package, environment: Path
+    source: str, cause: str, run: Run, package: Package, environment: Path, sound: str
 ) -> None:
+    source = sound.replace("{module}:same", "{module}:absent") if source == "absent" else source
     folder, before = package("broken-plugin", source), frozen(environment)
     if not source:
         text = (folder / "pyproject.toml").read_text()

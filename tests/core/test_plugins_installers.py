@@ -20,16 +20,7 @@ pytestmark = pytest.mark.skipif(
     os.environ["KERAS_BACKEND"] != "jax", reason="installing knows no engine: once is enough"
 )
 
-SOUND = """
-import genloom
-
-@genloom.hookimpl
-def genloom_components():
-    return [genloom.Component("postprocessor", "{name}/same", "{module}:same", "Changes nothing.")]
-
-def same(samples, spec, options):
-    return samples, spec
-"""
+Package = Callable[..., Path]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,49 +104,35 @@ def home(request: pytest.FixtureRequest, repository: Path, tmp_path_factory: pyt
     return made
 
 
-def package(folder: Path, name: str, source: str = SOUND, *, version: str = "1.0", needs: str = "") -> str:
-    """Write the folder of a plugin's package and return its path."""
-    module = name.replace("-", "_")
-    folder.mkdir(parents=True)
-    (folder / f"{module}.py").write_text(source.replace("{name}", name).replace("{module}", module))
-    (folder / "pyproject.toml").write_text(
-        '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
-        f'[project]\nname = "{name}"\nversion = "{version}"\ndependencies = {json.dumps([needs] if needs else [])}\n'
-        f'[project.entry-points.genloom]\n{name} = "{module}"\n'
-        f'[tool.hatch.build.targets.wheel]\nonly-include = ["{module}.py"]\n'
-    )
-    return str(folder)
-
-
 def components(home: Home) -> list[str]:
     done = home("list", "postprocessors", "--json")
     assert done.returncode == 0, done.stderr
     return [each["id"] for each in json.loads(done.stdout)["components"]]
 
 
-def test_plugins_come_and_go_and_a_broken_one_leaves_no_trace(home: Home, tmp_path: Path) -> None:
+def test_plugins_come_and_go_and_a_broken_one_leaves_no_trace(home: Home, package: Package) -> None:
     empty = home.frozen()
-    done = home("install", "--yes", package(tmp_path / "one", "first-plugin"))
+    done = home("install", "--yes", str(package("first-plugin")))
     assert done.returncode == 0, done.stderr
     assert "Installed first-plugin 1.0: first-plugin/same" in done.stderr
     with_first = home.frozen()
     # What is there already outlives what comes later.
-    assert home("install", "--yes", package(tmp_path / "two", "second-plugin")).returncode == 0
+    assert home("install", "--yes", str(package("second-plugin"))).returncode == 0
     assert {"first-plugin/same", "second-plugin/same"} <= set(components(home))
     assert home("uninstall", "--yes", "second-plugin").returncode == 0
     assert home.frozen() == with_first
 
     faults = {
-        "import": (package(tmp_path / "broken", "broken-plugin", "import nothing_here"), 3, "nothing_here"),
+        "import": (package("broken-plugin", "import nothing_here"), 3, "nothing_here"),
         "greedy": (
-            package(tmp_path / "greedy", "greedy-plugin", needs="keras<3"),
+            package("greedy-plugin", dependencies=("keras<3",)),
             1,
             "other versions than those pinned",
         ),
-        "upgrade": (package(tmp_path / "new", "first-plugin", "import nothing_here", version="2.0"), 3, "nothing_here"),
+        "upgrade": (package("first-plugin", "import nothing_here", version="2.0", folder="new"), 3, "nothing_here"),
     }
     for name, (folder, code, words) in faults.items():
-        done = home("install", "--yes", folder)
+        done = home("install", "--yes", str(folder))
         assert done.returncode == code, f"{name}: {done.stderr}"
         assert words in done.stderr and "Traceback" not in done.stderr
         assert home.frozen() == with_first, name
@@ -164,20 +141,20 @@ def test_plugins_come_and_go_and_a_broken_one_leaves_no_trace(home: Home, tmp_pa
     assert home.frozen() == empty
 
 
-def test_a_plugin_that_is_edited_is_built_again(home: Home, tmp_path: Path) -> None:
-    folder = package(tmp_path / "edited", "edited-plugin")
-    assert home("install", "--yes", folder).returncode == 0
-    module = Path(folder) / "edited_plugin.py"
+def test_a_plugin_that_is_edited_is_built_again(home: Home, package: Package) -> None:
+    folder = package("edited-plugin")
+    assert home("install", "--yes", str(folder)).returncode == 0
+    module = folder / "edited_plugin.py"
     module.write_text(module.read_text().replace("edited-plugin/same", "edited-plugin/other"))
-    done = home("install", "--yes", folder)
+    done = home("install", "--yes", str(folder))
     assert done.returncode == 0, done.stderr
     assert "edited-plugin/other" in components(home)
     assert home("uninstall", "--yes", "edited-plugin").returncode == 0
 
 
-def test_no_pin_stays_behind(home: Home, tmp_path: Path) -> None:
+def test_no_pin_stays_behind(home: Home, package: Package) -> None:
     """What uv and pipx keep is used at every upgrade: a pin or a temporary file in it would break that."""
-    assert home("install", "--yes", package(tmp_path / "pinned", "pinned-plugin")).returncode == 0
+    assert home("install", "--yes", str(package("pinned-plugin"))).returncode == 0
     prefix = home.python.parents[1]
     if (prefix / "uv-receipt.toml").exists():
         receipt = tomllib.loads((prefix / "uv-receipt.toml").read_text())["tool"]

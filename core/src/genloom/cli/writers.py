@@ -107,7 +107,8 @@ def _txt(drawn: Samples) -> bytes:
     """The texts, an empty line between two of them."""
     if drawn.samples.dtype.kind != "U":
         raise ConfigError(
-            f"Samples of kind {drawn.spec.kind!r} are no text.", mend="Add --post detokenise, or write .npz."
+            f"These samples of kind {drawn.spec.kind!r} are numbers, not words.",
+            mend="Add --post detokenise, or write .npz.",
         )
     return "\n\n".join(str(text) for text in drawn.samples[:, 0]).encode() + b"\n"
 
