@@ -294,3 +294,9 @@ def test_a_run_is_adapted_resumed_and_started_from(run: Any, tmp_path: Path) -> 
     assert array(genloom.load(onward).nats(x)) == pytest.approx(array(genloom.load(whole).nats(x)), abs=1e-5)
     with pytest.raises(ConfigError, match="init-from"):
         train("nothing", steps=1, adapt=adapt)
+    # A dry run finds what the training would.
+    with pytest.raises(ConfigError, match="not a run"):
+        train("nothing", steps=1, init_from=tmp_path / "absent", dry_run=True)
+    with pytest.raises(ConfigError, match="No linear layer"):
+        train("nothing", steps=1, init_from=run.path, adapt="lora:target=none", dry_run=True)
+    assert not (tmp_path / "nothing").exists()

@@ -8,16 +8,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from genloom.adaptation import parse_adapter
+from genloom.adaptation import adapt, parse_adapter
 from genloom.creation import check_kind, instantiate
 from genloom.data.opening import open as open_data
 from genloom.errors import ConfigError
+from genloom.loading import trained_weights
 from genloom.options import configure
 from genloom.plugins.component import Component
 from genloom.plugins.registry import find
 from genloom.postprocess import chain
+from genloom.runs import open_run
 from genloom.training.precision import policy
 from genloom.training.settings import FIXED, TrainingSettings
+from genloom.training.state import restore_weights
 
 if TYPE_CHECKING:
     from genloom.data.dataset import Dataset
@@ -61,6 +64,23 @@ class Job:
             return cast("GenerativeModel", self.given)
         with policy(self.settings.precision):
             return instantiate(self.component, self.dataset.spec, self.options, self.seed, self.settings.noise, {})
+
+    def start(self, *, resumed: bool = False) -> GenerativeModel:
+        """Build the model as its training begins: with the weights of `init_from`, and with adapters.
+
+        Args:
+            resumed: whether a checkpoint of the run itself is read into it next.
+
+        Raises:
+            ConfigError: `init_from` is no run, or the adapters have no layer.
+            RunError: its weights do not fit.
+        """
+        model = self.build()
+        if self.init_from is not None and not resumed:
+            restore_weights(model, trained_weights(open_run(self.init_from)))
+        if self.settings.adapt is not None:
+            adapt(model, parse_adapter(self.settings.adapt), self.seed)
+        return model
 
     def document(self, steps_per_epoch: int) -> dict[str, Any]:
         """Return what run.toml holds."""

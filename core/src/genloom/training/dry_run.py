@@ -34,7 +34,7 @@ def describe(job: Job) -> dict[str, Any]:
         two are estimates from the shapes of dense, convolution and attention layers; elementwise work, buffers of
         the engine and second derivatives are not in them.
     """
-    model = job.build()
+    model = job.start()
     feed = Feed(job.dataset, model, job.settings, job.seed)
     plan = Plan.of(job.settings, feed.steps_per_epoch)
     compile_model(model, job.settings, plan.total_steps)

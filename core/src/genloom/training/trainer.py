@@ -8,10 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genloom.adaptation import adapt, parse_adapter
 from genloom.errors import ConfigError
-from genloom.loading import trained_weights
-from genloom.runs import Run, create_run, load_latest, open_run
+from genloom.runs import Run, create_run, load_latest
 from genloom.runs.files import write_atomic
 from genloom.training.assembly import assemble
 from genloom.training.configuration import Job, check_same, free_path, resolve
@@ -20,7 +18,7 @@ from genloom.training.optimizing import compile_model
 from genloom.training.plan import Plan
 from genloom.training.profiling import check_length, profile_of
 from genloom.training.session import Session
-from genloom.training.state import restore, restore_weights
+from genloom.training.state import restore
 
 if TYPE_CHECKING:
     from genloom.data.dataset import Dataset
@@ -111,11 +109,7 @@ def train(
 def _train(job: Job, run: Run, callbacks: Sequence[Any], profiled: bool) -> Run:
     """Train from the run's last checkpoint, or from the beginning."""
     arrays, manifest = load_latest(run) if run.latest() is not None else ({}, {"step": 0})
-    model = job.build()
-    if job.init_from is not None and not arrays:
-        restore_weights(model, trained_weights(open_run(job.init_from)))
-    if job.settings.adapt is not None:
-        adapt(model, parse_adapter(job.settings.adapt), job.seed)
+    model = job.start(resumed=bool(arrays))
     feed = Feed(job.dataset, model, job.settings, job.seed)
     plan = Plan.of(job.settings, feed.steps_per_epoch)
     compile_model(model, job.settings, plan.total_steps)
