@@ -18,14 +18,21 @@ __all__ = [
 ]
 
 
+_TOKENIZERS = "how text is cut into tokens: char, byte, bpe, or a tokenizer.json, such as a run's"
+
+
 @dataclasses.dataclass(frozen=True)
-class PlayOptions:
+class TokenOptions:
+    """What every source of text can be asked."""
+
+    tokenizer: str = option("char", _TOKENIZERS)
+    vocabulary: int = option(1024, "tokens of a bpe tokenizer, 256 of which are the bytes", minimum=257)
+
+
+@dataclasses.dataclass(frozen=True)
+class PlayOptions(TokenOptions):
     """Options of `play`."""
 
-    tokenizer: str = option(
-        "char", "how text is cut into tokens: char, byte, bpe, or a tokenizer.json, such as a run's"
-    )
-    vocabulary: int = option(1024, "tokens of a bpe tokenizer, 256 of which are the bytes", minimum=257)
     length: int = option(65, "tokens of one sample: a model's context and one more", minimum=2)
     stride: int = option(1, "tokens between the beginnings of two training samples", minimum=1)
     test: float = option(0.1, "share of the text held out, from its end", minimum=0.001, maximum=0.9)
@@ -37,13 +44,10 @@ class TextOptions(PlayOptions):
 
 
 @dataclasses.dataclass(frozen=True)
-class JsonlOptions:
+class JsonlOptions(TokenOptions):
     """Options of `jsonl:FILE`."""
 
-    tokenizer: str = option(
-        "byte", "how text is cut into tokens: char, byte, bpe, or a tokenizer.json, such as a run's"
-    )
-    vocabulary: int = option(1024, "tokens of a bpe tokenizer, 256 of which are the bytes", minimum=257)
+    tokenizer: str = option("byte", _TOKENIZERS)
     length: int = option(257, "tokens of a window: a model's context and one more", minimum=2)
     test: float = option(0.1, "share of the lines held out, evenly", minimum=0.001, maximum=0.5)
 
