@@ -23,6 +23,8 @@ class Phase:
         metrics: names of the scalars that `loss` reports.
         repeats: updates of this phase in one step, each on its own slice of real data and fresh noise.
         every: run the phase only on steps divisible by this number.
+        guard: a second loss of the batch that a step may not raise, to first order: what of the gradient points
+            against this one's is taken out (Chaudhry et al. 2019, equation 11).
     """
 
     name: str
@@ -31,6 +33,7 @@ class Phase:
     metrics: tuple[str, ...] = ()
     repeats: int = 1
     every: int = 1
+    guard: Callable[[dict[str, Any]], tuple[Any, dict[str, Any], Any]] | None = None
 
     def __post_init__(self) -> None:
         for name in ("repeats", "every"):

@@ -37,6 +37,7 @@ __all__ = ["train"]
 @backend
 @setting("--init-from", metavar="RUN", type=click.Path(), help="Start from the weights of this run.")
 @setting("--adapt", metavar="lora[:K=V,…]", help="Freeze the weights of --init-from and train adapters beside them.")
+@setting("--retain", metavar="NAME[:K=V,…]", help="Remedy against forgetting: replay, ewc, l2sp, lwf or agem.")
 @setting("--out", metavar="RUN", type=click.Path(), help="Where to write the run.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out.")
 @click.option("--profile", is_flag=True, help="Say where the time of a step goes, and write a trace into RUN/profile.")

@@ -65,7 +65,9 @@ def command(run: Run) -> list[str]:
     for flag, value in flags.items():
         pieces += [[flag, str(value)]] if value not in (None, "") else []
     pieces += [
-        [f"--{key.replace('_', '-')}", str(training[key])] for key in ("init_from", "adapt") if training.get(key)
+        [f"--{key.replace('_', '-')}", str(training[key])]
+        for key in ("init_from", "adapt", "retain")
+        if training.get(key)
     ]
     pieces += [["--post", str(text)] for text in training.get("post") or []]
     for key, value in table(model, "options").items():

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from genloom.adaptation import adapt, parse_adapter
+from genloom.adaptation import EWC, L2SP, adapt, needs_memory, old_data, parse_adapter, parse_retention, retain
 from genloom.creation import check_kind, instantiate
 from genloom.data.opening import open as open_data
 from genloom.errors import ConfigError
@@ -80,7 +81,38 @@ class Job:
             restore_weights(model, trained_weights(open_run(self.init_from)))
         if self.settings.adapt is not None:
             adapt(model, parse_adapter(self.settings.adapt), self.seed)
+        if self.settings.retain is not None:
+            remedy = parse_retention(self.settings.retain)
+            old = [] if resumed else [dataset.train for dataset in self.old]
+            retain(model, remedy, old, self._teacher(resumed), measure=not resumed)
         return model
+
+    def _teacher(self, resumed: bool) -> Callable[[], GenerativeModel]:
+        """Return what builds the model that training starts from once more, for a remedy that asks it."""
+
+        def build() -> GenerativeModel:
+            teacher = self.build()
+            if not resumed:
+                restore_weights(teacher, trained_weights(open_run(str(self.init_from))))
+            return teacher
+
+        return build
+
+    @functools.cached_property
+    def old(self) -> list[Dataset]:
+        """What the run to start from was trained on, and the runs before it; opened once, and only when asked for.
+
+        Raises:
+            ConfigError: a run that was trained on a data set object.
+            DataError: data that changed since.
+        """
+        return [] if self.init_from is None else old_data(open_run(self.init_from))
+
+    @property
+    def memory(self) -> list[Dataset]:
+        """The old data that are read while this training runs."""
+        retained = self.settings.retain
+        return self.old if retained is not None and needs_memory(parse_retention(retained)) else []
 
     def document(self, steps_per_epoch: int) -> dict[str, Any]:
         """Return what run.toml holds."""
@@ -142,10 +174,7 @@ def resolve(
     layers = [*_recommended(component, preset), {k: v for k, v in stored.items() if k in names}, asked]
     settings = configure(TrainingSettings, *_one_length(layers))
     chain(settings.post).check(dataset.spec)
-    if settings.adapt is not None:
-        parse_adapter(settings.adapt)
-        if init_from is None and not stored:
-            raise ConfigError("adapt freezes weights that nothing has trained.", mend="Name a run: --init-from RUN.")
+    _check_adaptation(settings, started=init_from is not None or bool(stored))
     return Job(
         component=component,
         given=None if isinstance(model, str) else model,
@@ -156,6 +185,17 @@ def resolve(
         seed=int(seed),
         init_from=None if init_from is None else str(init_from),
     )
+
+
+def _check_adaptation(settings: TrainingSettings, started: bool) -> None:
+    remedy = None if settings.retain is None else parse_retention(settings.retain)
+    if settings.adapt is not None:
+        parse_adapter(settings.adapt)
+        if isinstance(remedy, (EWC, L2SP)):
+            raise ConfigError(f"retain={settings.retain} holds weights that adapt freezes anyway.", mend="Give one.")
+    for name, text in (("adapt", "freezes weights"), ("retain", "keeps what")):
+        if getattr(settings, name) is not None and not started:
+            raise ConfigError(f"{name} {text} that nothing has trained.", mend="Name a run: --init-from RUN.")
 
 
 def _one_length(layers: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
 
+from genloom.adaptation import rehearsed
 from genloom.backend.executions import next_stack
 from genloom.data.loader import Loader
 from genloom.data.validation import ValidationBatches, split_validation
@@ -42,14 +43,24 @@ class Feed:
         model: a model without held-out losses has nothing set aside.
         settings: batch size and the share set aside.
         seed: fixes the order and what is set aside.
+        memory: old data that go with it, by the remedy in the settings.
     """
 
-    def __init__(self, dataset: Dataset, model: GenerativeModel, settings: TrainingSettings, seed: int) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        model: GenerativeModel,
+        settings: TrainingSettings,
+        seed: int,
+        memory: Sequence[Dataset] = (),
+    ) -> None:
         self.train: Any = dataset.train
         self.held_out: HeldOut | None = None
         if settings.validation and model.validation:
             self.train, aside = split_validation(dataset.train, settings.validation, seed)
             self.held_out = HeldOut(ValidationBatches(aside, settings.batch_size))
+        if memory:
+            self.train = rehearsed(self.train, [old.train for old in memory], settings.retain or "")
         self.repeats = max(phase.repeats for phase in model.phases())
         self.loader = Loader(self.train, settings.batch_size, seed, repeats=self.repeats)
         self.most = settings.steps_per_execution

@@ -65,6 +65,10 @@ class TrainingSettings:
     adapt: str | None = option(
         None, "Freeze the weights of init_from and train adapters: lora or lora:rank=8,alpha=16,target=*query|*value."
     )
+    retain: str | None = option(
+        None,
+        "Remedy against forgetting what init_from was trained on: replay:share=0.2, ewc:strength=1, l2sp, lwf or agem.",
+    )
     post: tuple[str, ...] = option(
         (), "Post-processors that sample and evaluate apply in order, each NAME or NAME:k=v,k=v; training is without."
     )
@@ -94,5 +98,6 @@ FIXED = (
     "jit_compile",
     "precision",
     "noise",
+    "retain",
     "validation",
 )

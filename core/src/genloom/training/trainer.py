@@ -110,7 +110,7 @@ def _train(job: Job, run: Run, callbacks: Sequence[Any], profiled: bool) -> Run:
     """Train from the run's last checkpoint, or from the beginning."""
     arrays, manifest = load_latest(run) if run.latest() is not None else ({}, {"step": 0})
     model = job.start(resumed=bool(arrays))
-    feed = Feed(job.dataset, model, job.settings, job.seed)
+    feed = Feed(job.dataset, model, job.settings, job.seed, job.memory)
     plan = Plan.of(job.settings, feed.steps_per_epoch)
     compile_model(model, job.settings, plan.total_steps)
     if arrays:

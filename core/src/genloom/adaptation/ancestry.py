@@ -1,0 +1,50 @@
+"""What a run has learned from: its own data, and those of the runs that its weights come from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from genloom.errors import ConfigError, DataError
+from genloom.runs import Run, open_run
+
+if TYPE_CHECKING:
+    from genloom.data.dataset import Dataset
+
+__all__ = ["ancestors", "old_data"]
+
+
+def ancestors(run: Run) -> list[Run]:
+    """Return the run and those that its weights come from, the oldest first.
+
+    Raises:
+        ConfigError: one of them is gone.
+    """
+    found = [run]
+    while (before := found[-1].config.get("training", {}).get("init_from")) is not None:
+        found.append(open_run(before))
+    return found[::-1]
+
+
+def old_data(run: Run) -> list[Dataset]:
+    """Open what a run and its ancestors were trained on, each data set once.
+
+    Raises:
+        ConfigError: an ancestor is gone.
+        DataError: data that cannot be opened, or that changed since the training.
+    """
+    from genloom import data
+
+    stated = {each.config["data"]["fingerprint"]: each for each in ancestors(run)}
+    found = []
+    for fingerprint, each in stated.items():
+        address = each.config["data"]["address"]
+        try:
+            dataset = data.open(address)
+        except ConfigError as error:
+            raise DataError(f"The data of {str(each.path)!r} cannot be opened again: {error}") from error
+        if dataset.fingerprint != fingerprint:
+            raise DataError(
+                f"The data at {address!r} changed since {str(each.path)!r} was trained.", mend="Restore them."
+            )
+        found.append(dataset)
+    return found
