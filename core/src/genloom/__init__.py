@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from genloom import (
         adaptation,
         backend,
+        continual,
         data,
         errors,
         initializers,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
         testing,
         training,
     )
+    from genloom.continual.updating import update
     from genloom.creation import create
     from genloom.data.spec import DataSpec
     from genloom.evaluation import compare, evaluate
@@ -50,6 +52,7 @@ __all__ = [
     "adaptation",
     "backend",
     "compare",
+    "continual",
     "create",
     "data",
     "errors",
@@ -71,6 +74,7 @@ __all__ = [
     "testing",
     "train",
     "training",
+    "update",
 ]
 
 _ATTRIBUTES = {
@@ -88,6 +92,7 @@ _ATTRIBUTES = {
     "option": "genloom.options",
     "sample": "genloom.sampling",
     "train": "genloom.training.trainer",
+    "update": "genloom.continual.updating",
 }
 
 

@@ -86,7 +86,7 @@ def evaluate(
     model = None if sampler else _loaded(run)  # once, so that a second draw meets a compiled sampler
     drawn, costs = _draw(sampler or _sampler(model), count, seed, engine, dataset)
     entries = [
-        *_entries("score", _scores(metrics, drawn, dataset)),
+        *_entries("score", scores(metrics, drawn, dataset)),
         *_entries("cost", costs),
         *_entries("loss", _validation_losses(run, config)),
         *_entries("loss", _test_losses(model, config, dataset)),
@@ -167,7 +167,7 @@ def _context(dataset: Dataset, count: int) -> MetricContext:
     )
 
 
-def _scores(names: Sequence[str] | None, drawn: Samples, dataset: Dataset) -> list[MetricResult]:
+def scores(names: Sequence[str] | None, drawn: Samples, dataset: Dataset) -> list[MetricResult]:
     from genloom.metrics.choosing import choose
     from genloom.metrics.context import SampleSet
     from genloom.metrics.measuring import measure
@@ -228,7 +228,7 @@ def _scores_after(names: Sequence[str] | None, made: Samples, dataset: Dataset) 
         )
         return []
     try:
-        return _scores(names, made, dataset)
+        return scores(names, made, dataset)
     except DataError as error:
         tell(f"post-processed samples are shown, not measured: {error}")
         return []
@@ -294,28 +294,20 @@ def _test_losses(model: Any, config: dict[str, Any], dataset: Dataset) -> list[M
     """Return the model's own losses on all test samples, as training has them on the samples set aside."""
     if model is None or not model.validation:
         return []
-    from keras import ops
+    from genloom.heldout import losses
 
-    from genloom import backend
-    from genloom.data import validation_batches
-
-    validate = backend.compiled(lambda batch: model.validate(batch), model)
-    sums = dict.fromkeys(model.validation, 0.0)
-    for batch in validation_batches(dataset.test, int(config.get("training", {}).get("batch_size", 64))):
-        values = validate({name: ops.convert_to_tensor(array) for name, array in batch.items()})
-        for name, value in values.items():
-            sums[name] += float((ops.convert_to_numpy(value) * batch["mask"]).sum())
     setting, n = json.dumps(_model(config), sort_keys=True), len(dataset.test)
+    found = losses(model, dataset.test, int(config.get("training", {}).get("batch_size", 64)))
     return [
         MetricResult(
             f"test_{name}",
-            total / n,
+            value,
             n,
             True if name.endswith("loss") else None,
             Fingerprint(metric=f"test_{name}", data=dataset.fingerprint, n=n, setting=setting),
         )
-        for name, total in sums.items()
-        if math.isfinite(total)
+        for name, value in found.items()
+        if math.isfinite(value)
     ]
 
 

@@ -20,7 +20,7 @@ from genloom.initializers import reseed
 from genloom.optimizers import PhaseOptimizers
 from genloom.options import configure
 from genloom.phase import Phase
-from genloom.update import Update
+from genloom.step import Update
 
 if TYPE_CHECKING:
     from genloom.runs import Run

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genloom.errors import ConfigError, DataError
+from genloom.errors import DataError, GenLoomError
 from genloom.runs import Run, open_run
+from genloom.runs.lineage import UPDATES
 
 if TYPE_CHECKING:
     from genloom.data.dataset import Dataset
@@ -21,8 +23,15 @@ def ancestors(run: Run) -> list[Run]:
     """
     found = [run]
     while (before := found[-1].config.get("training", {}).get("init_from")) is not None:
-        found.append(open_run(before))
+        found.append(open_run(_place(found[-1], Path(before)), head=False))
     return found[::-1]
+
+
+def _place(run: Run, before: Path) -> Path:
+    """Return where a run's predecessor is: where it was, or beside an update that was moved with its run."""
+    if before.exists() or run.path.parent.name != UPDATES:
+        return before
+    return run.path.parent / before.name if before.parent.name == UPDATES else run.path.parent.parent
 
 
 def old_data(run: Run) -> list[Dataset]:
@@ -40,7 +49,7 @@ def old_data(run: Run) -> list[Dataset]:
         address = each.config["data"]["address"]
         try:
             dataset = data.open(address)
-        except ConfigError as error:
+        except GenLoomError as error:
             raise DataError(f"The data of {str(each.path)!r} cannot be opened again: {error}") from error
         if dataset.fingerprint != fingerprint:
             raise DataError(

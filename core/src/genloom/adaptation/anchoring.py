@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -29,7 +29,8 @@ class Anchor(keras.layers.Layer):
 
     def __init__(self, variables: Sequence[Any], importance: Sequence[Any] | None = None) -> None:
         super().__init__()
-        self._anchored = lambda: variables  # hidden from Keras: they are the model's, not the anchor's
+        # Behind a function, and so hidden from Keras: they are the model's, not the anchor's.
+        self._anchored: Callable[[], Sequence[Any]] = lambda: variables
         self.start = [self._kept(f"start_{i:04d}", v, v) for i, v in enumerate(variables)]
         self.importance: list[Any] | None = None
         if importance is not None:

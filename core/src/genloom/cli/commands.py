@@ -12,6 +12,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("genloom.cli.evaluate:evaluate", "Measure a run beside what real data scores."),
     "compare": ("genloom.cli.compare:compare", "Compare runs on the same data."),
     "encode": ("genloom.cli.encode:encode", "Write the latent codes of a data set."),
+    "update": ("genloom.cli.update:update", "Learn from new data behind a gate, or take that back."),
+    "sequence": ("genloom.cli.sequence:sequence", "Learn tasks one after the other and see what is forgotten."),
     "report": ("genloom.cli.report:report", "Write a run's report as one HTML file."),
     "runs": ("genloom.cli.runs:runs", "List the runs in a folder."),
     "list": ("genloom.cli.components:list_command", "List models, data sets, metrics and post-processors."),

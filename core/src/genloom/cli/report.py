@@ -18,7 +18,7 @@ def report(run: str, as_json: bool) -> None:
     from genloom.report import write
     from genloom.runs import open_run
 
-    path = write(open_run(run))
+    path = write(open_run(run, head=False))
     if as_json:
         print_json(run=run, out=path)
     else:

@@ -11,6 +11,7 @@ from genloom.errors import RunError
 from genloom.report.embedding import Shown, embed, evenly
 from genloom.report.numerals import count, duration
 from genloom.runs import Run, manifest
+from genloom.runs.lineage import read as read_lineage
 
 __all__ = [
     "command",
@@ -26,6 +27,8 @@ __all__ = [
     "post_scores",
     "table",
     "texts",
+    "updates",
+    "versions",
 ]
 
 STRIP = 6  # pictures in the strip over training time
@@ -151,6 +154,29 @@ def lineage(run: Run) -> list[tuple[str, str]]:
     rows = flat(table(config, "lineage"))
     begun = table(config, "training").get("init_from")
     return [*rows, ("init_from", str(begun))] if begun else rows
+
+
+def updates(run: Run) -> list[dict[str, Any]]:
+    """Return the entries of the run's updates, the oldest first; [] without any, or when they cannot be read."""
+    try:
+        return [{"scores": [], **entry} for entry in read_lineage(run.path)]
+    except RunError:
+        return []
+
+
+def versions(entries: Sequence[Mapping[str, Any]]) -> tuple[list[list[float]], list[str], list[str]]:
+    """Return (scores, NaN where unknown; data sets; versions) of promoted updates, their predecessors among them."""
+    scores: dict[str, dict[str, float]] = {}
+    before = "."
+    for entry in entries:
+        for score in entry["scores"]:
+            scores.setdefault(before, {})[score["data"]] = score["before"]
+            if entry["decision"] == "promoted":
+                scores.setdefault(entry["run"], {})[score["data"]] = score["after"]
+        before = entry["head"]
+    names = list(dict.fromkeys(name for row in scores.values() for name in row))
+    rows = [[row.get(name, math.nan) for name in names] for row in scores.values()]
+    return rows, names, ["first training" if name == "." else name for name in scores]
 
 
 def flat(nested: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -9,6 +9,7 @@ from typing import Any
 from genloom.errors import ConfigError
 from genloom.report import curves, facts, standing
 from genloom.report.embedding import embed, show
+from genloom.report.matrix import matrix_picture
 from genloom.report.numerals import count, number
 from genloom.report.section import Section, plugin_sections
 from genloom.runs import Run, open_run
@@ -40,6 +41,8 @@ def run_page(run: Run | str | Path, out: str | Path | None, sections: Sequence[S
         "metrics": [result for result in results if result["role"] not in ("cost", "loss", "post")],
         "costs": [result for result in results if result["role"] in ("cost", "loss")],
         "lineage": facts.lineage(run),
+        "updates": facts.updates(run),
+        "versions": _versions(facts.updates(run)),
         "config": facts.flat(run.config),
     }
     every = [*sections, *plugin_sections(run)]
@@ -76,8 +79,19 @@ def comparison_page(
     return _written("comparison.html.j2", context, sections, Path(out) if out else opened[0].path / "report.html")
 
 
+def _versions(entries: Sequence[Mapping[str, Any]]) -> Any:
+    """Return the picture of what each promoted update did to every data set, None without any."""
+    rows, data, names = facts.versions(entries)
+    if len(rows) < 2:
+        return None
+    measured = next(entry for entry in entries if entry.get("scores"))
+    labels = [name.rpartition("/")[2][:24] for name in data]
+    image = matrix_picture(rows, labels, measured["gate"], measured["lower_is_better"], names)
+    return show(image, "the gate's measure after each update that was promoted")
+
+
 def _opened(run: Run | str | Path) -> Run:
-    return open_run(run.path if isinstance(run, Run) else run)
+    return open_run(run.path if isinstance(run, Run) else run, head=False)
 
 
 def _arranged(runs: Sequence[Run]) -> dict[str, Any]:

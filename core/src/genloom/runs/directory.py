@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from genloom.errors import ConfigError, RunError
-from genloom.runs import manifest
+from genloom.runs import lineage, manifest
 from genloom.runs.files import plain, tell, write_atomic
 from genloom.runs.lock import LOCK_NAME, RunLock, holder
 
@@ -196,15 +196,20 @@ class Run:
         return planned is not None and last.get("step", 0) >= planned
 
 
-def open_run(path: str | Path) -> Run:
-    """Return the run at `path`.
+def open_run(path: str | Path, *, head: bool = True) -> Run:
+    """Return the run at `path`, or the update of it that was promoted last.
+
+    Args:
+        path: a run directory.
+        head: False returns the run itself, with the weights of its own training.
 
     Raises:
-        ConfigError: there is no readable run.
+        ConfigError: there is no run there.
+        RunError: the lineage of its updates is damaged.
     """
     run = Run(path)
-    run.config  # noqa: B018  reading it is the check
-    return run
+    run.config  # noqa: B018 - reading it is the check
+    return Run(lineage.head(run.path)) if head else run
 
 
 def create_run(path: str | Path, resume: bool = False) -> Run:

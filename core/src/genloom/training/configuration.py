@@ -18,7 +18,7 @@ from genloom.options import configure
 from genloom.plugins.component import Component
 from genloom.plugins.registry import find
 from genloom.postprocess import chain
-from genloom.runs import open_run
+from genloom.runs import Run, open_run
 from genloom.training.precision import policy
 from genloom.training.settings import FIXED, TrainingSettings
 from genloom.training.state import restore_weights
@@ -78,7 +78,7 @@ class Job:
         """
         model = self.build()
         if self.init_from is not None and not resumed:
-            restore_weights(model, trained_weights(open_run(self.init_from)))
+            restore_weights(model, trained_weights(Run(self.init_from)))
         if self.settings.adapt is not None:
             adapt(model, parse_adapter(self.settings.adapt), self.seed)
         if self.settings.retain is not None:
@@ -93,7 +93,7 @@ class Job:
         def build() -> GenerativeModel:
             teacher = self.build()
             if not resumed:
-                restore_weights(teacher, trained_weights(open_run(str(self.init_from))))
+                restore_weights(teacher, trained_weights(Run(str(self.init_from))))
             return teacher
 
         return build
@@ -106,7 +106,7 @@ class Job:
             ConfigError: a run that was trained on a data set object.
             DataError: data that changed since.
         """
-        return [] if self.init_from is None else old_data(open_run(self.init_from))
+        return [] if self.init_from is None else old_data(Run(self.init_from))
 
     @property
     def memory(self) -> list[Dataset]:
@@ -183,7 +183,7 @@ def resolve(
         dataset=dataset,
         settings=settings,
         seed=int(seed),
-        init_from=None if init_from is None else str(init_from),
+        init_from=None if init_from is None else str(open_run(init_from).path),
     )
 
 

@@ -1,0 +1,83 @@
+"""`genloom update`: let a run learn from new data behind a gate, or take the last such update back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from genloom.cli import engine
+from genloom.cli.flags import backend, json_flag, run_argument
+from genloom.cli.output import note, print_json, table
+from genloom.errors import ConfigError
+
+__all__ = ["update"]
+
+
+@click.command()
+@run_argument
+@click.option("--data", metavar="NEW", help="New data to learn from.")
+@click.option(
+    "--gate",
+    metavar="METRIC",
+    default="test_loss",
+    show_default=True,
+    help="What must be better on the new data and no worse on the old: a held-out loss, or a metric such as fd[pca20].",
+)
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(min=0),
+    default=0.02,
+    show_default=True,
+    help="By which share it may be worse on old data.",
+)
+@click.option(
+    "--retain",
+    metavar="NAME[:K=V,…]",
+    default="replay:share=0.2",
+    show_default=True,
+    help="Remedy against forgetting: replay, ewc, l2sp, lwf, agem or none.",
+)
+@click.option("--adapt", metavar="lora[:K=V,…]", help="Train adapters in place of the weights.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Passes over the new data; the run's own by default.")
+@click.option("--steps", type=click.IntRange(min=1), help="Steps, in place of epochs.")
+@click.option("--set", "assignments", multiple=True, metavar="K=V", help="Another training setting (repeatable).")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the training.")
+@click.option("--rollback", is_flag=True, help="Take the last promoted update back.")
+@backend
+@json_flag
+@click.pass_context
+def update(ctx: click.Context, /, run: str, rollback: bool, as_json: bool, **asked: Any) -> None:
+    """Train RUN's model on new data; it counts if it is better on them and no worse on what it knew.
+
+    The update is a run in RUN/updates, and RUN/lineage.jsonl says what became of it. Commands that are given RUN use
+    the weights that count. The exit code is 1 where the gate refused.
+    """
+    if rollback == (asked["data"] is not None):
+        raise ConfigError("An update needs data, a rollback has none.", mend="Give --data NEW or --rollback.")
+    engine.choose(asked.pop("backend"))
+    from genloom import continual
+
+    entry = continual.rollback(run) if rollback else continual.update(run, **_settings(asked))
+    if as_json:
+        print_json(**entry)
+    else:
+        scores = entry.get("scores", [])
+        rows = [(s["data"], s["role"], f"{s['before']:.4g}", f"{s['after']:.4g}", _verdict(s)) for s in scores]
+        table(("data", "", "before", "after", "gate"), rows)
+        note(f"{entry['decision']}: what counts is {'its own training' if entry['head'] == '.' else entry['head']}.")
+    if entry["decision"] == "rejected":
+        ctx.exit(1)
+
+
+def _settings(asked: dict[str, Any]) -> dict[str, Any]:
+    from genloom.options import parse_assignments
+
+    own = {name: asked[name] for name in ("data", "gate", "tolerance", "adapt", "seed")}
+    length = {name: asked[name] for name in ("epochs", "steps") if asked[name] is not None}
+    retain = None if asked["retain"] == "none" else asked["retain"]
+    return {**own, "retain": retain, **length, **parse_assignments(asked["assignments"])}
+
+
+def _verdict(score: dict[str, Any]) -> str:
+    return "passed" if score["passed"] else "refused"

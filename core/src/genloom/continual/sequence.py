@@ -1,0 +1,285 @@
+"""Tasks learned one after the other by one model, and after each of them the score on every one.
+
+A sequence is a TOML file:
+
+    model = "vae/mlp"
+    preset = "tiny"
+    remedy = "replay:share=0.2"     # or ewc, l2sp, lwf, agem; "adapters:rank=8" for one of each task; "none"
+    [training]
+    steps = 500
+    [[tasks]]
+    name = "low"
+    data = "npz:low.npz"
+    [[tasks]]
+    name = "high"
+    data = "npz:high.npz"
+    training = { steps = 800 }      # what differs for this one
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genloom.adaptation import parse_adapter, parse_retention
+from genloom.continual.judging import Judge
+from genloom.errors import ConfigError, RunError, nearest
+from genloom.loading import load
+from genloom.metrics import continual
+from genloom.runs import Run
+from genloom.runs.files import plain, write_atomic
+from genloom.training.configuration import resolve
+from genloom.training.trainer import train
+
+if TYPE_CHECKING:
+    from genloom.data.dataset import Dataset
+
+__all__ = ["FILE", "Sequence", "Task", "read_sequence", "run_sequence"]
+
+#: Name of the results in the folder of a sequence.
+FILE = "sequence.json"
+
+_KEYS = ("model", "preset", "options", "remedy", "metric", "seed", "training", "tasks")
+_TASK_KEYS = ("name", "data", "training")
+_QUIET = {"sample_every": 0}
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """One task.
+
+    Attributes:
+        name: what it is called in results, and the folder of its run.
+        data: address of its data.
+        training: settings that differ from those of the sequence.
+    """
+
+    name: str
+    data: str
+    training: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Sequence:
+    """What is learned, how, and what is kept meanwhile.
+
+    Attributes:
+        model: id of the model.
+        tasks: in order.
+        preset: of the model.
+        options: of the model.
+        remedy: a remedy of `genloom.adaptation`, "adapters" with options of lora, or "none".
+        metric: see `Judge`.
+        seed: of all trainings.
+        training: settings of every task.
+    """
+
+    model: str
+    tasks: tuple[Task, ...]
+    preset: str | None = None
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    remedy: str = "none"
+    metric: str = "test_loss"
+    seed: int = 0
+    training: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def adapters(self) -> str | None:
+        """What `adapt` takes where each task after the first gets adapters of its own; None for other remedies."""
+        name, colon, rest = self.remedy.partition(":")
+        return f"lora{colon}{rest}" if name == "adapters" else None
+
+    @property
+    def retain(self) -> str | None:
+        """The remedy that the trainings get, None for adapters and for none."""
+        return None if self.remedy == "none" or self.adapters else self.remedy
+
+
+def read_sequence(file: str | Path) -> Sequence:
+    """Read a sequence and check all that can be known before training.
+
+    Raises:
+        ConfigError: no such file, no TOML, an unknown key, fewer than two tasks, a name twice, an unknown remedy.
+    """
+    try:
+        stated = tomllib.loads(Path(file).read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"The sequence {str(file)!r} cannot be read: {error}.") from error
+    _check_keys(str(file), stated, _KEYS, ("model", "tasks"))
+    tasks = stated["tasks"]
+    if not isinstance(tasks, list) or len(tasks) < 2 or not all(isinstance(task, dict) for task in tasks):
+        raise ConfigError(f"{str(file)!r} needs two [[tasks]] or more.")
+    for number, task in enumerate(tasks, 1):
+        _check_keys(f"task {number} of {file}", task, _TASK_KEYS, ("name", "data"))
+    names = [str(task["name"]) for task in tasks]
+    for name in names:
+        if names.count(name) > 1 or not name or not all(c.isalnum() or c in "-_" for c in name):
+            raise ConfigError(f"Tasks need names of their own, of letters, digits, - and _; got {names}.")
+    given = {**stated, "tasks": tuple(Task(str(t["name"]), str(t["data"]), t.get("training", {})) for t in tasks)}
+    sequence = Sequence(**given)
+    if sequence.adapters:
+        parse_adapter(sequence.adapters)
+    if sequence.retain:
+        parse_retention(sequence.retain)
+    return sequence
+
+
+def run_sequence(sequence: Sequence | str | Path, out: str | Path) -> dict[str, Any]:
+    """Train the tasks one after the other, or go on with a sequence that was stopped, and measure after each.
+
+    Args:
+        sequence: what to do, or the TOML file that says it.
+        out: a folder, for one run per task and the results, `sequence.json` and `sequence.png`.
+
+    Returns:
+        "tasks" (names), "remedy", "metric", "lower_is_better", "matrix" (T + 1 rows, the first before any task),
+        "average", "forgetting" (of each task but the last), "mean_forgetting", "backward_transfer" and
+        "forward_transfer", as `genloom.metrics.continual` defines them, and "runs".
+
+    Raises:
+        ConfigError: anything wrong in the sequence, or a folder that another one was begun in.
+        DataError: data that cannot be used.
+        RunError: a training failed.
+    """
+    asked = sequence if isinstance(sequence, Sequence) else read_sequence(sequence)
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    done = _begun(folder, asked)
+    datasets = [_opened(task.data) for task in asked.tasks]
+    judge = Judge(asked.metric, seed=asked.seed)
+    runs: list[Run] = []
+    matrix: list[list[float]] = done.get("matrix", [])
+    lower = bool(done.get("lower_is_better", True))
+    if not matrix:
+        model = _untrained(asked, datasets[0])
+        for dataset in datasets:
+            judge.check(model, dataset)
+        row = [judge(model, dataset) for dataset in datasets]
+        matrix, lower = [[value for value, _ in row]], row[0][1]
+        _keep(folder, asked, matrix, lower)
+    for number, task in enumerate(asked.tasks):
+        runs.append(_trained(asked, task, number, runs, folder))
+        if len(matrix) > number + 1:
+            continue
+        matrix.append([judge(load(_who(asked, runs, j)), dataset)[0] for j, dataset in enumerate(datasets)])
+        _keep(folder, asked, matrix, lower)
+    results = _results(asked, matrix, lower, runs)
+    write_atomic(folder / FILE, (json.dumps(plain(results), indent=1, allow_nan=False) + "\n").encode())
+    from genloom.report.matrix import matrix_picture
+
+    matrix_picture(matrix, [task.name for task in asked.tasks], asked.metric, lower).save(folder / "sequence.png")
+    return results
+
+
+def _check_keys(what: str, stated: Mapping[str, Any], known: tuple[str, ...], needed: tuple[str, ...]) -> None:
+    for key in stated:
+        if key not in known:
+            raise ConfigError(f"Unknown key {key!r} in {what}.{nearest(key, known)}", mend=f"Keys: {', '.join(known)}.")
+    for key in needed:
+        if key not in stated:
+            raise ConfigError(f"{what} has no {key!r}.", mend=f"Needed: {', '.join(needed)}.")
+
+
+def _opened(address: str) -> Dataset:
+    from genloom import data
+
+    return data.open(address)
+
+
+def _untrained(asked: Sequence, dataset: Dataset) -> Any:
+    job = resolve(
+        asked.model,
+        dataset,
+        preset=asked.preset,
+        options=asked.options,
+        asked=asked.training,
+        seed=asked.seed,
+        init_from=None,
+        stored={},
+    )
+    model = job.start()
+    model.trainable = False
+    return model
+
+
+def _trained(asked: Sequence, task: Task, number: int, before: list[Run], folder: Path) -> Run:
+    """Train one task, from the run before it or, with adapters of its own, from the first."""
+    path = folder / f"{number + 1}-{task.name}"
+    remedy: dict[str, Any] = {}
+    if before:
+        remedy = {"retain": asked.retain, "init_from": before[-1].path}
+        if asked.adapters:
+            remedy = {"adapt": asked.adapters, "init_from": before[0].path}
+    run: Run = train(
+        asked.model,
+        task.data,
+        preset=asked.preset,
+        options=asked.options,
+        seed=asked.seed,
+        out=path,
+        resume=(path / "run.toml").is_file(),
+        **{**_QUIET, **asked.training, **task.training, **remedy},
+    )
+    return run
+
+
+def _who(asked: Sequence, runs: list[Run], task: int) -> Run:
+    """Return whom to ask about a task: with adapters its own, where it has been learned; else the last."""
+    if asked.adapters:
+        return runs[task] if task < len(runs) else runs[0]
+    return runs[-1]
+
+
+def _stated(asked: Sequence) -> dict[str, Any]:
+    stated: dict[str, Any] = plain(dataclasses.asdict(asked))
+    return stated
+
+
+def _begun(folder: Path, asked: Sequence) -> dict[str, Any]:
+    """Return what an earlier call wrote.
+
+    Raises:
+        ConfigError: it was another sequence.
+        RunError: it cannot be read.
+    """
+    file = folder / FILE
+    if not file.is_file():
+        return {}
+    try:
+        done: dict[str, Any] = json.loads(file.read_text("utf-8"))
+        sequence = done["sequence"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(
+            f"{str(file)!r} cannot be read: {error}.", mend="Remove it, and the models are measured again."
+        ) from error
+    if sequence != _stated(asked):
+        raise ConfigError(f"{str(folder)!r} holds another sequence.", mend="Name another folder.")
+    return done
+
+
+def _keep(folder: Path, asked: Sequence, matrix: list[list[float]], lower: bool) -> None:
+    """Write what has been measured so far, so that a sequence that is stopped goes on."""
+    content = {"sequence": _stated(asked), "matrix": matrix, "lower_is_better": lower}
+    write_atomic(folder / FILE, (json.dumps(plain(content), indent=1) + "\n").encode())
+
+
+def _results(asked: Sequence, matrix: list[list[float]], lower: bool, runs: list[Run]) -> dict[str, Any]:
+    forgotten = continual.forgetting(matrix, lower)
+    return {
+        "sequence": _stated(asked),
+        "tasks": [task.name for task in asked.tasks],
+        "remedy": asked.remedy,
+        "metric": asked.metric,
+        "lower_is_better": lower,
+        "matrix": matrix,
+        "average": continual.average(matrix, lower),
+        "forgetting": forgotten,
+        "mean_forgetting": sum(forgotten) / len(forgotten),
+        "backward_transfer": continual.backward_transfer(matrix, lower),
+        "forward_transfer": continual.forward_transfer(matrix, lower),
+        "runs": [str(run.path) for run in runs],
+    }

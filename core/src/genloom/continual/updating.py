@@ -1,0 +1,204 @@
+"""`genloom.update`: train on new data, ask a gate about the new and the old, then promote the result or leave it.
+
+Every update is a run of its own in RUN/updates; what counts is the head of RUN/lineage.jsonl. A kill at any instant
+leaves the old weights in place, and the same call goes on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genloom.adaptation import old_data
+from genloom.continual.judging import Judge
+from genloom.errors import ConfigError
+from genloom.loading import load
+from genloom.runs import Run, open_run
+from genloom.runs.lineage import UPDATES, head, read, record, versions
+from genloom.training.trainer import train
+
+if TYPE_CHECKING:
+    from genloom.data.dataset import Dataset
+
+__all__ = ["rollback", "update"]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Score:
+    """What the gate says of one data set."""
+
+    data: str
+    role: str
+    before: float
+    after: float
+    passed: bool
+
+
+def update(
+    run: str | Path,
+    data: str,
+    gate: str = "test_loss",
+    *,
+    tolerance: float = 0.02,
+    retain: str | None = "replay:share=0.2",
+    adapt: str | None = None,
+    seed: int = 0,
+    **settings: Any,
+) -> dict[str, Any]:
+    """Train a run's model on new data, and let the result count if it is better on them and no worse on the old.
+
+    Args:
+        run: a run directory; the update starts from its own weights, or from those of its last promoted update.
+        data: address of the new data; they are opened as the old ones were.
+        gate: what is asked: a held-out loss of the model, such as test_loss, or a metric of samples, such as fd[pca20].
+        tolerance: by which share of its value before the gate may be worse on each of the old data sets.
+        retain: remedy against forgetting, None for none.
+        adapt: adapters to train in place of the weights.
+        seed: of the training.
+        **settings: of the training (`genloom.train`): epochs, steps, learning_rate, …; the run's own by default.
+
+    Returns:
+        The entry of the lineage: "update" (its number), "decision" (promoted or rejected), "head" (the folder whose
+        weights count now), "run" (the folder of this update), "data", "fingerprint", "gate", "tolerance", "retain",
+        "scores" (each with "data", "role" new or old, "before", "after", "passed") and "when".
+
+    Raises:
+        ConfigError: no run, a gate that does not apply, data of another kind, or settings that do not fit.
+        DataError: data that cannot be opened, or old data that changed.
+        RunError: the training failed; the old weights stay.
+    """
+    if tolerance < 0:
+        raise ConfigError(f"tolerance must not be negative, got {tolerance}.")
+    home = open_run(run, head=False)
+    with home.lock():
+        current = Run(head(home.path))
+        model, new, old = load(current), _opened(data), old_data(current)
+        _check_same_kind(current, model.spec, new)
+        judge = Judge(gate)
+        for dataset in (new, *old):
+            judge.check(model, dataset)
+        before = [judge(model, dataset) for dataset in (new, *old)]
+        candidate = _candidate(home, new.address, retain, adapt)
+        asked = {**_settings(current, settings), **settings, "retain": retain, "adapt": adapt}
+        stated = current.config["model"]
+        updated = train(
+            stated["id"],
+            data,
+            preset=stated.get("preset"),
+            options=stated.get("options"),
+            init_from=current.path,
+            out=candidate,
+            resume=(candidate / "run.toml").is_file(),
+            seed=seed,
+            **asked,
+        )
+        after = [judge(load(updated), dataset)[0] for dataset in (new, *old)]
+        scores = [
+            _judged(dataset, "old" if i else "new", was, now, lower, tolerance)
+            for i, (dataset, (was, lower), now) in enumerate(zip((new, *old), before, after, strict=True))
+        ]
+        promoted = all(score.passed for score in scores)
+        name = candidate.relative_to(home.path).as_posix()
+        entry = {
+            "update": int(candidate.name),
+            "decision": "promoted" if promoted else "rejected",
+            "head": name if promoted else _name(home, current),
+            "run": name,
+            "data": new.address,
+            "fingerprint": new.fingerprint,
+            "gate": gate,
+            "lower_is_better": before[0][1],
+            "tolerance": tolerance,
+            "retain": retain,
+            "adapt": adapt,
+            "scores": [dataclasses.asdict(score) for score in scores],
+            "when": _now(),
+        }
+        record(home.path, entry)
+        return entry
+
+
+def rollback(run: str | Path) -> dict[str, Any]:
+    """Let the weights before the last promoted update count again; nothing is deleted.
+
+    Returns:
+        The entry of the lineage, whose "head" is the folder that counts now.
+
+    Raises:
+        ConfigError: no run, or no update to take back.
+    """
+    home = open_run(run, head=False)
+    with home.lock():
+        counted = versions(home.path)
+        now = counted[-1]
+        # What an earlier rollback took back is not gone back to.
+        before = counted[counted.index(now) - 1] if counted.index(now) else None
+        if before is None:
+            raise ConfigError(f"{str(home.path)!r} has no promoted update to take back.")
+        entry = {"decision": "rolled back", "head": before, "run": now, "when": _now()}
+        record(home.path, entry)
+        return entry
+
+
+def _judged(dataset: Dataset, role: str, was: float, now: float, lower: bool, tolerance: float) -> _Score:
+    """Better is asked for on new data; on old data no worse than the tolerance allows."""
+    gain = was - now if lower else now - was
+    return _Score(dataset.address, role, was, now, gain > 0 if role == "new" else gain >= -tolerance * abs(was))
+
+
+def _opened(address: str) -> Dataset:
+    from genloom import data
+
+    return data.open(address)
+
+
+def _check_same_kind(run: Run, spec: Any, new: Dataset) -> None:
+    for name in ("kind", "shape", "value_range", "vocabulary", "classes"):
+        was, now = getattr(spec, name), getattr(new.spec, name)
+        if was != now:
+            raise ConfigError(
+                f"{new.address} has {name}={now!r}, what {str(run.path)!r} was trained on has {was!r}.",
+                mend="Open the new data with the options of the old; text with tokenizer=RUN/tokenizer.json.",
+            )
+
+
+#: Settings of a training that an update takes over: how long and how, not what for.
+_KEPT = (
+    *("epochs", "steps", "batch_size", "optimizer", "learning_rate", "schedule", "warmup_steps", "weight_decay"),
+    *("clip", "ema", "accumulate", "update", "precision", "noise", "validation", "post"),
+)
+
+
+def _settings(run: Run, asked: dict[str, Any]) -> dict[str, Any]:
+    stored = run.config["training"]
+    kept = [name for name in _KEPT if name in stored]
+    if {"epochs", "steps"} & asked.keys():
+        kept = [name for name in kept if name not in ("epochs", "steps")]
+    return {name: stored[name] for name in kept} | {"sample_every": 0}
+
+
+def _candidate(home: Run, data: str, retain: str | None, adapt: str | None) -> Path:
+    """Return the folder of an update that was begun like this and not judged, or a new one."""
+    judged = {entry.get("run") for entry in read(home.path)}
+    number = 1
+    while True:
+        folder = home.path / UPDATES / f"{number:03d}"
+        if not folder.exists():
+            return folder
+        begun = Run(folder)
+        if folder.relative_to(home.path).as_posix() not in judged and begun.exists:
+            config = begun.config
+            same = (config["data"]["address"], config["training"].get("retain"), config["training"].get("adapt"))
+            if same == (data, retain, adapt):
+                return folder
+        number += 1
+
+
+def _name(home: Run, run: Run) -> str:
+    return run.path.relative_to(home.path).as_posix()
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

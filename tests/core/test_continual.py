@@ -1,0 +1,251 @@
+"""Models that keep learning: the numbers' closed forms, sequences of tasks, and updates behind a gate."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import genloom
+from genloom import continual
+from genloom.continual import updating
+from genloom.errors import ConfigError, DataError, RunError
+from genloom.metrics.continual import average, backward_transfer, forgetting, forward_transfer
+from genloom.runs import Run, open_run
+
+# Rows: before any task, after one, two, three. Columns: tasks. Accuracies.
+R = [[0.1, 0.2, 0.3], [0.9, 0.3, 0.3], [0.7, 0.8, 0.5], [0.6, 0.9, 0.7]]
+
+
+def test_the_measures_are_the_papers() -> None:
+    assert average(R) == pytest.approx((0.6 + 0.9 + 0.7) / 3)
+    assert backward_transfer(R) == pytest.approx(((0.6 - 0.9) + (0.9 - 0.8)) / 2)
+    assert forward_transfer(R) == pytest.approx(((0.3 - 0.2) + (0.5 - 0.3)) / 2)
+    assert forgetting(R) == pytest.approx([0.9 - 0.6, 0.8 - 0.9])
+    losses = 1.0 - np.array(R)  # what is lower is better turns every sign but the average's
+    assert average(losses, lower_is_better=True) == pytest.approx(1.0 - average(R))
+    for measure in (backward_transfer, forward_transfer, forgetting):
+        assert measure(losses, lower_is_better=True) == pytest.approx(measure(R))
+    for wrong in (R[1:], [[0.1, np.nan], [1, 2], [1, 2]]):
+        with pytest.raises(ConfigError, match="finite matrix"):
+            average(wrong)
+
+
+def save(file: Path, low: int, high: int, limit: int | None = None) -> str:
+    """Write the digits low to high, and return their address."""
+    digits = genloom.data.open("digits")
+    parts = {}
+    for name, split in (("x", digits.train), ("x_test", digits.test)):
+        arrays = split.arrays()
+        parts[name] = arrays["x"][(arrays["label"] >= low) & (arrays["label"] < high)][:limit]
+    np.savez(file, **parts)
+    return f"npz:{file}"
+
+
+@pytest.fixture
+def halves(tmp_path: Path) -> list[str]:
+    return [save(tmp_path / "low.npz", 0, 5), save(tmp_path / "high.npz", 5, 10)]
+
+
+def written(file: Path, halves: list[str], remedy: str, steps: int = 500) -> Path:
+    tasks = "".join(f'[[tasks]]\nname = "{n}"\ndata = "{d}"\n' for n, d in zip(("low", "high"), halves, strict=True))
+    training = f"[training]\nsteps = {steps}\nlearning_rate = 0.003\nvalidation = 0.0\nprogress = 'none'\n"
+    file.write_text(f'model = "vae/mlp"\npreset = "tiny"\nremedy = "{remedy}"\n{training}{tasks}')
+    return file
+
+
+def test_a_sequence_forgets_and_adapters_of_its_own_for_each_task_do_not(halves: list[str], tmp_path: Path) -> None:
+    found = {}
+    for remedy in ("none", "adapters:rank=2"):
+        file = written(tmp_path / "tasks.toml", halves, remedy)
+        found[remedy] = continual.run_sequence(file, tmp_path / remedy.partition(":")[0])
+    naive, adapted = found["none"], found["adapters:rank=2"]
+    assert naive["matrix"][:2] == adapted["matrix"][:2]  # the same first task
+    assert naive["lower_is_better"]
+    assert naive["forgetting"][0] > 0.5
+    assert adapted["forgetting"] == [0.0]
+    assert adapted["matrix"][2][1] < adapted["matrix"][1][1]  # and yet the second task was learned
+    # The numbers are those of the runs.
+    model, data = genloom.load(naive["runs"][1]), genloom.data.open(halves[0])
+    from genloom.heldout import losses
+
+    assert naive["matrix"][2][0] == pytest.approx(losses(model, data.test)["loss"], rel=1e-6)
+    assert (tmp_path / "none" / "sequence.png").stat().st_size > 1000
+
+
+def test_a_sequence_that_was_stopped_goes_on_where_it_was(
+    halves: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = written(tmp_path / "tasks.toml", halves, "replay", steps=6)
+    whole = continual.run_sequence(file, tmp_path / "whole")
+    from genloom.continual import sequence
+
+    trainings = []
+
+    def stopped(*arguments: Any, **settings: Any) -> Any:
+        trainings.append(settings["out"].name)
+        if len(trainings) == 2:
+            raise KeyboardInterrupt
+        return genloom.train(*arguments, **settings)
+
+    monkeypatch.setattr(sequence, "train", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        continual.run_sequence(file, tmp_path / "parts")
+    monkeypatch.setattr(sequence, "train", genloom.train)
+    again = continual.run_sequence(file, tmp_path / "parts")
+    assert again["matrix"] == whole["matrix"]
+    with pytest.raises(ConfigError, match="another sequence"):
+        continual.run_sequence(written(tmp_path / "other.toml", halves, "none", steps=6), tmp_path / "parts")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("remedy", "remdy"), "remedy"),
+        (("replay", "replya"), "replay"),
+        (('name = "high"', 'name = "low"'), "names of their own"),
+        (('name = "high"', 'name = "../x"'), "names of their own"),
+        (("[[tasks]]", "[tasks]"), "cannot be read|two"),
+        (("data", "dta"), "dta"),
+    ],
+)
+def test_a_wrong_sequence_is_refused_before_anything_is_trained(
+    change: tuple[str, str], message: str, halves: list[str], tmp_path: Path
+) -> None:
+    file = written(tmp_path / "tasks.toml", halves, "replay")
+    file.write_text(file.read_text().replace(*change))
+    with pytest.raises(ConfigError, match=message):
+        continual.read_sequence(file)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        continual.read_sequence(tmp_path / "absent.toml")
+
+
+SETTINGS: dict[str, Any] = {"learning_rate": 3e-3, "sample_every": 0, "progress": "none", "validation": 0.0}
+
+
+@pytest.fixture
+def base(halves: list[str], tmp_path: Path) -> Run:
+    run: Run = genloom.train("vae/mlp", halves[0], preset="tiny", steps=500, out=tmp_path / "run", **SETTINGS)
+    return run
+
+
+def drawn(run: Any) -> np.ndarray:
+    return np.asarray(genloom.sample(run, 3, seed=1).samples)
+
+
+def test_an_update_counts_once_the_gate_lets_it_through_and_can_be_taken_back(base: Run, halves: list[str]) -> None:
+    before = drawn(base.path)
+    refused = genloom.update(base.path, halves[1], tolerance=0.0, retain=None, steps=500)
+    assert refused["decision"] == "rejected"
+    assert [score["role"] for score in refused["scores"]] == ["new", "old"]
+    assert refused["scores"][0]["passed"] and not refused["scores"][1]["passed"]
+    assert np.array_equal(drawn(base.path), before)
+    entry = genloom.update(base.path, halves[1], tolerance=0.5, retain="replay:share=0.5", steps=500)
+    assert entry["decision"] == "promoted"
+    assert entry["head"] == "updates/002"
+    assert entry["scores"][1]["after"] < refused["scores"][1]["after"]  # replay keeps what was known
+    after = drawn(base.path)
+    assert not np.array_equal(after, before)
+    assert np.array_equal(after, drawn(base.path / "updates" / "002"))
+    assert np.array_equal(drawn(Run(base.path)), before)  # the run itself is as it was
+    # A second update starts from the first, and asks about all data so far.
+    third = genloom.update(base.path, halves[1], tolerance=9.0, steps=2)
+    assert open_run(base.path / "updates" / "003").config["training"]["init_from"].endswith("002")
+    assert {score["data"] for score in third["scores"]} == set(halves)
+    assert continual.rollback(base.path)["head"] == "updates/002" if third["decision"] == "promoted" else True
+    assert continual.rollback(base.path)["head"] == "."
+    assert np.array_equal(drawn(base.path), before)
+    with pytest.raises(ConfigError, match="no promoted update"):
+        continual.rollback(base.path)
+    page = genloom.report.write(base.path).read_text()
+    assert "rejected" in page and "promoted" in page and "rolled back" in page
+
+
+def test_an_update_that_was_killed_goes_on_and_a_moved_run_still_knows_its_past(
+    base: Run, halves: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = drawn(base.path)
+
+    def killed(*arguments: Any, **settings: Any) -> Any:
+        genloom.train(*arguments, **{**settings, "steps": 4})
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(updating, "train", killed)
+    with pytest.raises(KeyboardInterrupt):
+        genloom.update(base.path, halves[1], tolerance=9.0, steps=8)
+    assert np.array_equal(drawn(base.path), before)
+    monkeypatch.setattr(updating, "train", genloom.train)
+    entry = genloom.update(base.path, halves[1], tolerance=9.0, steps=8)
+    assert entry["run"] == "updates/001"
+    moved = tmp_path / "moved"
+    shutil.move(base.path, moved)
+    again = genloom.update(moved, halves[1], tolerance=9.0, steps=2)
+    assert {score["data"] for score in again["scores"]} == set(halves)
+
+
+def test_what_cannot_be_updated_is_refused_and_nothing_is_written(base: Run, halves: list[str], tmp_path: Path) -> None:
+    for wrong, message in (
+        ({"gate": "test_los"}, "test_loss"),
+        ({"gate": "fd[pca"}, "fd"),
+        ({"gate": "density"}, "direction|neither"),
+        ({"tolerance": -1.0}, "tolerance"),
+        ({"retain": "reply"}, "replay"),
+        ({"stesp": 3}, "steps"),
+    ):
+        with pytest.raises(genloom.errors.GenLoomError, match=message):
+            genloom.update(base.path, halves[1], **{"steps": 2, **wrong})
+    with pytest.raises(ConfigError, match="kind"):
+        genloom.update(base.path, "toy:8-ring", steps=2)
+    with pytest.raises(DataError, match=r"absent\.npz"):
+        genloom.update(base.path, "npz:absent.npz", steps=2)
+    with pytest.raises(ConfigError, match="not a run"):
+        genloom.update(tmp_path / "none", halves[1])
+    assert not (base.path / "lineage.jsonl").exists()
+    save(tmp_path / "low.npz", 0, 5, limit=50)
+    with pytest.raises(DataError, match="changed since"):
+        genloom.update(base.path, halves[1], steps=2)
+
+
+@pytest.mark.parametrize("content", ["{", '{"head": 3}\n', '{"head": "../../elsewhere"}\n'])
+def test_a_damaged_lineage_is_an_error_and_never_leads_outside_the_run(base: Run, content: str) -> None:
+    (base.path / "lineage.jsonl").write_text(content)
+    with pytest.raises(RunError, match=r"lineage\.jsonl"):
+        genloom.sample(base.path, 1)
+
+
+def test_the_commands(base: Run, halves: list[str], tmp_path: Path, subprocess_env: Any) -> None:
+    def genloom_cli(*words: str) -> Any:
+        program = "from genloom.cli.main import main; main()"
+        return subprocess.run(
+            [sys.executable, "-c", program, *words],
+            capture_output=True,
+            text=True,
+            env=subprocess_env(),
+            check=False,
+            timeout=300,
+            cwd=tmp_path,
+        )
+
+    refused = genloom_cli(
+        "update", "run", "--data", halves[1], "--retain", "none", "--steps", "500", "--tolerance", "0"
+    )
+    assert refused.returncode == 1, refused.stderr
+    assert "refused" in refused.stdout and "rejected" in refused.stderr
+    words = ("update", "run", "--data", halves[1], "--steps", "2", "--tolerance", "9", "--gate", "fd[pca20]", "--json")
+    judged = genloom_cli(*words)
+    entry = json.loads(judged.stdout)
+    assert judged.returncode == (0 if entry["decision"] == "promoted" else 1)
+    assert entry["gate"] == "fd[pca20]"
+    assert genloom_cli("update", "run").returncode == 2
+    assert genloom_cli("update", "absent", "--data", halves[1]).returncode == 2
+    file = written(tmp_path / "tasks.toml", halves, "l2sp:strength=0.1", steps=4)
+    told = genloom_cli("sequence", file.name, "--out", "tasks")
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.splitlines()[0].split("\t") == ["test_loss", "low", "high"]
+    assert genloom_cli("sequence", "absent.toml", "--out", "tasks").returncode == 2
