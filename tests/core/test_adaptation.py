@@ -12,7 +12,20 @@ from keras import ops
 
 import genloom
 from genloom import DataSpec, Phase, random
-from genloom.adaptation import LoRAOptions, adapt, load_adapters, merge, parse_adapter, save_adapters
+from genloom.adaptation import (
+    DoRAOptions,
+    IA3Options,
+    LoRAOptions,
+    SoftOptions,
+    adapt,
+    detach,
+    load_adapters,
+    merge,
+    parse_adapter,
+    save_adapters,
+    swap_adapters,
+    unmerge,
+)
 from genloom.errors import ConfigError, DataError
 from genloom.naming import variable_names
 
@@ -233,3 +246,95 @@ def test_convolutions_are_adapted_and_merged_like_matrices(dropout: float) -> No
     samples = drawn(model)
     merge(model)
     assert drawn(model) == pytest.approx(samples, abs=1e-5)
+
+
+IA3 = IA3Options(target="first/0|second/*", inputs="first/1")
+
+
+@pytest.mark.parametrize("options", [LoRAOptions(rank=2), DoRAOptions(rank=2), IA3], ids=["lora", "dora", "ia3"])
+def test_every_kind_changes_nothing_at_first_learns_merges_unmerges_and_comes_off(options: Any, tmp_path: Path) -> None:
+    model = Two(SPEC, seed=3)
+    before, samples = arrays(model), drawn(model)
+    adapt(model, options)
+    assert drawn(model) == pytest.approx(samples, abs=2e-6)
+    history = trained(model)
+    assert history["first_loss"][-1] < 0.97 * history["first_loss"][0]
+    learned, state = drawn(model), arrays(model)
+    assert all(np.array_equal(state[name], value) for name, value in before.items() if name != "step")
+    record = merge(model)
+    assert drawn(model) == pytest.approx(learned, abs=1e-5)
+    assert not np.array_equal(arrays(model)["first/0/kernel"], before["first/0/kernel"])
+    unmerge(model, record)
+    assert all(np.array_equal(arrays(model)[name], value) for name, value in state.items())
+    file = save_adapters(model, tmp_path / "mine.safetensors")
+    detach(model)
+    assert drawn(model) == pytest.approx(samples, abs=1e-6)
+    load_adapters(model, file)
+    assert drawn(model) == pytest.approx(learned, abs=1e-5)
+
+
+def test_dora_is_the_papers_equation() -> None:
+    """The output is m (W + s B A) x / ‖W + s B A‖ per output, and m begins as the lengths of W."""
+    model = Two(SPEC, seed=0)
+    kernel = arrays(model)["second/0/kernel"]
+    adapt(model, DoRAOptions(rank=2, alpha=6.0, target="second/*"))
+    (adapter,) = model.adapters.values()
+    assert ops.convert_to_numpy(adapter.m.value) == pytest.approx(np.linalg.norm(kernel, axis=0), rel=1e-5)
+    rng = np.random.default_rng(0)
+    a, b, x, m = (rng.standard_normal(shape).astype("float32") for shape in ((3, 2), (2, 3), (5, 3), (3,)))
+    for variable, value in ((adapter.a, a), (adapter.b, b), (adapter.m, m)):
+        variable.assign(value)
+    whole = kernel + 3.0 * a @ b
+    expected = x @ (m * whole / np.linalg.norm(whole, axis=0))
+    assert ops.convert_to_numpy(model.second(x)) == pytest.approx(expected, abs=1e-4)
+
+
+def test_ia3_scales_outputs_and_inputs() -> None:
+    model = Two(SPEC, seed=0)
+    w, c = arrays(model)["first/0/kernel"], arrays(model)["first/1/kernel"]
+    adapt(model, IA3Options(target="first/0", inputs="first/1"))
+    rng = np.random.default_rng(0)
+    outer, inner, x = (rng.standard_normal(shape).astype("float32") for shape in ((8,), (8,), (5, 3)))
+    model.adapters["first.0"].l.assign(outer)
+    model.adapters["first.1"].l.assign(inner)
+    expected = (np.tanh((x @ w) * outer) * inner) @ c
+    assert ops.convert_to_numpy(model.first(x)) == pytest.approx(expected, abs=1e-5)
+
+
+def test_adapters_are_swapped_and_what_does_not_fit_changes_nothing(tmp_path: Path) -> None:
+    models = {"lora": tuned(1, rank=2), "other": tuned(2, rank=1)}
+    files = {name: save_adapters(model, tmp_path / name) for name, model in models.items()}
+    ia3 = Two(SPEC, seed=3)
+    adapt(ia3, IA3)
+    trained(ia3, steps=8)
+    files["ia3"] = save_adapters(ia3, tmp_path / "ia3")
+    model = models["lora"]
+    for name, like in (("other", models["other"]), ("ia3", ia3)):
+        swap_adapters(model, files[name])
+        assert drawn(model) == pytest.approx(drawn(like), abs=1e-5)
+    samples = drawn(model)
+    with pytest.raises(ConfigError, match="not added up"):
+        swap_adapters(model, files["lora"], files["ia3"])
+    with pytest.raises(DataError, match="absent"):
+        swap_adapters(model, tmp_path / "absent")
+    assert np.array_equal(drawn(model), samples)
+    with pytest.raises(ConfigError, match="no adapters"):
+        swap_adapters(Two(SPEC), files["lora"])
+    with pytest.raises(ConfigError, match="takes no soft prompt"):
+        adapt(Two(SPEC), SoftOptions())
+    with pytest.raises(ConfigError, match="no first/0/kernel"):
+        unmerge(Convolved(PICTURE), {"first/0/kernel": np.zeros((3, 8))})
+
+
+def test_dora_and_ia3_adapt_convolutions() -> None:
+    for options in (DoRAOptions(rank=3, dropout=0.1), IA3Options(target="network/0|network/3", inputs="network/1")):
+        model = Convolved(PICTURE, seed=1)
+        samples = drawn(model)
+        adapt(model, options)
+        assert drawn(model) == pytest.approx(samples, abs=2e-6)
+        model.compile(keras.optimizers.Adam(0.02))
+        losses = model.fit(pictures(), steps_per_epoch=20, epochs=3, shuffle=False, verbose=0).history["loss"]
+        assert losses[-1] < losses[0]
+        learned = drawn(model)
+        merge(model)
+        assert drawn(model) == pytest.approx(learned, abs=1e-5)

@@ -1,35 +1,25 @@
-"""Low-rank adaptation (Hu et al. 2022): W x + s B A x, with W frozen and B zero at first."""
+"""Low-rank adaptation: W + s B A with W frozen and B zero at first (LoRA), its columns of a learned length (DoRA)."""
 
 from __future__ import annotations
 
 import dataclasses
-import fnmatch
 import math
-import zlib
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 from keras import ops
 
-from genloom.errors import ConfigError, nearest
-from genloom.initializers import reseed
+from genloom.adaptation.adapters import Adapter, biased, matrix_shape
 from genloom.layers import Dropout
-from genloom.naming import own_layers
-from genloom.options import configure, option, parse_assignments
-from genloom.phase import Phase
+from genloom.options import option
 from genloom.random import ambient
-from genloom.sampling import forget_samplers
 
-if TYPE_CHECKING:
-    from genloom.model import GenerativeModel
-
-__all__ = ["LINEAR", "LoRA", "LoRAOptions", "adapt", "attach", "matrix_shape", "merge", "parse_adapter"]
+__all__ = ["DoRA", "DoRAOptions", "LoRA", "LoRAOptions"]
 
 
 @dataclasses.dataclass(frozen=True)
 class LoRAOptions:
-    """Options of the adapter `lora`."""
+    """Options of `lora` (Hu et al. 2022)."""
 
     rank: int = option(8, "rank of what is added to each matrix, at most its own", minimum=1)
     alpha: float = option(16.0, "its weight, divided by the rank", minimum=0.0)
@@ -44,13 +34,22 @@ class LoRAOptions:
         """What B A x is multiplied by."""
         return self.alpha / (self.rank if self.scaling == "lora" else math.sqrt(self.rank))
 
+    def adapter(self, layer: Any) -> Adapter:
+        """Return the adapter of a layer; one of few outputs has no more ranks than those."""
+        return LoRA(layer, min(self.rank, *matrix_shape(layer)), self.scale, self.dropout)
 
-#: Layers that take an adapter: what they multiply their inputs by is `kernel`, outputs last.
-LINEAR = (keras.layers.Dense, keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
+
+@dataclasses.dataclass(frozen=True)
+class DoRAOptions(LoRAOptions):
+    """Options of `dora` (Liu et al. 2024)."""
+
+    def adapter(self, layer: Any) -> Adapter:
+        """Return the adapter of a layer."""
+        return DoRA(layer, min(self.rank, *matrix_shape(layer)), self.scale, self.dropout)
 
 
-class LoRA(keras.layers.Layer):
-    """The low-rank term of one linear layer; a convolution's kernel counts as a matrix of (places · inputs, outputs).
+class LoRA(Adapter):
+    """The low-rank term of one linear layer.
 
     Args:
         layer: one of `LINEAR`.
@@ -58,6 +57,8 @@ class LoRA(keras.layers.Layer):
         scale: s.
         dropout: share of the inputs that it does not see in training.
     """
+
+    kind = "lora"
 
     def __init__(self, layer: Any, rank: int, scale: float, dropout: float = 0.0) -> None:
         super().__init__()
@@ -70,149 +71,73 @@ class LoRA(keras.layers.Layer):
         self.drop = Dropout(dropout) if dropout else None
         self.built = True
 
-    def call(self, x: Any) -> Any:
-        """Return s B A x (…, outputs) for x (…, inputs), of a dense layer."""
-        return self.scale * ops.matmul(ops.matmul(self.seen(x), self.a), self.b)
-
-    def seen(self, x: Any) -> Any:
-        """Return what the term sees of its inputs: all of them outside training."""
-        return x if self.drop is None else self.drop(x, training=ambient() is not None)
-
     def delta(self) -> Any:
         """Return s B A in the shape of the kernel, to which it is added."""
         return ops.reshape(self.scale * ops.matmul(self.a, self.b), self.kernel_shape)
 
+    def effective(self, kernel: Any, bias: Any) -> tuple[Any, Any]:
+        """Return W + s B A, and the bias."""
+        return kernel + self.delta(), bias
 
-def matrix_shape(layer: Any) -> tuple[int, int]:
-    """Return (inputs, outputs) of a linear layer's kernel as a matrix."""
-    *inputs, outputs = (int(side) for side in layer.kernel.shape)
-    return math.prod(inputs), outputs
+    def settle(self) -> None:
+        """Set B to zero."""
+        self.b.assign(ops.zeros(self.b.shape))
 
-
-def parse_adapter(text: str) -> LoRAOptions:
-    """Read `lora` with its options after a colon: `lora:rank=4,target=*query|*value`.
-
-    Raises:
-        ConfigError: another adapter, or an unknown option.
-    """
-    name, _, rest = text.partition(":")
-    if name.strip() != "lora":
-        raise ConfigError(f"There is no adapter {name!r}.{nearest(name, ['lora'])}", mend="Write lora:rank=8.")
-    return configure(LoRAOptions, parse_assignments(item for item in rest.split(",") if item.strip()))
-
-
-def adapt(model: GenerativeModel, options: LoRAOptions, seed: int = 0) -> None:
-    """Freeze a model and add a trainable term to its linear layers; it computes what it did until that is trained.
-
-    Every phase goes on with the adapters of the layers that it moved; a phase without any is left out. A model that
-    was compiled must be compiled again.
-
-    Args:
-        model: any family's.
-        options: rank, weight, and which layers.
-        seed: of the adapters' initial weights.
-
-    Raises:
-        ConfigError: it is adapted already, or no linear layer has such a name.
-    """
-    adapters = {}
-    for path, layer in _targets(model, options.target).items():
-        rank = min(options.rank, *matrix_shape(layer))  # a layer of one output has no more than one
-        adapters[path] = LoRA(layer, rank, options.scale, options.dropout)
-        reseed(adapters[path], seed ^ zlib.crc32(path.encode()))
-    attach(model, adapters)
-
-
-def attach(model: GenerativeModel, adapters: dict[str, LoRA]) -> None:
-    """Freeze a model and let its layers, by their paths, add the terms of adapters.
-
-    Raises:
-        ConfigError: it is adapted already.
-    """
-    if getattr(model, "adapters", None):
-        raise ConfigError("This model is adapted already.", mend="Call merge(model), and train on.")
-    layers: dict[str, Any] = dict(own_layers(model))
-    moved = {phase.name: {id(variable) for variable in phase.resolve()} for phase in model.phases()}
-    owned = {
-        name: [adapter for path, adapter in adapters.items() if id(layers[path].kernel) in ids]
-        for name, ids in moved.items()
-    }
-    for variable in model.trainable_variables:
-        variable.trainable = False
-    for path, adapter in adapters.items():
-        _add_to(layers[path], adapter)
-    model.adapters = {path.replace("/", "."): adapter for path, adapter in adapters.items()}
-    model.phases = _of_adapters(model.phases, owned)  # type: ignore[method-assign]
-    forget_samplers(model)
-
-
-def merge(model: GenerativeModel) -> None:
-    """Add what the adapters learned to the weights and set the adapters back: the model computes the same.
-
-    Raises:
-        ConfigError: the model has no adapters.
-    """
-    adapters = getattr(model, "adapters", None)
-    if not adapters:
-        raise ConfigError("This model has no adapters to merge.", mend="Call adapt(model, LoRAOptions()) first.")
-    layers: dict[str, Any] = dict(own_layers(model))
-    for name, adapter in adapters.items():
-        kernel = layers[name.replace(".", "/")].kernel
-        kernel.assign(kernel + adapter.delta())
-        adapter.b.assign(ops.zeros(adapter.b.shape))
-
-
-def _targets(model: GenerativeModel, target: str) -> dict[str, Any]:
-    linear = {path: layer for path, layer in own_layers(model) if isinstance(layer, LINEAR) and _plain(layer)}
-    patterns = [pattern.strip() for pattern in target.split("|")]
-    chosen = {p: layer for p, layer in linear.items() if any(fnmatch.fnmatchcase(p, pattern) for pattern in patterns)}
-    if not chosen:
-        known = ", ".join(list(linear)[:6]) or "none"
-        raise ConfigError(f"No linear layer is called {target!r}.", mend=f"Linear layers: {known}, ….")
-    return chosen
-
-
-def _plain(layer: Any) -> bool:
-    """Say whether a layer's outputs each see all inputs: groups of a convolution do not."""
-    return getattr(layer, "groups", 1) == 1
-
-
-def _add_to(layer: Any, adapter: LoRA) -> None:
-    """Let a layer add its adapter's term, before its bias and its activation."""
-
-    def dense(x: Any) -> Any:
-        y = ops.matmul(x, layer.kernel) + adapter(x)
+    def dense(self, x: Any, layer: Any) -> Any:
+        """Return W x + s B A x, without making B A."""
+        term = self.scale * ops.matmul(ops.matmul(self._seen(x), self.a), self.b)
+        y = ops.matmul(x, layer.kernel) + term
         return y + layer.bias if layer.use_bias else y
 
-    def convolution(x: Any) -> Any:
-        if adapter.drop is None:
-            y = layer.convolution_op(x, layer.kernel + adapter.delta())
-        else:
-            y = layer.convolution_op(x, layer.kernel) + layer.convolution_op(adapter.seen(x), adapter.delta())
-        if not layer.use_bias:
-            return y
-        ones = [1] * (len(y.shape) - 2)
-        shape = [1, *ones, -1] if layer.data_format == "channels_last" else [1, -1, *ones]
-        return y + ops.reshape(layer.bias, shape)
+    def convolution(self, x: Any, layer: Any) -> Any:
+        """Return the outputs by one convolution, by two where the term sees other inputs."""
+        if self.drop is None:
+            return super().convolution(x, layer)
+        y = layer.convolution_op(x, layer.kernel) + layer.convolution_op(self._seen(x), self.delta())
+        return biased(y, layer.bias if layer.use_bias else None, layer)
 
-    linear = dense if isinstance(layer, keras.layers.Dense) else convolution
-
-    def call(x: Any, training: Any = None) -> Any:
-        y = linear(x)
-        return y if layer.activation is None else layer.activation(y)
-
-    layer.call = call
+    def _seen(self, x: Any) -> Any:
+        """Return what the term sees of its inputs: all of them outside training."""
+        return x if self.drop is None else self.drop(x, training=ambient() is not None)
 
 
-def _of_adapters(phases: Callable[[], list[Phase]], owned: dict[str, list[LoRA]]) -> Callable[[], list[Phase]]:
-    def variables_of(adapters: list[LoRA]) -> Callable[[], list[Any]]:
-        return lambda: [variable for adapter in adapters for variable in adapter.trainable_variables]
+class DoRA(LoRA):
+    """Magnitude m times direction, (W + s B A) / ‖W + s B A‖, for each output; m begins as ‖W‖ (equation 5).
 
-    def adapted() -> list[Phase]:
-        return [
-            dataclasses.replace(phase, variables=variables_of(owned[phase.name]))
-            for phase in phases()
-            if owned[phase.name]
-        ]
+    The norm counts as a constant in the gradient, as the paper has it (equation 11). Arguments as for `LoRA`.
+    """
 
-    return adapted
+    kind = "dora"
+
+    def __init__(self, layer: Any, rank: int, scale: float, dropout: float = 0.0) -> None:
+        super().__init__(layer, rank, scale, dropout)
+        self.m = self.add_weight(shape=self.kernel_shape[-1:], initializer="ones", name="m")
+        self.m.assign(_lengths(layer.kernel.value))
+
+    def _ratio(self, kernel: Any) -> Any:
+        """Return m / ‖W + s B A‖ (outputs,)."""
+        return self.m / ops.stop_gradient(_lengths(kernel + self.delta()))
+
+    def effective(self, kernel: Any, bias: Any) -> tuple[Any, Any]:
+        """Return m (W + s B A) / ‖W + s B A‖, and the bias."""
+        return (kernel + self.delta()) * self._ratio(kernel), bias
+
+    def dense(self, x: Any, layer: Any) -> Any:
+        """Return (W x + s B A x) m / ‖W + s B A‖, and the bias."""
+        term = self.scale * ops.matmul(ops.matmul(self._seen(x), self.a), self.b)
+        y = (ops.matmul(x, layer.kernel) + term) * self._ratio(layer.kernel)
+        return y + layer.bias if layer.use_bias else y
+
+    def convolution(self, x: Any, layer: Any) -> Any:
+        """Return the outputs of the two kernels, each scaled."""
+        if self.drop is None:
+            return Adapter.convolution(self, x, layer)
+        ratio = self._ratio(layer.kernel)
+        y = layer.convolution_op(x, layer.kernel * ratio) + layer.convolution_op(self._seen(x), self.delta() * ratio)
+        return biased(y, layer.bias if layer.use_bias else None, layer)
+
+
+def _lengths(kernel: Any) -> Any:
+    """Return the Euclidean length of what each output multiplies, (outputs,)."""
+    matrix = ops.reshape(kernel, (-1, int(kernel.shape[-1])))
+    return ops.sqrt(ops.sum(ops.square(matrix), axis=0) + 1e-12)

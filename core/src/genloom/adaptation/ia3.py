@@ -1,0 +1,50 @@
+"""(IA)³ (Liu et al. 2022): a learned factor for each activation, and nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from keras import ops
+
+from genloom.adaptation.adapters import Adapter, matrix_shape
+from genloom.options import option
+
+__all__ = ["IA3", "IA3Options"]
+
+
+@dataclasses.dataclass(frozen=True)
+class IA3Options:
+    """Options of `ia3`; the defaults are the paper's for a transformer (its section 3.3)."""
+
+    target: str = option("*key|*value", "names of the layers whose outputs are scaled")
+    inputs: str = option("*down", "names of the layers whose inputs are scaled; none when empty")
+
+
+class IA3(Adapter):
+    """l ⊙ (W x + b), or W (l ⊙ x) + b, with l one at first.
+
+    Args:
+        layer: one of `LINEAR`.
+        side: "outputs" or "inputs"; a convolution's inputs are scaled one factor for each place and channel.
+    """
+
+    kind = "ia3"
+
+    def __init__(self, layer: Any, side: str) -> None:
+        super().__init__()
+        self.side, self.kernel_shape = side, tuple(int(length) for length in layer.kernel.shape)
+        inputs, outputs = matrix_shape(layer)
+        self.l = self.add_weight(shape=(outputs if side == "outputs" else inputs,), initializer="ones", name="l")
+        self.built = True
+
+    def effective(self, kernel: Any, bias: Any) -> tuple[Any, Any]:
+        """Return the kernel and the bias with their rows or columns scaled."""
+        if self.side == "outputs":
+            return kernel * self.l, None if bias is None else bias * self.l
+        matrix = ops.reshape(kernel, (-1, self.kernel_shape[-1]))
+        return ops.reshape(matrix * self.l[:, None], self.kernel_shape), bias
+
+    def settle(self) -> None:
+        """Set l to one."""
+        self.l.assign(ops.ones(self.l.shape))
