@@ -64,7 +64,7 @@ class Transformer(GenerativeModel):
             self.places = keras.layers.Embedding(self.length, o.width, embeddings_initializer=_normal())
             self.places.build((None,))
         self.blocks = [Block(o, name=f"block_{index}") for index in range(o.layers)]
-        self.norm = Norm(o.norm, o.width, o.bias, name="norm")
+        self.norm = Norm(o.norm, o.width, o.bias, o.epsilon, name="norm")
         self.out: Any = None
         if not o.tied:
             self.out = keras.layers.Dense(spec.vocabulary, use_bias=False, kernel_initializer=_normal())
