@@ -100,3 +100,34 @@ def test_the_engine_is_the_first_line_on_stderr(capsys: pytest.CaptureFixture[st
     used = engine.choose()
     assert capsys.readouterr().err == f"Engine: {used}\n"
     assert used == sys.modules["keras"].backend.backend()
+
+
+COMMANDS = """
+import genloom
+@genloom.hookimpl
+def genloom_commands():
+    return {"which": ("asking:which", "Say which engine Keras runs on.")}
+"""
+
+ASKING = """
+import click
+@click.command()
+@click.option("--backend")
+def which(backend):
+    import keras
+    print(keras.backend.backend())
+"""
+
+
+def test_a_plugins_command_runs_on_the_engine_that_its_flag_names(
+    genloom: Genloom, install: Callable[..., Path], site: Path
+) -> None:
+    install("genloom-which", COMMANDS, entry_point="which")
+    (site / "asking.py").write_text(ASKING)
+    available = engine.installed()
+    for wanted in available:
+        assert genloom("which", "--backend", wanted, KERAS_BACKEND=None).stdout.strip() == wanted
+    without = genloom("which", KERAS_BACKEND=None, KERAS_HOME=str(site))
+    assert without.stdout.strip() == available[0], without.stderr
+    wrong = genloom("which", "--backend", "jaxx", KERAS_BACKEND=None)
+    assert wrong.returncode == 2 and "Did you mean 'jax'?" in wrong.stderr

@@ -79,7 +79,7 @@ def evaluate(
     config = run.config
     texts = own_post(run) if post is None else tuple(post)
     steps = chain(texts)
-    dataset = _checked_data(config, dataset)
+    dataset = _checked_data(run, dataset)
     steps.check(dataset.spec)
     count = _count(n, dataset)
     engine = "injected" if sampler else _engine()
@@ -122,15 +122,15 @@ def compare(runs: Sequence[Run | str | Path]) -> dict[str, Any]:
     return table([_row(run) for run in opened])
 
 
-def _checked_data(config: dict[str, Any], dataset: Dataset | None) -> Dataset:
+def _checked_data(run: Run, dataset: Dataset | None) -> Dataset:
     from genloom import data
 
-    stated = config["data"]
-    dataset = dataset or data.open(stated["address"])
-    if stated.get("fingerprint") not in (None, dataset.fingerprint):
+    dataset = dataset or data.open(run.address)
+    stated = run.config["data"].get("fingerprint")
+    if stated not in (None, dataset.fingerprint):
         raise DataError(
-            f"The data at {stated['address']!r} changed since this run was trained: fingerprint "
-            f"{dataset.fingerprint} instead of {stated['fingerprint']}.",
+            f"The data at {run.address!r} changed since this run was trained: fingerprint "
+            f"{dataset.fingerprint} instead of {stated}.",
             mend="Restore the data, or train again on the new data.",
         )
     return dataset

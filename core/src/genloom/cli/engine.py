@@ -7,15 +7,17 @@ jax, torch and tensorflow.
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import os
 import pathlib
 import sys
+from collections.abc import Sequence
 
 from genloom.cli.output import note
 from genloom.errors import ConfigError, nearest
 
-__all__ = ["ENGINES", "choose", "installed", "prepare", "select"]
+__all__ = ["ENGINES", "asked", "choose", "installed", "prepare", "select"]
 
 #: Every engine, in the order of preference when nothing else decides.
 ENGINES = ("jax", "torch", "tensorflow")
@@ -37,6 +39,16 @@ def choose(flag: str | None = None) -> str:
     _fix(name)
     note(f"Engine: {name}")
     return name
+
+
+def asked(arguments: Sequence[str]) -> str | None:
+    """Return the engine that raw arguments ask for with --backend, None without it."""
+    for argument, following in itertools.zip_longest(arguments, arguments[1:]):
+        if argument.startswith("--backend="):
+            return argument.partition("=")[2]
+        if argument == "--backend":
+            return following or None
+    return None
 
 
 def prepare(flag: str | None = None) -> None:

@@ -9,12 +9,27 @@ from typing import Any
 
 import click
 
+from genloom.cli import engine
 from genloom.cli.lazy import LazyCommand
 from genloom.plugins.discovery import report
 from genloom.plugins.hooks import notify
 from genloom.plugins.status import PluginStatus
 
 __all__ = ["plugin_commands"]
+
+
+class PluginCommand(LazyCommand):
+    """A plugin's command, which may import Keras: the engine is chosen before, by its --backend or as always."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Make the context of the real command."""
+        wanted = engine.asked(args)
+        if wanted is not None:
+            engine.select(wanted)  # for its error: without a flag the command may do without an engine
+        engine.prepare(wanted)
+        return super().make_context(info_name, args, parent, **extra)
 
 
 def plugin_commands(taken: Mapping[str, Any]) -> dict[str, click.Command]:
@@ -38,4 +53,4 @@ def _add(commands: dict[str, click.Command], taken: tuple[str, ...], status: Plu
         if name in taken or name in commands:
             report(dataclasses.replace(status, cause=f"its command {name!r} exists already"))
             continue
-        commands[name] = LazyCommand(name, target, summary)
+        commands[name] = PluginCommand(name, target, summary)

@@ -56,19 +56,10 @@ def _load_files(ctx: click.Context, _: click.Parameter, files: tuple[str, ...]) 
         from genloom.cli import engine
         from genloom.plugins.discovery import load_file
 
-        engine.prepare(_flag_value(ctx.meta.get(_ARGUMENTS, ()), "--backend"))
+        engine.prepare(engine.asked(ctx.meta.get(_ARGUMENTS, ())))
         for file in files:
             load_file(file)
     return files
-
-
-def _flag_value(arguments: Sequence[str], flag: str) -> str | None:
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
-        if argument.startswith(f"{flag}="):
-            return argument.partition("=")[2]
-        if argument == flag:
-            return following or None
-    return None
 
 
 def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:

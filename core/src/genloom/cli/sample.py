@@ -94,7 +94,7 @@ def _mapped(run: Run, mode: str, asked: dict[str, Any]) -> Samples:
         )
     steps = chain(asked["post"])
     model = genloom.load(run)
-    dataset = genloom.data.open(asked["data"] or run.config["data"]["address"])
+    dataset = genloom.data.open(asked["data"] or run.address)
     if dataset.spec.shape != model.spec.shape:
         raise ConfigError(f"Samples of {dataset.address} are {dataset.spec.shape}, the run's are {model.spec.shape}.")
     function = modes.reconstruct if mode == "reconstruct" else modes.interpolate

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -14,6 +14,9 @@ from genloom.cli import engine
 from genloom.cli.flags import backend, json_flag, setting
 from genloom.cli.output import note, print_json, table
 from genloom.cli.plan import Plan, environment_settings, gather, read_config
+
+if TYPE_CHECKING:
+    from genloom.runs import Run
 
 __all__ = ["train"]
 
@@ -87,19 +90,20 @@ def _config(config: str | None, resume: bool, out: str | None) -> dict[str, dict
         from genloom.runs import Run
 
         run = Run(out)
-        return _identity(run.config) if run.exists else {}
+        return _identity(run) if run.exists else {}
     return {}
 
 
-def _identity(stored: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def _identity(run: Run) -> dict[str, dict[str, Any]]:
     """Return the model, data, seed and engine of a run; the trainer reads all its other settings from it."""
+    stored = run.config
     training = {"seed": stored["training"]["seed"]}
     # A run goes on bitwise on its own engine only; what the caller names, or what is installed, wins over that.
     if stored["training"].get("backend") in engine.installed() and not os.environ.get("KERAS_BACKEND"):
         training["backend"] = stored["training"]["backend"]
     return {
         "model": {"id": stored["model"]["id"]},
-        "data": {"address": stored["data"]["address"]},
+        "data": {"address": run.address},
         "training": training,
     }
 

@@ -60,4 +60,4 @@ class Origin:
             raise ConfigError("It is not known which data these samples are modelled on.", mend="Pass Origin(run).")
         from genloom.data.opening import open
 
-        return open(self.run.config["data"]["address"])
+        return open(self.run.address)

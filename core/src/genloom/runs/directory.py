@@ -66,6 +66,21 @@ class Run:
         write_atomic(self.path / CONFIG, tomli_w.dumps(plain(config, keep_none=False)).encode())
 
     @property
+    def address(self) -> str:
+        """The address of the data that the run was trained on.
+
+        Raises:
+            ConfigError: there is none, for its weights come from elsewhere.
+        """
+        stated = self.config.get("data", {}).get("address")
+        if not stated:
+            raise ConfigError(
+                f"The run {str(self.path)!r} names no data: its weights were not trained here.",
+                mend="Name the data yourself, or train a run that starts from it: --init-from RUN --data SRC.",
+            )
+        return str(stated)
+
+    @property
     def planned_steps(self) -> int | None:
         """Steps of the whole training by run.toml, None where it does not say."""
         training = self.config.get("training")

@@ -10,14 +10,16 @@ if TYPE_CHECKING:
     from genloom.training.schedules import WarmupSchedule
     from genloom.training.settings import TrainingSettings
     from genloom.training.trainer import train
+    from genloom.training.writing import write_run
 
-__all__ = ["Every", "TrainingSettings", "WarmupSchedule", "train"]
+__all__ = ["Every", "TrainingSettings", "WarmupSchedule", "train", "write_run"]
 
 _HOMES = {
     "Every": "cadence",
     "TrainingSettings": "settings",
     "WarmupSchedule": "schedules",
     "train": "trainer",
+    "write_run": "writing",
 }
 
 

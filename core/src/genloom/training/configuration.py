@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from genloom.data.dataset import Dataset
     from genloom.model import GenerativeModel
 
-__all__ = ["Job", "check_same", "free_path", "resolve", "versions"]
+__all__ = ["Job", "check_same", "free_path", "plain_options", "resolve", "versions"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Job:
         settings.pop("epochs" if self.settings.steps is not None else "steps")
         seed = self.seed if self.given is None else self.given.seed
         training = {**settings, "seed": self.seed, "steps_per_epoch": steps_per_epoch, "init_from": self.init_from}
-        model = {"id": self.model_id, "preset": self.preset, "seed": seed, "options": _plain_options(self.options)}
+        model = {"id": self.model_id, "preset": self.preset, "seed": seed, "options": plain_options(self.options)}
         data = {
             "address": self.dataset.address,
             "fingerprint": self.dataset.fingerprint,
@@ -250,7 +250,7 @@ def _stored_form(values: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _plain_options(options: Any) -> dict[str, Any]:
+def plain_options(options: Any) -> dict[str, Any]:
     """Return options as TOML holds them; None is written as "none", for TOML has no null."""
     values = dataclasses.asdict(options) if dataclasses.is_dataclass(options) else {}  # type: ignore[arg-type]
     return {name: "none" if value is None else value for name, value in values.items()}

@@ -18,7 +18,15 @@ if TYPE_CHECKING:
 
     Arrays = Mapping[str, np.ndarray[Any, Any]]
 
-__all__ = ["collect", "named_variables", "restore", "restore_metrics", "restore_weights", "weights_by_name"]
+__all__ = [
+    "collect",
+    "collect_weights",
+    "named_variables",
+    "restore",
+    "restore_metrics",
+    "restore_weights",
+    "weights_by_name",
+]
 
 
 def named_variables(model: GenerativeModel) -> dict[str, Any]:
@@ -41,6 +49,11 @@ def collect(model: GenerativeModel) -> dict[str, np.ndarray[Any, Any]]:
     """Copy the state of a compiled model out, also in the middle of an epoch."""
     model.sync_state()
     return {name: _copied(variable) for name, variable in named_variables(model).items()}
+
+
+def collect_weights(model: GenerativeModel) -> dict[str, np.ndarray[Any, Any]]:
+    """Copy the weights alone out of a model, which need not be compiled."""
+    return {name: _copied(variable) for name, variable in weights_by_name(model).items()}
 
 
 def restore(model: GenerativeModel, arrays: Arrays) -> None:

@@ -172,14 +172,14 @@ def _stored(out: str | Path | None, resume: bool) -> dict[str, Any] | None:
     """Return the configuration of the run to resume, None when there is none yet.
 
     Raises:
-        ConfigError: `resume` without `out`.
+        ConfigError: `resume` without `out`, or with a run that was not trained here.
     """
     if not resume:
         return None
     if out is None:
         raise ConfigError("resume needs the run to go on with.", mend="Give out=RUN (--out RUN).")
     run = Run(out)
-    return run.config if run.exists else None
+    return run.config if run.exists and run.address else None
 
 
 def _each_seed(request: dict[str, Any], seeds: Sequence[int], out: Any, settings: dict[str, Any]) -> list[Any]:

@@ -71,5 +71,9 @@ def genloom_components() -> list[Component]:
 
 @hookimpl
 def genloom_commands() -> dict[str, tuple[str, str]]:
-    """Return the command `genloom chat`."""
-    return {"chat": ("genloom_language.command:chat", "Go on with lines of text, token by token.")}
+    """Return the commands `genloom chat`, `genloom adopt` and `genloom publish`."""
+    return {
+        "chat": ("genloom_language.command:chat", "Go on with lines of text, token by token."),
+        "adopt": ("genloom_language.published.command:adopt", "Make a run of published weights (GPT-2, Llama)."),
+        "publish": ("genloom_language.published.command:publish", "Write a run's weights for other libraries."),
+    }

@@ -13,8 +13,6 @@ from genloom_language.options import TransformerOptions
 
 __all__ = ["Block", "Norm"]
 
-_ROTARY_BASE = 10_000.0
-
 
 class Norm(keras.layers.Layer):
     """LayerNorm or RMSNorm over the last axis, with a scale, computed in float32.
@@ -23,11 +21,12 @@ class Norm(keras.layers.Layer):
         kind: "layer" or "rms".
         width: size of the last axis.
         bias: whether LayerNorm adds one.
+        epsilon: added to the variance.
     """
 
-    def __init__(self, kind: str, width: int, bias: bool, **kwargs: Any) -> None:
+    def __init__(self, kind: str, width: int, bias: bool, epsilon: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.kind = kind
+        self.kind, self.epsilon = kind, epsilon
         self.scale = self.add_weight(shape=(width,), initializer="ones", name="scale")
         self.shift: Any = None
         if bias and kind == "layer":
@@ -39,7 +38,7 @@ class Norm(keras.layers.Layer):
         y = ops.cast(x, "float32")
         if self.kind == "layer":
             y = y - ops.mean(y, axis=-1, keepdims=True)
-        y = y * ops.rsqrt(ops.mean(ops.square(y), axis=-1, keepdims=True) + 1e-5)
+        y = y * ops.rsqrt(ops.mean(ops.square(y), axis=-1, keepdims=True) + self.epsilon)
         y = y * ops.cast(self.scale, "float32")
         return ops.cast(y if self.shift is None else y + ops.cast(self.shift, "float32"), x.dtype)
 
@@ -53,7 +52,8 @@ class Block(keras.layers.Layer):
 
     def __init__(self, o: TransformerOptions, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.heads, self.size, self.rotary = o.heads, o.width // o.heads, o.position == "rotary"
+        self.heads, self.size = o.heads, o.width // o.heads
+        self.rotary_base = o.rotary_base if o.position == "rotary" else None
         self.key_heads = o.key_heads or o.heads
         inner = o.inner or 4 * o.width
         gated = o.activation == "swiglu"
@@ -65,12 +65,12 @@ class Block(keras.layers.Layer):
             layer.build((None, inputs))
             return layer
 
-        self.attention_norm = Norm(o.norm, o.width, o.bias, name="attention_norm")
+        self.attention_norm = Norm(o.norm, o.width, o.bias, o.epsilon, name="attention_norm")
         self.query = dense("query", o.width, o.width)
         self.key = dense("key", o.width, self.key_heads * self.size)
         self.value = dense("value", o.width, self.key_heads * self.size)
         self.mix = dense("mix", o.width, o.width, deep)
-        self.network_norm = Norm(o.norm, o.width, o.bias, name="network_norm")
+        self.network_norm = Norm(o.norm, o.width, o.bias, o.epsilon, name="network_norm")
         self.up = dense("up", o.width, inner)
         self.gate = dense("gate", o.width, inner) if gated else None
         self.down = dense("down", inner, o.width, deep)
@@ -119,7 +119,9 @@ class Block(keras.layers.Layer):
         q = ops.reshape(self.query(y), (n, t, self.heads, self.size))
         k = ops.reshape(self.key(y), (n, t, self.key_heads, self.size))
         v = ops.reshape(self.value(y), (n, t, self.key_heads, self.size))
-        return (_turned(q, place), _turned(k, place), v) if self.rotary else (q, k, v)
+        if self.rotary_base is None:
+            return q, k, v
+        return _turned(q, place, self.rotary_base), _turned(k, place, self.rotary_base), v
 
     def _shared(self, k: Any) -> Any:
         """Repeat each head of keys or values for the queries that share it."""
@@ -134,15 +136,16 @@ class Block(keras.layers.Layer):
         return x if self.drop is None else self.drop(x, training=training)
 
 
-def _turned(x: Any, place: Any) -> Any:
+def _turned(x: Any, place: Any, base: float) -> Any:
     """Turn pairs of values by an angle that grows with the place (Su et al. 2021, equation 34; halves as pairs).
 
     Args:
         x: (n, t, heads, size).
         place: int32 (n, t).
+        base: pair i of h turns by place · base^(-i/h).
     """
     half = int(x.shape[-1]) // 2
-    rates = ops.exp(ops.arange(half, dtype="float32") * (-math.log(_ROTARY_BASE) / half))
+    rates = ops.exp(ops.arange(half, dtype="float32") * (-math.log(base) / half))
     angles = ops.cast(place, "float32")[..., None, None] * rates  # (n, t, 1, half)
     cosines, sines = ops.cast(ops.cos(angles), x.dtype), ops.cast(ops.sin(angles), x.dtype)
     a, b = x[..., :half], x[..., half:]

@@ -17,7 +17,7 @@ from genloom.model import GenerativeModel, Phase
 from genloom_language.blocks import Block, Norm
 from genloom_language.choosing import Rules, choose, penalised
 from genloom_language.options import TransformerOptions
-from genloom_language.tokens import FILE, encode, first_token, load_tokenizer
+from genloom_language.tokens import FILE, encode, first_token, load_tokenizer, opening
 
 __all__ = ["Transformer"]
 
@@ -64,7 +64,7 @@ class Transformer(GenerativeModel):
             self.places = keras.layers.Embedding(self.length, o.width, embeddings_initializer=_normal())
             self.places.build((None,))
         self.blocks = [Block(o, name=f"block_{index}") for index in range(o.layers)]
-        self.norm = Norm(o.norm, o.width, o.bias, name="norm")
+        self.norm = Norm(o.norm, o.width, o.bias, o.epsilon, name="norm")
         self.out: Any = None
         if not o.tied:
             self.out = keras.layers.Dense(spec.vocabulary, use_bias=False, kernel_initializer=_normal())
@@ -142,7 +142,7 @@ class Transformer(GenerativeModel):
 
     def _prompt(self, text: str) -> Any:
         try:
-            ids = encode(self.tokenizer, text)
+            ids = [*opening(self.tokenizer), *encode(self.tokenizer, text)]
         except DataError as error:
             raise ConfigError(f"The prompt cannot be read: {error}") from error
         if not 0 < len(ids) < self.length:

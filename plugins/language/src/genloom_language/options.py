@@ -64,7 +64,9 @@ class TransformerOptions:
     width: int = option(128, "size of a token's vector", minimum=2)
     inner: int = option(0, "units between the two layers of a block's network; 0: four times the width", minimum=0)
     position: str = option("learned", "learned vectors, or rotary (Su et al. 2021)", choices=("learned", "rotary"))
+    rotary_base: float = option(1e4, "base of the rates by which rotary positions turn pairs", minimum=1.0)
     norm: str = option("layer", "LayerNorm, or RMSNorm (Zhang and Sennrich 2019)", choices=("layer", "rms"))
+    epsilon: float = option(1e-5, "added to the variance in norms", minimum=0.0)
     activation: str = option("gelu", "of a block's network; swiglu is gated (Shazeer 2020)", choices=("gelu", "swiglu"))
     bias: bool = option(False, "whether layers and norms add a bias")
     tied: bool = option(True, "whether the output layer is the embedding's transpose (Press and Wolf 2017)")
@@ -99,4 +101,28 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "options": {"layers": 4, "heads": 4, "width": 128, "learning_rate": 3e-3},
         "training": {"steps": 2000, "batch_size": 12, "schedule": "cosine", "warmup_steps": 100},
     },
-}
+    # nanoGPT's GPU configuration for characters, with a cosine to zero. Its context of 256 tokens is the data's to set:
+    # length=257.
+    "nano-gpu": {
+        "options": {"layers": 6, "heads": 6, "width": 384, "dropout": 0.2, "learning_rate": 1e-3},
+        "training": {"steps": 5000, "batch_size": 64, "schedule": "cosine", "warmup_steps": 100},
+    },
+    # The two smaller shapes of GPT-2 (Radford et al. 2019, table 2); its context of 1,024 tokens is the data's to set:
+    # length=1025. The rates are those of these shapes in Brown et al. 2020, table 2.1.
+    "gpt2-small": {
+        "options": {"layers": 12, "heads": 12, "width": 768, "bias": True, "learning_rate": 6e-4},
+        "training": {"schedule": "cosine"},
+    },
+    "gpt2-medium": {
+        "options": {"layers": 24, "heads": 16, "width": 1024, "bias": True, "learning_rate": 3e-4},
+        "training": {"schedule": "cosine"},
+    },
+    # A Llama (Touvron et al. 2023) of GPT-2's small shape; the context is the data's to set, such as length=1025.
+    "llama-small": {
+        "options": {
+            "layers": 12, "heads": 12, "key_heads": 4, "width": 768, "inner": 2048, "position": "rotary",
+            "norm": "rms", "activation": "swiglu", "learning_rate": 6e-4,
+        },
+        "training": {"schedule": "cosine"},
+    },
+}  # fmt: skip

@@ -5,6 +5,7 @@ One JSON file says everything, so that a run keeps its tokenizer and other progr
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from genloom.errors import ConfigError, DataError, nearest
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-__all__ = ["FILE", "SPECIAL", "encode", "first_token", "load_tokenizer", "train_tokenizer", "with_special"]
+__all__ = ["FILE", "SPECIAL", "encode", "first_token", "load_tokenizer", "opening", "train_tokenizer", "with_special"]
 
 #: Name of the tokenizer's file in a run.
 FILE = "tokenizer.json"
@@ -60,20 +61,31 @@ def encode(tokenizer: Tokenizer, text: str) -> NDArray[np.int32]:
     Raises:
         DataError: a character that the tokenizer does not know; names it and its place.
     """
-    if not _is_byte_level(tokenizer):
+    if not _knows_every_text(tokenizer):
         _check_known(text, tokenizer.get_vocab())
     parts = [np.asarray(tokenizer.encode(part, add_special_tokens=False).ids, np.int32) for part in _chunks(text)]
     return np.concatenate(parts) if parts else np.zeros(0, np.int32)
 
 
+def opening(tokenizer: Tokenizer) -> list[int]:
+    """Return the tokens that a tokenizer puts before a text by itself, as those of Llama do; most have none."""
+    if not tokenizer.num_special_tokens_to_add(False):
+        return []
+    vocabulary = tokenizer.get_vocab()
+    whole = tokenizer.encode(min((word for word in vocabulary if word), key=lambda word: vocabulary[word]))
+    added = itertools.takewhile(lambda pair: pair[1], zip(whole.ids, whole.special_tokens_mask, strict=True))
+    return [number for number, _ in added]
+
+
 def first_token(tokenizer: Tokenizer) -> int:
-    """Return the token of a line's end, by which a text without a beginning begins; 0 where there is none."""
-    known = _is_byte_level(tokenizer) or "\n" in tokenizer.get_vocab()
-    return int(tokenizer.encode("\n").ids[0]) if known else 0
+    """Return the token by which a text without a beginning begins: its opening, or a line's end; 0 without either."""
+    known = _knows_every_text(tokenizer) or "\n" in tokenizer.get_vocab()
+    first = opening(tokenizer) or (tokenizer.encode("\n", add_special_tokens=False).ids if known else [0])
+    return int(first[0])
 
 
 def load_tokenizer(file: str | Path) -> Tokenizer:
-    """Read a tokenizer's JSON file.
+    """Read a tokenizer's JSON file; what it says of shortening and filling up is left out.
 
     Raises:
         ConfigError: it is absent or no tokenizer.
@@ -83,9 +95,12 @@ def load_tokenizer(file: str | Path) -> Tokenizer:
     if not Path(file).is_file():
         raise ConfigError(f"There is no tokenizer at {str(file)!r}.", mend="Name a tokenizer.json.")
     try:
-        return Tokenizer.from_file(str(file))
+        tokenizer = Tokenizer.from_file(str(file))
     except Exception as error:  # what the library raises is the plain Exception
         raise ConfigError(f"{str(file)!r} cannot be read as a tokenizer: {error}.") from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
 
 
 def _characters(text: str) -> Tokenizer:
@@ -115,8 +130,8 @@ def _byte_pairs(text: str, vocabulary: int) -> Tokenizer:
     return tokenizer
 
 
-def _is_byte_level(tokenizer: Tokenizer) -> bool:
-    return "ByteLevel" in repr(tokenizer.pre_tokenizer)
+def _knows_every_text(tokenizer: Tokenizer) -> bool:
+    return "ByteLevel" in repr(tokenizer.pre_tokenizer) or bool(getattr(tokenizer.model, "byte_fallback", False))
 
 
 def with_special(tokenizer: Tokenizer) -> Tokenizer:

@@ -18,7 +18,7 @@ from genloom.training.callbacks.log import losses
 from genloom.training.session import Session
 from genloom.training.state import collect
 
-__all__ = ["Checkpoint"]
+__all__ = ["Checkpoint", "check_finite"]
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -64,7 +64,7 @@ class Checkpoint(keras.callbacks.Callback):
         """
         session, settings = self.session, self.session.settings
         arrays = {**collect(session.model), **session.totals, **gather(self.callbacks())}
-        _check_finite(arrays, session.step)
+        check_finite(arrays, session.step)
         path = save(
             session.run,
             session.step,
@@ -85,7 +85,8 @@ class Checkpoint(keras.callbacks.Callback):
         return self.session.step < self.session.plan.total_steps
 
 
-def _check_finite(arrays: Mapping[str, np.ndarray[Any, Any]], step: int) -> None:
+def check_finite(arrays: Mapping[str, np.ndarray[Any, Any]], step: int) -> None:
+    """Raise RunError where a weight among the arrays of a checkpoint is not finite."""
     for name, array in arrays.items():
         if name.startswith("model/") and array.dtype.kind == "f" and not np.isfinite(array).all():
             raise RunError(

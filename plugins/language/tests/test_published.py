@@ -1,0 +1,314 @@
+"""Published weights give here what they give in transformers, and go back to it bit by bit; what is broken is refused.
+
+`published/` holds what transformers 5.24.0 wrote and computed: see make_published.py.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from keras import ops
+from safetensors.numpy import load_file, save_file
+
+import genloom
+from genloom.errors import ConfigError, DataError
+from genloom_language.command import chat
+from genloom_language.published import adopt, command, publish
+from genloom_language.tokens import load_tokenizer, opening
+
+PUBLISHED = Path(__file__).with_name("published")
+NAMES = ("gpt2", "gpt2-untied", "llama", "llama-tied")
+
+
+def array(x: Any) -> np.ndarray:
+    return np.asarray(ops.convert_to_numpy(x))
+
+
+def written(folder: Path) -> dict[str, np.ndarray]:
+    """All tensors of a folder, those of 16 bits as float32."""
+    found: dict[str, np.ndarray] = {}
+    for file in folder.glob("model*.safetensors"):
+        found |= {name: value.astype("float32") for name, value in load_file(file).items()}
+    return found
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
+    """The run of a published model, made once."""
+    folder = tmp_path_factory.mktemp("adopted")
+
+    def run(name: str) -> Any:
+        path = folder / name
+        return genloom.Run(path) if path.exists() else adopt(PUBLISHED / name, path)
+
+    return run
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_logits_and_greedy_text_are_those_of_transformers(runs: Callable[[str], Any], name: str) -> None:
+    run, expected = runs(name), load_file(PUBLISHED / name / "expected.safetensors")
+    model = genloom.load(run)
+    assert model.spec.shape == (15,) and model.spec.vocabulary == 64  # a context of 14 and the token after it
+    assert array(model.logits(expected["tokens"])) == pytest.approx(expected["logits"], abs=1e-4)
+    assert np.abs(expected["logits"]).max() > 1
+    for cache in (True, False):
+        options = {"condition": {"prompt": "To be"}, "temperature": 0.0, "post": (), "cache": cache}
+        assert np.array_equal(genloom.sample(run, 1, **options).samples[:, :14], expected["greedy"])
+
+
+def test_every_part_of_a_configuration_shows_in_the_logits(tmp_path: Path) -> None:
+    """Were one of them not read, the models above would be silently wrong ones."""
+    changes = {"gpt2": {"layer_norm_epsilon": 1e-5}, "llama": {"rms_norm_eps": 1e-6, "rope_parameters": {}}}
+    for name, values in changes.items():
+        for key, value in values.items():
+            changed = broken(tmp_path / name / key, name, lambda c, key=key, value=value: c.update({key: value}))
+            expected = load_file(PUBLISHED / name / "expected.safetensors")
+            model = genloom.load(adopt(changed, tmp_path / name / f"{key}-run"))
+            assert np.abs(array(model.logits(expected["tokens"])) - expected["logits"]).max() > 0.02
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_run_goes_back_to_what_was_published_bit_by_bit(
+    runs: Callable[[str], Any], name: str, tmp_path: Path
+) -> None:
+    folder = publish(runs(name), tmp_path / "out")
+    before, after = written(PUBLISHED / name), written(folder)
+    assert before.keys() == after.keys()
+    assert all(np.array_equal(after[key], value) for key, value in before.items())
+    stated, config = (json.loads((path / "config.json").read_text()) for path in (PUBLISHED / name, folder))
+    same = {"vocab_size", "model_type", "architectures", "n_positions", "n_head", "layer_norm_epsilon", "head_dim",
+            "rms_norm_eps", "rope_parameters", "num_key_value_heads", "attention_bias", "mlp_bias", "hidden_act",
+            "tie_word_embeddings", "max_position_embeddings", "activation_function", "intermediate_size"}  # fmt: skip
+    assert {key: config[key] for key in same & stated.keys()} == {key: stated[key] for key in same & stated.keys()}
+    # What comes back is the same run.
+    again = genloom.load(adopt(folder, tmp_path / "again"))
+    first = genloom.load(runs(name))
+    assert again.options == first.options and again.spec == first.spec
+    x = load_file(PUBLISHED / name / "expected.safetensors")["tokens"]
+    assert np.array_equal(array(again.logits(x)), array(first.logits(x)))
+
+
+def test_a_shorter_window_computes_the_same(tmp_path: Path) -> None:
+    expected = load_file(PUBLISHED / "gpt2" / "expected.safetensors")
+    run = adopt(PUBLISHED / "gpt2", tmp_path / "run", length=9)
+    model = genloom.load(run)
+    assert array(model.logits(expected["tokens"][:, :8])) == pytest.approx(expected["logits"][:, :8], abs=1e-4)
+    assert genloom.sample(run, 2, post=()).samples.shape == (2, 9)
+    assert json.loads((publish(run, tmp_path / "out") / "config.json").read_text())["n_positions"] == 8
+    for length in (1, 16):
+        with pytest.raises(ConfigError, match=f"length={length} is no window.*2 to 15"):
+            adopt(PUBLISHED / "gpt2", tmp_path / "none", length=length)
+
+
+def test_a_tokenizers_own_beginning_stands_before_prompts_and_missing_tokens_are_filled_up(
+    runs: Callable[[str], Any],
+) -> None:
+    tokenizer = load_tokenizer(runs("llama").path / "tokenizer.json")
+    assert opening(tokenizer) == [61] and opening(load_tokenizer(runs("gpt2").path / "tokenizer.json")) == []
+    assert tokenizer.get_vocab_size() == 64 and tokenizer.id_to_token(63).startswith("<|unused")
+    model = genloom.load(runs("llama"))
+    assert model.start == 61
+    assert model.read_condition({"prompt": "To"}, 1)["tokens"][0, :3].tolist() == [61, *tokenizer.encode("To").ids[1:]]
+    # A beginning is no part of the text.
+    assert genloom.sample(runs("llama"), 1, condition={"prompt": "To"}).samples[0, 0].startswith("To")
+
+
+def test_an_adopted_run_is_chatted_with_and_started_from(runs: Callable[[str], Any], tmp_path: Path) -> None:
+    run = runs("gpt2")
+    done = CliRunner().invoke(chat, [str(run.path), "-n", "20"], input="To be\n")
+    assert done.exit_code == 0 and len(done.stdout) == 21
+    (tmp_path / "mine.txt").write_text("To be, or not to be? That is the question.\n" * 20)
+    data = f"text:{tmp_path / 'mine.txt'}?tokenizer={run.path / 'tokenizer.json'}&length=15"
+    options = run.config["model"]["options"]
+    settings = {"batch_size": 4, "sample_every": 0, "progress": "none", "init_from": run.path, "options": options}
+    expected = load_file(PUBLISHED / "gpt2" / "expected.safetensors")
+    begun = genloom.train("language/transformer", data, steps=0, out=tmp_path / "begun", **settings)
+    logits = array(genloom.load(begun).logits(expected["tokens"]))
+    assert logits == pytest.approx(expected["logits"], abs=1e-4)
+    trained = genloom.train("language/transformer", data, steps=20, out=tmp_path / "trained", **settings)
+    losses = [
+        {e["name"]: e["value"] for e in genloom.evaluate(r, n=4)["results"]}["test_loss"] for r in (begun, trained)
+    ]
+    assert losses[1] < losses[0] - 1
+    with pytest.raises(ConfigError, match="names no data"):
+        genloom.evaluate(run)
+
+
+def test_the_commands_do_what_the_functions_do(tmp_path: Path) -> None:
+    runner = CliRunner()
+    words = [str(PUBLISHED / "llama"), "--out", str(tmp_path / "run"), "--length", "7"]
+    done = runner.invoke(command.adopt, [*words, "--json"], catch_exceptions=False)
+    stated = json.loads(done.stdout)
+    assert (stated["length"], stated["options"]["rotary_base"]) == (7, 500.0)
+    folder = tmp_path / "folder"
+    done = runner.invoke(command.publish, [str(tmp_path / "run"), "--out", str(folder)], catch_exceptions=False)
+    assert done.stdout == f"{folder}\n" and (folder / "model.safetensors").is_file()
+    for taken in (folder, tmp_path / "run"):
+        with pytest.raises(ConfigError, match="already"):
+            publish(tmp_path / "run", taken)
+
+
+def test_models_without_biases_are_written_with_zeros_and_averages_and_adapters_as_they_sample(tmp_path: Path) -> None:
+    settings = {"steps": 2, "batch_size": 4, "sample_every": 0, "progress": "none"}
+    options = {"layers": 1, "heads": 2, "width": 16}
+    run = genloom.train(
+        "language/transformer", "play?length=9", options=options, out=tmp_path / "run", ema=0.5, **settings
+    )
+    adapted = genloom.train(
+        "language/transformer", "play?length=9", options=options, out=tmp_path / "adapted", init_from=run.path,
+        adapt="lora:rank=2", **settings,
+    )  # fmt: skip
+    x = genloom.data.open("play?length=9").test.arrays(4)["x"][:, :8]
+    for source in (run, adapted):
+        folder = publish(source, tmp_path / f"{source.path.name}-published")
+        again = genloom.load(adopt(folder, tmp_path / f"{source.path.name}-again"))
+        assert again.options.bias and not genloom.load(source).options.bias
+        assert array(again.logits(x)) == pytest.approx(array(genloom.load(source).logits(x)), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [({"position": "rotary"}, "no norm=layer"), ({"position": "rotary", "norm": "rms"}, "no activation=gelu"),
+     ({"norm": "rms"}, "no norm=rms"), ({"key_heads": 1}, "no key_heads=1")],
+)  # fmt: skip
+def test_a_model_without_a_counterpart_is_not_written(options: dict[str, Any], words: str, tmp_path: Path) -> None:
+    spec = genloom.DataSpec((9,), kind="text", dtype="int32", value_range=None, vocabulary=7)
+    model = genloom.create("language/transformer", spec, layers=1, heads=2, width=8, **options)
+    with pytest.raises(ConfigError, match=words):
+        publish(model, tmp_path / "out")
+    with pytest.raises(ConfigError, match="no counterpart"):
+        publish(object(), tmp_path / "out")  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
+
+
+def broken(folder: Path, name: str, change: Callable[[dict[str, Any]], Any]) -> Path:
+    """A copy of a published model with another configuration."""
+    shutil.copytree(PUBLISHED / name, folder)
+    config = json.loads((folder / "config.json").read_text())
+    change(config)
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+CONFIGURATIONS: dict[str, tuple[str, dict[str, Any], str]] = {
+    "another model": ("gpt2", {"model_type": "bert"}, "of a model 'bert'.*gpt2 and llama"),
+    "no key": ("gpt2", {"n_head": None}, "lacks 'n_head'"),
+    "no vocabulary": ("llama", {"vocab_size": None}, "lacks 'vocab_size'"),
+    "no number": ("gpt2", {"n_layer": "two"}, "n_layer='two', not a positive whole number"),
+    "a negative number": ("llama", {"rms_norm_eps": -1.0}, "rms_norm_eps=-1.0, not a positive number"),
+    "no truth": ("gpt2", {"tie_word_embeddings": 3}, "tie_word_embeddings=3, not true or false"),
+    "the exact GELU": ("gpt2", {"activation_function": "gelu"}, "activation_function='gelu'.*Only 'gelu_new'"),
+    "scores by layers": ("gpt2", {"scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx=True"),
+    "another activation": ("llama", {"hidden_act": "gelu"}, "hidden_act='gelu'"),
+    "some biases": ("llama", {"attention_bias": True}, "mlp_bias=False.*Only True"),
+    "wide heads": ("llama", {"head_dim": 12}, "head_dim=12"),
+    "scaled places": ("llama", {"rope_parameters": {"rope_type": "yarn", "factor": 4.0}}, "rope_type='yarn'"),
+    "scaled places, as before": (
+        "llama", {"rope_parameters": None, "rope_scaling": {"type": "linear", "factor": 2.0}}, "type='linear'",
+    ),
+    "turned in part": ("llama", {"rope_parameters": {"partial_rotary_factor": 0.5}}, "partial_rotary_factor=0.5"),
+    "fewer bits": ("llama", {"quantization_config": {"bits": 4}}, "quantised"),
+    "heads that do not divide": ("gpt2", {"n_head": 4}, "heads=4 must divide"),
+    "another width": ("gpt2", {"n_embd": 24}, "'wte.weight'.*shape \\(64, 18\\).*asks for \\(64, 24\\)"),
+    "more layers": ("llama", {"num_hidden_layers": 3}, "lacks the tensor 'layers.2.input_layernorm.weight'"),
+    "fewer layers": ("gpt2", {"n_layer": 1}, "holds the tensor 'h.1.*no place"),
+    "fewer key heads": ("llama", {"num_key_value_heads": 1}, "k_proj.weight"),
+    "untied": ("gpt2", {"tie_word_embeddings": False}, "lacks the tensor 'lm_head.weight'"),
+    "tied": ("gpt2-untied", {"tie_word_embeddings": True}, "is not the embedding"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CONFIGURATIONS)
+def test_a_configuration_that_cannot_be_computed_is_refused_by_name(case: str, tmp_path: Path) -> None:
+    name, values, words = CONFIGURATIONS[case]
+    folder = broken(tmp_path / "in", name, lambda config: config.update(values))
+    with pytest.raises(ConfigError, match=words) as caught:
+        adopt(folder, tmp_path / "run")
+    assert caught.value.mend or "divide" in words
+    assert not (tmp_path / "run").exists()
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def not_finite(file: Path) -> None:
+    arrays = load_file(file)
+    arrays["transformer.h.0.ln_1.bias"][3] = np.nan
+    save_file(arrays, file)
+
+
+def whole_numbers(file: Path) -> None:
+    arrays = load_file(file)
+    save_file(arrays | {"transformer.wte.weight": arrays["transformer.wte.weight"].astype("int32")}, file)
+
+
+FILES: dict[str, tuple[str, str, Callable[[Path], Any], str]] = {
+    "no configuration": ("gpt2", "config.json", Path.unlink, "config.json"),
+    "a configuration that is no JSON": ("gpt2", "config.json", cut, "config.json.*cannot be read"),
+    "a configuration that is a list": ("gpt2", "config.json", lambda f: f.write_text("[]"), "no JSON object"),
+    "no tensors": ("gpt2", "model.safetensors", Path.unlink, "neither model.safetensors nor"),
+    "tensors cut short": ("gpt2", "model.safetensors", cut, "model.safetensors.*cannot be read"),
+    "an empty file": ("gpt2", "model.safetensors", lambda f: f.write_bytes(b""), "cannot be read"),
+    "a value that is not finite": ("gpt2", "model.safetensors", not_finite, "ln_1.bias.*not finite"),
+    "whole numbers": ("gpt2", "model.safetensors", whole_numbers, "'wte.weight'.*is I32"),
+    "no shard": ("gpt2-untied", "model-00002-of-00002.safetensors", Path.unlink, "model-00002.*not there"),
+    "a shard elsewhere": (
+        "gpt2-untied", "model.safetensors.index.json",
+        lambda f: f.write_text('{"weight_map": {"a": "../gpt2/model.safetensors"}}'), "'../gpt2/.*not there",
+    ),
+    "no map of shards": ("gpt2-untied", "model.safetensors.index.json", lambda f: f.write_text("{}"), "no weight_map"),
+    "no tokenizer": ("llama", "tokenizer.json", Path.unlink, "has no tokenizer.json"),
+    "no tokenizer in it": ("llama", "tokenizer.json", lambda f: f.write_text("{}"), "cannot be read as a tokenizer"),
+    "a larger tokenizer": (
+        "gpt2", "tokenizer.json",
+        lambda f: f.write_text(f.read_text().replace('"H": 9,', '"H": 9, "+": 64,')), "65 tokens up to number 64",
+    ),
+    "a tokenizer with gaps": (
+        "llama", "tokenizer.json",
+        lambda f: f.write_text(f.read_text().replace('"H": 9,', '"H": 9, "+": 70,')), "up to number 7",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_a_broken_folder_is_refused_and_leaves_nothing(case: str, tmp_path: Path) -> None:
+    name, file, damage, words = FILES[case]
+    folder = broken(tmp_path / "in", name, lambda config: None)
+    damage(folder / file)
+    with pytest.raises(ConfigError, match=words):
+        adopt(folder, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is no folder"):
+        adopt(tmp_path / "absent", tmp_path / "run")
+
+
+@pytest.mark.skipif("torch" not in genloom.backend.name(), reason="transformers computes with torch")
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", NAMES)
+def test_transformers_opens_what_is_published(runs: Callable[[str], Any], name: str, tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    folder = publish(runs(name), tmp_path / "out")
+    theirs, info = transformers.AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True)
+    assert not any(info[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    first = transformers.AutoModelForCausalLM.from_pretrained(PUBLISHED / name, dtype="float32")
+    for (key, own), (_, was) in zip(theirs.state_dict().items(), first.state_dict().items(), strict=True):
+        assert np.array_equal(own.numpy(), was.numpy()), key
+    expected = load_file(PUBLISHED / name / "expected.safetensors")
+    x = ops.convert_to_tensor(expected["tokens"])
+    assert theirs(x).logits.detach().numpy() == pytest.approx(expected["logits"], abs=1e-5)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    prompt = tokenizer("To be", return_tensors="pt").input_ids
+    drawn = theirs.generate(prompt, max_length=14, do_sample=False).numpy()
+    ours = genloom.sample(runs(name), 1, condition={"prompt": "To be"}, temperature=0.0, post=()).samples
+    assert np.array_equal(drawn, ours[:, :14]) and np.array_equal(drawn, expected["greedy"])
