@@ -91,7 +91,9 @@ def _tuned(optimizer: Any, settings: TrainingSettings, scale: float, counts: tup
     if settings.schedule != "constant" or warmup:
         from genloom.training.schedules import WarmupSchedule
 
-        config["learning_rate"] = WarmupSchedule(_rate(optimizer) * scale, settings.schedule, warmup, total)
+        config["learning_rate"] = WarmupSchedule(
+            _rate(optimizer) * scale, settings.schedule, warmup, total, settings.decay_share
+        )
     if settings.weight_decay is not None:
         config["weight_decay"] = settings.weight_decay or None
     if settings.clip is not None:
