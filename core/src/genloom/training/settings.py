@@ -22,8 +22,8 @@ class TrainingSettings:
     batch_size: int = option(64, "Samples per update of a phase.", minimum=1)
     optimizer: str | None = option(
         None,
-        "Optimizer of every phase; None keeps the family's.",
-        choices=("adam", "adamw", "sgd", "rmsprop", "adamax", "nadam", "lion"),
+        "Optimizer of every phase; None keeps the family's. Muon moves matrices of hidden layers, AdamW the rest.",
+        choices=("adam", "adamw", "muon", "sgd", "rmsprop", "adamax", "nadam", "lion"),
     )
     learning_rate: float | None = option(
         None, "Rate of the first phase, the others keep their ratio to it; None keeps the family's.", minimum=0.0
