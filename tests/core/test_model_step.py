@@ -13,6 +13,7 @@ from genloom.errors import ConfigError
 from genloom.layers import Dropout
 from genloom.model import GenerativeModel, Phase
 from genloom.naming import variable_names
+from genloom.optimizers import Muon
 
 SPEC = DataSpec((4,), kind="signal", value_range=None)
 
@@ -206,8 +207,9 @@ def test_same_seed_trains_to_the_same_weights_and_another_seed_to_others():
         lambda: keras.optimizers.RMSprop(1e-3, global_clipnorm=1.0),
         lambda: keras.optimizers.AdamW(1e-3, weight_decay=0.1),
         lambda: keras.optimizers.Lion(1e-3),
+        lambda: Muon(1e-3),
     ],
-    ids=["sgd", "schedule", "clipped", "decay", "lion"],
+    ids=["sgd", "schedule", "clipped", "decay", "lion", "muon"],
 )
 def test_a_compiled_step_equals_an_eager_one(optimizer):
     """Captured, jitted or graphed, four steps must end where plain Python ends."""

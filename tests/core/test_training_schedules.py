@@ -29,7 +29,21 @@ def test_a_schedule_follows_its_closed_form(shape: str, share: object) -> None:
         assert rate(schedule, step) == pytest.approx(2.0 * share(progress), abs=1e-6)  # type: ignore[operator]
 
 
+def test_wsd_stays_and_falls_at_the_end_by_one_minus_a_root() -> None:
+    """Hägele et al. 2024, equation 1: 1 - √((n - (N - N_d)) / N_d), here N = 40 and N_d = 10."""
+    schedule = WarmupSchedule(2.0, "wsd", warmup_steps=4, total_steps=40, decay_share=0.25)
+    rising, falling = [0.5, 1.0, 1.5, 2.0], [2.0 * (1 - math.sqrt(k / 10)) for k in range(11)]
+    expected = [*rising, *[2.0] * 26, *falling, 0.0, 0.0]
+    assert [rate(schedule, k) for k in range(43)] == pytest.approx(expected, abs=1e-6)
+    again = WarmupSchedule.from_config(schedule.get_config())
+    assert [rate(again, k) for k in range(43)] == [rate(schedule, k) for k in range(43)]
+
+
 def test_a_schedule_refuses_what_cannot_be() -> None:
+    with pytest.raises(ConfigError, match="31 warm-up steps and 10 of decay are more than 40"):
+        WarmupSchedule(1.0, "wsd", 31, 40, 0.25)
+    with pytest.raises(ConfigError, match="decay_share must lie"):
+        WarmupSchedule(1.0, "wsd", 0, 40, 0.0)
     with pytest.raises(ConfigError, match="Did you mean 'cosine'"):
         WarmupSchedule(1.0, "cosin", 0, 10)
     with pytest.raises(ConfigError, match="leave none"):

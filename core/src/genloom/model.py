@@ -17,6 +17,7 @@ from genloom import backend, random
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, nearest
 from genloom.initializers import reseed
+from genloom.muon import hidden_matrices
 from genloom.optimizers import PhaseOptimizers
 from genloom.options import configure
 from genloom.phase import Phase
@@ -118,6 +119,10 @@ class GenerativeModel(backend.StepMixin, keras.Model, metaclass=_Built):
     def default_optimizers(self) -> Any:
         """Return the optimizer, or one per phase, that suits the family's defaults."""
         return keras.optimizers.Adam(1e-3)
+
+    def hidden_matrices(self) -> list[keras.Variable]:
+        """Return what the optimizer Muon moves: the kernels of each network but its last."""
+        return hidden_matrices(self)
 
     # What a family uses.
 

@@ -14,8 +14,10 @@ from keras import ops
 
 from genloom import backend
 from genloom.errors import ConfigError
+from genloom.muon import Muon
+from genloom.optimizer_copies import copied
 
-__all__ = ["PhaseOptimizers"]
+__all__ = ["Muon", "PhaseOptimizers"]
 
 _EMA_WARMUP = 10  # decay_t = min(decay, (1 + t) / (10 + t)): early weights are forgotten quickly.
 
@@ -42,7 +44,7 @@ def _clone(optimizer: keras.optimizers.Optimizer) -> tuple[keras.optimizers.Opti
     if isinstance(config["learning_rate"], dict):
         schedule = keras.saving.deserialize_keras_object(config["learning_rate"])
         config["learning_rate"] = float(ops.convert_to_numpy(schedule(0)))
-    return backend.prepare_optimizer(type(optimizer).from_config(config)), schedule
+    return backend.prepare_optimizer(copied(optimizer, config)), schedule
 
 
 class PhaseOptimizers(keras.optimizers.Optimizer):

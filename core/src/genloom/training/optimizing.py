@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
+from genloom.optimizer_copies import copied, treating_alike
 from genloom.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def _optimizers(model: GenerativeModel, settings: TrainingSettings, phases: list
     found = {name: keras.optimizers.get(found[name]) for name in phases}
     if settings.optimizer is None:
         return found
-    return {name: _other(settings.optimizer, _rate(optimizer)) for name, optimizer in found.items()}
+    return {name: _other(settings.optimizer, optimizer, model) for name, optimizer in found.items()}
 
 
 def _with_schedules(compiled: Any) -> dict[str, Any]:
@@ -66,14 +67,23 @@ def _with_schedules(compiled: Any) -> dict[str, Any]:
     for name, optimizer in compiled.phases.items():
         schedule = compiled.schedules[name]
         config = optimizer.get_config() | ({} if schedule is None else {"learning_rate": schedule})
-        found[name] = type(optimizer).from_config(config)
+        found[name] = copied(optimizer, config)
     return found
 
 
-def _other(name: str, rate: float) -> Any:
+def _other(name: str, optimizer: Any, model: GenerativeModel) -> Any:
+    """Return an optimizer of another kind with the same rate; Muon, whose decay is AdamW's, keeps that, too."""
     import keras
 
-    return keras.optimizers.get({"class_name": name, "config": {"learning_rate": rate}})
+    rate = _rate(optimizer)
+    if name == "muon":
+        from genloom.muon import Muon
+
+        decay = optimizer.weight_decay
+        made = Muon(rate, matrices=model.hidden_matrices(), **({} if decay is None else {"weight_decay": decay}))
+    else:
+        made = keras.optimizers.get({"class_name": name, "config": {"learning_rate": rate}})
+    return treating_alike(made, optimizer)
 
 
 def _rate(optimizer: Any) -> float:
@@ -91,10 +101,12 @@ def _tuned(optimizer: Any, settings: TrainingSettings, scale: float, counts: tup
     if settings.schedule != "constant" or warmup:
         from genloom.training.schedules import WarmupSchedule
 
-        config["learning_rate"] = WarmupSchedule(_rate(optimizer) * scale, settings.schedule, warmup, total)
+        config["learning_rate"] = WarmupSchedule(
+            _rate(optimizer) * scale, settings.schedule, warmup, total, settings.decay_share
+        )
     if settings.weight_decay is not None:
         config["weight_decay"] = settings.weight_decay or None
     if settings.clip is not None:
         config["clipnorm"] = config["clipvalue"] = None
         config["global_clipnorm"] = settings.clip or None
-    return type(optimizer).from_config(config)
+    return copied(optimizer, config)

@@ -1,4 +1,4 @@
-"""Learning rates over time: warm-up, then constant, cosine or linear; on tensors, so that steps can be captured."""
+"""Learning rates over time: warm-up, then constant, a fall, or both; on tensors, so that steps can be captured."""
 
 from __future__ import annotations
 
@@ -12,31 +12,51 @@ from genloom.errors import ConfigError, nearest
 
 __all__ = ["WarmupSchedule"]
 
-_SHAPES = ("constant", "cosine", "linear")
+_SHAPES = ("constant", "cosine", "linear", "wsd")
 
 
 @keras.saving.register_keras_serializable(package="genloom")
 class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
     """Rise linearly from zero, then stay, fall along half a cosine (Loshchilov and Hutter 2017, eq. 5) or a line.
 
+    "wsd" stays and falls in the end only (Hu et al. 2024, section 4): its length need not be known before the fall. It
+    falls as 1 - √p, p the share of the fall that is over, which ends lower than a line (Hägele et al. 2024, section 4).
+
     Args:
         rate: the highest rate.
-        shape: "constant", "cosine" or "linear"; the last two reach zero at `total_steps`.
+        shape: "constant", "cosine", "linear" or "wsd"; all but the first reach zero at `total_steps`.
         warmup_steps: updates of the rise; update k (from 0) has rate · (k + 1) / warmup_steps.
         total_steps: updates in all, rise included.
+        decay_share: share in (0, 1] of all updates over which "wsd" falls.
 
     Raises:
-        ConfigError: an unknown shape, or no update left after the rise.
+        ConfigError: an unknown shape, a share out of range, or no update left after the rise.
     """
 
-    def __init__(self, rate: float, shape: str = "constant", warmup_steps: int = 0, total_steps: int = 0) -> None:
+    def __init__(
+        self,
+        rate: float,
+        shape: str = "constant",
+        warmup_steps: int = 0,
+        total_steps: int = 0,
+        decay_share: float = 0.2,
+    ) -> None:
         super().__init__()
         if shape not in _SHAPES:
             raise ConfigError(f"schedule must be one of {', '.join(_SHAPES)}, got {shape!r}.{nearest(shape, _SHAPES)}")
         if shape != "constant" and total_steps <= warmup_steps:
             raise ConfigError(f"{warmup_steps} warm-up steps leave none of {total_steps} for the {shape} schedule.")
-        self.rate, self.shape = float(rate), shape
+        if not 0.0 < decay_share <= 1.0:
+            raise ConfigError(f"decay_share must lie in (0, 1], got {decay_share}.")
+        self.rate, self.shape, self.decay_share = float(rate), shape, float(decay_share)
         self.warmup_steps, self.total_steps = int(warmup_steps), int(total_steps)
+        fall = round(total_steps * decay_share) if shape == "wsd" else total_steps - warmup_steps
+        self.fall_steps = max(1, fall)
+        if shape == "wsd" and self.fall_steps > total_steps - warmup_steps:
+            raise ConfigError(
+                f"{warmup_steps} warm-up steps and {self.fall_steps} of decay are more than {total_steps}.",
+                mend="Give a smaller decay_share, or fewer warmup_steps.",
+            )
 
     def __call__(self, step: Any) -> Any:
         """Return the float32 rate of update `step`, an integer or an int32 scalar tensor."""
@@ -51,9 +71,10 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
         """Share of the highest rate after the rise."""
         if self.shape == "constant":
             return ops.ones_like(t)
-        length = float(self.total_steps - self.warmup_steps)
-        progress = ops.clip((t - float(self.warmup_steps)) / length, 0.0, 1.0)
-        return 1.0 - progress if self.shape == "linear" else 0.5 * (1.0 + ops.cos(math.pi * progress))
+        progress = ops.clip((t - float(self.total_steps - self.fall_steps)) / float(self.fall_steps), 0.0, 1.0)
+        if self.shape == "cosine":
+            return 0.5 * (1.0 + ops.cos(math.pi * progress))
+        return 1.0 - (progress if self.shape == "linear" else ops.sqrt(progress))
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
@@ -62,4 +83,5 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
             "shape": self.shape,
             "warmup_steps": self.warmup_steps,
             "total_steps": self.total_steps,
+            "decay_share": self.decay_share,
         }

@@ -22,14 +22,21 @@ class TrainingSettings:
     batch_size: int = option(64, "Samples per update of a phase.", minimum=1)
     optimizer: str | None = option(
         None,
-        "Optimizer of every phase; None keeps the family's.",
-        choices=("adam", "adamw", "sgd", "rmsprop", "adamax", "nadam", "lion"),
+        "Optimizer of every phase; None keeps the family's. Muon moves matrices of hidden layers, AdamW the rest.",
+        choices=("adam", "adamw", "muon", "sgd", "rmsprop", "adamax", "nadam", "lion"),
     )
     learning_rate: float | None = option(
         None, "Rate of the first phase, the others keep their ratio to it; None keeps the family's.", minimum=0.0
     )
-    schedule: str = option("constant", "Shape of the rate after warm-up.", choices=("constant", "cosine", "linear"))
+    schedule: str = option(
+        "constant",
+        "Shape of the rate after warm-up; wsd stays constant and falls at the end.",
+        choices=("constant", "cosine", "linear", "wsd"),
+    )
     warmup_steps: int = option(0, "Steps over which the rate rises from zero.", minimum=0)
+    decay_share: float = option(
+        0.2, "Share of the steps, the last ones, over which wsd falls.", minimum=0.001, maximum=1.0
+    )
     weight_decay: float | None = option(None, "Decoupled weight decay; None keeps the family's.", minimum=0.0)
     clip: float | None = option(None, "Largest global norm of a phase's gradients; None does not clip.", minimum=0.0)
     ema: float | None = option(
@@ -89,6 +96,7 @@ FIXED = (
     "learning_rate",
     "schedule",
     "warmup_steps",
+    "decay_share",
     "weight_decay",
     "clip",
     "ema",

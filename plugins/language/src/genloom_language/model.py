@@ -86,6 +86,10 @@ class Transformer(GenerativeModel):
         optimizer.exclude_from_weight_decay(var_list=vectors)
         return optimizer
 
+    def hidden_matrices(self) -> list[keras.Variable]:
+        """Return the blocks' kernels; embeddings and the output layer are none of Muon's (Jordan et al. 2024)."""
+        return [v for block in self.blocks for v in block.trainable_variables if v.name == "kernel"]
+
     def phases(self) -> list[Phase]:
         """Return the one phase `next_token`."""
         return [Phase("next_token", lambda: self.trainable_variables, self.loss_of, metrics=("nats_per_char",))]
