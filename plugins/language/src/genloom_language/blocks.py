@@ -11,7 +11,7 @@ from keras import ops
 from genloom.layers import Dropout
 from genloom_language.options import TransformerOptions
 
-__all__ = ["Block", "Norm"]
+__all__ = ["Block", "Norm", "causal"]
 
 
 class Norm(keras.layers.Layer):
@@ -77,31 +77,51 @@ class Block(keras.layers.Layer):
         self.drop = Dropout(o.dropout) if o.dropout else None
         self.built = True
 
-    def call(self, x: Any, place: Any, seen: Any = None, training: bool = False) -> Any:
+    def call(self, x: Any, place: Any, seen: Any = None, memory: Any = None, training: bool = False) -> Any:
         """Mix each token with those before it.
 
         Args:
             x: (n, t, width).
             place: int32 (n, t), the tokens' places, for rotary positions.
             seen: bool (n, 1, t, t), which tokens each may look at; None for all that are earlier.
+            memory: keys and values (1, m, key_heads, size) that every token may look at as well, or None.
             training: whether units are left out.
         """
-        y = self.attention_norm(x)
-        q, k, v = self._heads(y, place)
-        k, v = self._shared(k), self._shared(v)
-        mixed = ops.dot_product_attention(q, k, v, mask=seen, is_causal=seen is None)
-        x = x + self._dropped(self.mix(ops.reshape(mixed, (*y.shape[:2], self.heads * self.size))), training)
+        q, k, v = self._heads(self.attention_norm(x), place)
+        if memory is not None:
+            t, before = int(x.shape[1]), int(memory[0].shape[1])
+            seen = causal(t)[None, None] if seen is None else seen
+            seen = ops.concatenate([ops.ones((*seen.shape[:2], t, before), dtype="bool"), seen], axis=-1)
+            k, v = (_behind(m, own) for m, own in zip(memory, (k, v), strict=True))
+        return self._rest(x, self._attended(q, k, v, seen), training)
+
+    def remember(self, x: Any, place: Any) -> tuple[Any, tuple[Any, Any]]:
+        """Return what `call` gives for x, and the keys and values that later tokens look at."""
+        q, k, v = self._heads(self.attention_norm(x), place)
+        return self._rest(x, self._attended(q, k, v, None), False), (k, v)
+
+    def _attended(self, q: Any, k: Any, v: Any, seen: Any) -> Any:
+        mixed = ops.dot_product_attention(q, self._shared(k), self._shared(v), mask=seen, is_causal=seen is None)
+        return ops.reshape(mixed, (*mixed.shape[:2], self.heads * self.size))
+
+    def _rest(self, x: Any, mixed: Any, training: bool) -> Any:
+        """Return the block's output for what its attention found."""
+        x = x + self._dropped(self.mix(mixed), training)
         return x + self._dropped(self._network(self.network_norm(x)), training)
 
-    def empty_cache(self, n: int, length: int) -> tuple[Any, Any]:
-        """Return keys and values (n, length, key_heads, size) of no token."""
+    def empty_cache(self, n: int, length: int, memory: Any = None) -> tuple[Any, Any]:
+        """Return keys and values (n, m + length, key_heads, size) of no token, behind m of a memory."""
         shape = (n, length, self.key_heads, self.size)
-        return ops.zeros(shape, dtype=self.compute_dtype), ops.zeros(shape, dtype=self.compute_dtype)
+        empty = ops.zeros(shape, dtype=self.compute_dtype), ops.zeros(shape, dtype=self.compute_dtype)
+        return empty if memory is None else (_behind(memory[0], empty[0]), _behind(memory[1], empty[1]))
 
-    def after(self, x: Any, i: Any, cache: tuple[Any, Any]) -> tuple[Any, tuple[Any, Any]]:
-        """Return what `call` gives for the token x (n, 1, width) at place i, and the cache with its key and value."""
-        n, length = int(x.shape[0]), int(cache[0].shape[1])
-        places = ops.arange(length, dtype="int32")
+    def after(self, x: Any, i: Any, cache: tuple[Any, Any], before: int = 0) -> tuple[Any, tuple[Any, Any]]:
+        """Return what `call` gives for the token x (n, 1, width) at place i, and the cache with its key and value.
+
+        The first `before` of the cache are a memory's.
+        """
+        n = int(x.shape[0])
+        places = ops.arange(-before, int(cache[0].shape[1]) - before, dtype="int32")
         q, k, v = self._heads(self.attention_norm(x), ops.broadcast_to(ops.cast(i, "int32"), (n, 1)))
         here = ops.equal(places, i)[None, :, None, None]
         keys, values = ops.where(here, k, cache[0]), ops.where(here, v, cache[1])
@@ -110,8 +130,7 @@ class Block(keras.layers.Layer):
         scores = ops.cast(ops.einsum("nkgs,ntks->nkgt", grouped, keys), "float32") / math.sqrt(self.size)
         scores = ops.where(ops.less_equal(places, i), scores, -1e30)
         mixed = ops.einsum("nkgt,ntks->nkgs", ops.cast(ops.softmax(scores, axis=-1), x.dtype), values)
-        x = x + self.mix(ops.reshape(mixed, (n, 1, self.heads * self.size)))
-        return x + self._network(self.network_norm(x)), (keys, values)
+        return self._rest(x, ops.reshape(mixed, (n, 1, self.heads * self.size)), False), (keys, values)
 
     def _heads(self, y: Any, place: Any) -> tuple[Any, Any, Any]:
         """Return queries (n, t, heads, size), keys and values (n, t, key_heads, size)."""
@@ -134,6 +153,17 @@ class Block(keras.layers.Layer):
 
     def _dropped(self, x: Any, training: bool) -> Any:
         return x if self.drop is None else self.drop(x, training=training)
+
+
+def causal(t: int) -> Any:
+    """Return which of t tokens each may look at, bool (t, t): earlier ones and itself."""
+    number = ops.arange(t, dtype="int32")
+    return ops.greater_equal(number[:, None], number[None])
+
+
+def _behind(memory: Any, own: Any) -> Any:
+    """Return a memory (1, m, heads, size) and what follows it (n, t, heads, size), joined for each of n."""
+    return ops.concatenate([ops.broadcast_to(memory, (int(own.shape[0]), *memory.shape[1:])), own], axis=1)
 
 
 def _turned(x: Any, place: Any, base: float) -> Any:

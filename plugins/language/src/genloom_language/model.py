@@ -14,9 +14,10 @@ from genloom import backend, random
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, DataError
 from genloom.model import GenerativeModel, Phase
-from genloom_language.blocks import Block, Norm
+from genloom_language.blocks import Block, Norm, causal
 from genloom_language.choosing import Rules, choose, penalised
 from genloom_language.options import TransformerOptions
+from genloom_language.prompts import new_prompt
 from genloom_language.tokens import FILE, encode, first_token, load_tokenizer, opening
 
 __all__ = ["Transformer"]
@@ -116,6 +117,20 @@ class Transformer(GenerativeModel):
         """By which losses of different tokenizers compare; 1 where the data does not say."""
         return float(self.spec.rate or 1.0)
 
+    def imitation(self, batch: dict[str, Any], teacher: Any, temperature: float) -> Any:
+        """Return T² Σ p log(p / q) of the teacher's tokens p and this model's q, a mean over the tokens that count.
+
+        Both distributions are taken at temperature T (Hinton et al. 2015; Li and Hoiem 2017, equation 2).
+        """
+        inside = [None if batch.get(name) is None else batch[name][:, :-1] for name in ("document", "place")]
+        x = ops.cast(batch["x"], "int32")[:, :-1]
+        q = ops.log_softmax(self.logits(x, True, *inside) / temperature)
+        p = ops.log_softmax(ops.stop_gradient(teacher.logits(x, False, *inside)) / temperature)
+        each = ops.sum(ops.exp(p) * (p - q), axis=-1)
+        weight = batch.get("weight")
+        weight = ops.ones_like(each) if weight is None else ops.cast(weight, each.dtype)[:, 1:]
+        return temperature**2 * ops.sum(each * weight) / ops.maximum(ops.sum(weight), 1.0)
+
     # Use.
 
     def attach(self, run: Any) -> None:
@@ -172,8 +187,8 @@ class Transformer(GenerativeModel):
         if self.places is not None:
             hidden = hidden + self.places(place)
         seen = None if document is None else _seen_within(document, t)
-        for block in self.blocks:
-            hidden = block(hidden, place, seen, training=training)
+        for block, memory in zip(self.blocks, self._memories(), strict=True):
+            hidden = block(hidden, place, seen, memory, training=training)
         return self._read(hidden)
 
     def nats(self, x: Any, training: bool = False, document: Any = None, place: Any = None) -> Any:
@@ -236,7 +251,21 @@ class Transformer(GenerativeModel):
 
     def caches(self, n: int) -> list[Any]:
         """Return the keys and values of no token, for `next`."""
-        return [block.empty_cache(n, self.length) for block in self.blocks]
+        pairs = zip(self.blocks, self._memories(), strict=True)
+        return [block.empty_cache(n, self.length, memory) for block, memory in pairs]
+
+    @property
+    def prompt(self) -> Any:
+        """The learned prompt before every text, None without one."""
+        return (getattr(self, "adapters", None) or {}).get("prompt")
+
+    def new_prompt(self, kind: str, vectors: int, seed: int) -> Any:
+        """Return a prompt of kind "soft" or "prefix" to be trained, for `genloom.adaptation.adapt`."""
+        return new_prompt(kind, vectors, seed, self.embedding.embeddings.value, self.blocks)
+
+    def _memories(self) -> list[Any]:
+        """Return what stands before the text in each block, None for nothing."""
+        return [None] * len(self.blocks) if self.prompt is None else self.prompt.memory(self.blocks)
 
     def next(
         self, i: Any, tokens: Any, given: Any, caches: list[Any], keys: Any, rules: Rules
@@ -275,9 +304,10 @@ class Transformer(GenerativeModel):
         hidden = self.embedding(token)
         if self.places is not None:
             hidden = hidden + self.places(ops.cast(i, "int32"))
+        before = 0 if self.prompt is None else self.prompt.vectors
         new = []
         for block, cache in zip(self.blocks, caches, strict=True):
-            hidden, cache = block.after(hidden, i, cache)
+            hidden, cache = block.after(hidden, i, cache, before)
             new.append(cache)
         return self._read(hidden)[:, 0], new
 
@@ -295,9 +325,7 @@ class Transformer(GenerativeModel):
 
 def _seen_within(document: Any, t: int) -> Any:
     """Return which tokens each may look at, bool (n, 1, t, t): earlier ones of its own document, and itself."""
-    number = ops.arange(t, dtype="int32")
-    earlier = ops.greater_equal(number[:, None], number[None])
-    return ops.logical_and(ops.equal(document[:, :, None], document[:, None, :]), earlier)[:, None]
+    return ops.logical_and(ops.equal(document[:, :, None], document[:, None, :]), causal(t))[:, None]
 
 
 def _normal() -> keras.initializers.Initializer:
