@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,12 +17,16 @@ import pytest
 from click.testing import CliRunner
 from keras import ops
 from safetensors.numpy import load_file, save_file
+from tokenizers import Tokenizer, models, normalizers
 
 import genloom
 from genloom.errors import ConfigError, DataError
+from genloom.options import configure
 from genloom_language.command import chat
+from genloom_language.options import PRESETS, TransformerOptions
 from genloom_language.published import adopt, command, publish
-from genloom_language.tokens import load_tokenizer, opening
+from genloom_language.published.formats import FORMATS
+from genloom_language.tokens import encode, load_tokenizer, opening
 
 PUBLISHED = Path(__file__).with_name("published")
 NAMES = ("gpt2", "gpt2-untied", "llama", "llama-tied")
@@ -118,6 +123,22 @@ def test_a_tokenizers_own_beginning_stands_before_prompts_and_missing_tokens_are
     assert model.read_condition({"prompt": "To"}, 1)["tokens"][0, :3].tolist() == [61, *tokenizer.encode("To").ids[1:]]
     # A beginning is no part of the text.
     assert genloom.sample(runs("llama"), 1, condition={"prompt": "To"}).samples[0, 0].startswith("To")
+
+
+def test_what_a_published_tokenizer_says_of_shortening_is_left_out(tmp_path: Path) -> None:
+    tokenizer = load_tokenizer(PUBLISHED / "gpt2" / "tokenizer.json")
+    tokenizer.enable_truncation(3)
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    assert len(encode(load_tokenizer(tmp_path / "tokenizer.json"), "To be, or not")) == 13
+
+
+def test_a_tokenizer_that_falls_back_on_bytes_knows_every_text() -> None:
+    """As that of Llama 2, which has no white space but a mark in its place."""
+    words = ["<unk>", *(f"<0x{byte:02X}>" for byte in range(256)), "▁", "a"]
+    model = models.BPE({word: i for i, word in enumerate(words)}, [], unk_token="<unk>", byte_fallback=True)
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = normalizers.Replace(" ", "▁")
+    assert encode(tokenizer, "a ñ").tolist() == [258, 257, 1 + 0xC3, 1 + 0xB1]
 
 
 def test_an_adopted_run_is_chatted_with_and_started_from(runs: Callable[[str], Any], tmp_path: Path) -> None:
@@ -286,6 +307,23 @@ def test_a_broken_folder_is_refused_and_leaves_nothing(case: str, tmp_path: Path
     with pytest.raises(ConfigError, match=words):
         adopt(folder, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("preset", "vocabulary", "leaving_out", "count"),
+    [
+        ("gpt2-small", 50257, (), 124_439_808),  # as OpenAI's
+        ("gpt2-medium", 50257, (), 354_823_168),
+        ("nano-gpu", 65, (".bias", "wpe.weight"), 10_646_784),  # "10.65M", as nanoGPT counts
+    ],
+)
+def test_presets_of_published_shapes_have_their_number_of_weights(
+    preset: str, vocabulary: int, leaving_out: tuple[str, ...], count: int
+) -> None:
+    options = configure(TransformerOptions, PRESETS[preset]["options"])
+    targets = FORMATS["gpt2"].targets(options, vocabulary, 1024)
+    shapes = [target.shape for name, target in targets.items() if not name.endswith(leaving_out or ("-",))]
+    assert sum(math.prod(shape) for shape in shapes) == count
 
 
 def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:

@@ -57,10 +57,12 @@ def headline(run: Run) -> list[tuple[str, str]]:
 
 
 def command(run: Run) -> list[str]:
-    """Return the command line that repeats the run, a flag and its value to a piece."""
+    """Return the command line that repeats the run, a flag and its value to a piece; [] where no training made it."""
     config = run.config
     model, data, training = (table(config, key) for key in ("model", "data", "training"))
-    pieces = [["genloom", "train", str(model.get("id", "MODEL"))], ["--data", str(data.get("address", "SRC"))]]
+    if not data.get("address"):
+        return []
+    pieces = [["genloom", "train", str(model.get("id", "MODEL"))], ["--data", str(data["address"])]]
     flags = {"--preset": model.get("preset"), "--batch-size": training.get("batch_size")}
     length = "steps" if training.get("steps") else "epochs"
     flags |= {f"--{length}": training.get(length), "--seed": training.get("seed", model.get("seed"))}
