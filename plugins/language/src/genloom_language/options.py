@@ -113,4 +113,12 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "options": {"layers": 4, "heads": 4, "width": 128, "learning_rate": 3e-3},
         "training": {"steps": 2000, "batch_size": 12, "schedule": "cosine", "warmup_steps": 100},
     },
+    # Learns to look up what stood after a token before. From weights of 0.02 it does not in as many steps.
+    "lookup": {
+        "options": {
+            "layers": 2, "heads": 2, "width": 64, "position": "rotary", "initializer_range": 0.16,
+            "learning_rate": 1e-3, "weight_decay": 0.0,
+        },
+        "training": {"steps": 2000, "batch_size": 32, "schedule": "cosine", "warmup_steps": 100},
+    },  # fmt: skip
 }

@@ -20,11 +20,11 @@ def open_cipher_task(address: str) -> Task:
     """Return the task of `cipher` or `cipher:N`, of N letters.
 
     Raises:
-        ConfigError: no number of letters from 2 to 26.
+        ConfigError: no number of letters from 4 to 26.
     """
     number = address.partition(":")[2] or "16"
-    if not number.isdecimal() or not 2 <= int(number) <= 26:
-        raise ConfigError(f"A cipher has 2 to 26 letters, got {number!r}.", mend="Write cipher, or cipher:16.")
+    if not number.isdecimal() or not 4 <= int(number) <= 26:
+        raise ConfigError(f"A cipher has 4 to 26 letters, got {number!r}.", mend="Write cipher, or cipher:16.")
     return cipher_task(int(number))
 
 
@@ -36,7 +36,7 @@ def cipher_task(symbols: int = 16, n: int = 500, seed: int = 0) -> Task:
     1 / symbols, and the best that can be had.
 
     Args:
-        symbols: letters, 2 to 26.
+        symbols: letters, 4 to 26.
         n: questions.
         seed: fixes them.
     """

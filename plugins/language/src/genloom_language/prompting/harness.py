@@ -100,11 +100,11 @@ def _answered(model: Any, scorer: Scorer, task: Task, contexts: list[str]) -> tu
         return generation_measures(items, texts), int((lost > 0).sum())
     asked = [(row, answer) for row, item in enumerate(items) for answer in item.answers]
     scores = scorer([contexts[row] for row, _ in asked], [task.answered(items[row], answer) for row, answer in asked])
-    rows = np.array([row for row, _ in asked])
-    cut = len(np.unique(rows[scores.cut > 0]))
+    cut = len({row for (row, _), lost in zip(asked, scores.cut, strict=True) if lost})
     if task.kind == "cloze":
         return cloze_measures(items, scores.log_likelihood, scores.greedy), cut
-    return choice_measures(items, [scores.log_likelihood[rows == row] for row in range(len(items))]), cut
+    ends = np.cumsum([len(item.answers) for item in items])
+    return choice_measures(items, np.split(scores.log_likelihood, ends[:-1])), cut
 
 
 def _generated(model: Any, task: Task, contexts: list[str]) -> tuple[list[str], NDArray[np.intp]]:
