@@ -116,9 +116,14 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     # Learns to look up what stood after a token before. From weights of 0.02 it does not in as many steps.
     "lookup": {
         "options": {
-            "layers": 2, "heads": 2, "width": 64, "position": "rotary", "initializer_range": 0.16,
-            "learning_rate": 1e-3, "weight_decay": 0.0,
+            "layers": 2,
+            "heads": 2,
+            "width": 64,
+            "position": "rotary",
+            "initializer_range": 0.16,
+            "learning_rate": 1e-3,
+            "weight_decay": 0.0,
         },
         "training": {"steps": 2000, "batch_size": 32, "schedule": "cosine", "warmup_steps": 100},
-    },  # fmt: skip
+    },
 }
