@@ -66,11 +66,11 @@ def test_a_small_model_learns_to_look_a_code_up(tmp_path: Path) -> None:
     """Six letters in half a minute; the quality test has sixteen."""
     run = genloom.train(
         "language/transformer", "cipher?symbols=6&pairs=16", preset="lookup", out=tmp_path / "run",
-        steps=700, validation=0.0, sample_every=0, progress="none",
+        steps=500, validation=0.0, sample_every=0, progress="none",
     )  # fmt: skip
     results = prompt(run, cipher_task(6, 200), [0, 1, 2])["results"]
     none, once, twice = [entry for entry in results if entry["measure"] == "acc"]
     assert none["floor"] == pytest.approx(1 / 6)
     # Nothing can be known without an example: three standard errors of 200 coins of 1/6 are 0.08.
     assert none["value"] == pytest.approx(1 / 6, abs=0.08)
-    assert once["value"] >= 0.8 and twice["value"] >= 0.8
+    assert once["value"] >= 0.9 and twice["value"] >= 0.9
