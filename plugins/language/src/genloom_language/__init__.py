@@ -5,6 +5,7 @@ from __future__ import annotations
 from genloom import Component, hookimpl
 from genloom_language.options import (
     PRESETS,
+    CipherOptions,
     DetokeniseOptions,
     JsonlOptions,
     PlayOptions,
@@ -50,6 +51,13 @@ def genloom_components() -> list[Component]:
             options=PlayOptions,
         ),
         Component(
+            "dataset",
+            "language/cipher",
+            "genloom_language.cipher:open_cipher",
+            "Texts in hidden ciphers, which can be known from the text alone.",
+            options=CipherOptions,
+        ),
+        Component(
             "postprocessor",
             "language/detokenise",
             "genloom_language.words:detokenise",
@@ -71,9 +79,13 @@ def genloom_components() -> list[Component]:
 
 @hookimpl
 def genloom_commands() -> dict[str, tuple[str, str]]:
-    """Return the commands `genloom chat`, `genloom adopt` and `genloom publish`."""
+    """Return the commands `chat`, `adopt`, `publish` and `prompt`."""
     return {
         "chat": ("genloom_language.command:chat", "Go on with lines of text, token by token."),
         "adopt": ("genloom_language.published.command:adopt", "Make a run of published weights (GPT-2, Llama)."),
         "publish": ("genloom_language.published.command:publish", "Write a run's weights for other libraries."),
+        "prompt": (
+            "genloom_language.prompting.command:prompt",
+            "Ask the questions of a task, beside what chance scores.",
+        ),
     }

@@ -57,9 +57,9 @@ class Block(keras.layers.Layer):
         self.key_heads = o.key_heads or o.heads
         inner = o.inner or 4 * o.width
         gated = o.activation == "swiglu"
-        deep = 0.02 / math.sqrt(2 * o.layers)  # what is added to the residual stream 2 · layers times
+        deep = o.initializer_range / math.sqrt(2 * o.layers)  # what is added to the residual stream 2 · layers times
 
-        def dense(name: str, inputs: int, units: int, deviation: float = 0.02) -> keras.layers.Dense:
+        def dense(name: str, inputs: int, units: int, deviation: float = o.initializer_range) -> keras.layers.Dense:
             initial = keras.initializers.RandomNormal(stddev=deviation)
             layer = keras.layers.Dense(units, use_bias=o.bias, kernel_initializer=initial, name=name)
             layer.build((None, inputs))

@@ -58,17 +58,17 @@ class Transformer(GenerativeModel):
         if not spec.vocabulary or len(spec.shape) != 1:
             raise ConfigError(f"A transformer needs tokens with a vocabulary, got {spec.kind} of shape {spec.shape}.")
         _check_heads(o)
-        self.embedding = keras.layers.Embedding(spec.vocabulary, o.width, embeddings_initializer=_normal())
+        self.embedding = keras.layers.Embedding(spec.vocabulary, o.width, embeddings_initializer=_normal(o))
         self.embedding.build((None,))
         self.places: Any = None
         if o.position == "learned":
-            self.places = keras.layers.Embedding(self.length, o.width, embeddings_initializer=_normal())
+            self.places = keras.layers.Embedding(self.length, o.width, embeddings_initializer=_normal(o))
             self.places.build((None,))
         self.blocks = [Block(o, name=f"block_{index}") for index in range(o.layers)]
         self.norm = Norm(o.norm, o.width, o.bias, o.epsilon, name="norm")
         self.out: Any = None
         if not o.tied:
-            self.out = keras.layers.Dense(spec.vocabulary, use_bias=False, kernel_initializer=_normal())
+            self.out = keras.layers.Dense(spec.vocabulary, use_bias=False, kernel_initializer=_normal(o))
             self.out.build((None, o.width))
 
     @property
@@ -328,8 +328,8 @@ def _seen_within(document: Any, t: int) -> Any:
     return ops.logical_and(ops.equal(document[:, :, None], document[:, None, :]), causal(t))[:, None]
 
 
-def _normal() -> keras.initializers.Initializer:
-    return keras.initializers.RandomNormal(stddev=0.02)
+def _normal(o: TransformerOptions) -> keras.initializers.Initializer:
+    return keras.initializers.RandomNormal(stddev=o.initializer_range)
 
 
 def _check_heads(o: TransformerOptions) -> None:

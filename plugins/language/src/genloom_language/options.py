@@ -9,6 +9,7 @@ from genloom.options import option
 
 __all__ = [
     "PRESETS",
+    "CipherOptions",
     "DetokeniseOptions",
     "JsonlOptions",
     "PlayOptions",
@@ -53,6 +54,16 @@ class JsonlOptions(TokenOptions):
 
 
 @dataclasses.dataclass(frozen=True)
+class CipherOptions:
+    """Options of `cipher`."""
+
+    symbols: int = option(16, "letters, and as many codes", minimum=4, maximum=26)
+    pairs: int = option(34, "lines of a text: a letter and its code", minimum=2)
+    n: int = option(65_536, "texts to train on", minimum=2)
+    seed: int = option(0, "fixes all texts", minimum=0)
+
+
+@dataclasses.dataclass(frozen=True)
 class TransformerOptions:
     """Options of `language/transformer`."""
 
@@ -70,6 +81,9 @@ class TransformerOptions:
     activation: str = option("gelu", "of a block's network; swiglu is gated (Shazeer 2020)", choices=("gelu", "swiglu"))
     bias: bool = option(False, "whether layers and norms add a bias")
     tied: bool = option(True, "whether the output layer is the embedding's transpose (Press and Wolf 2017)")
+    initializer_range: float = option(
+        0.02, "deviation of initial matrices; GPT-2's, for its width of 768: 1/√width suits small ones", minimum=0.0
+    )
     dropout: float = option(0.0, "share of units left out in training", minimum=0.0, maximum=0.9)
     learning_rate: float = option(1e-3, "step size of AdamW", minimum=0.0)
     weight_decay: float = option(0.1, "decoupled decay of matrices", minimum=0.0)
@@ -124,5 +138,18 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "norm": "rms", "activation": "swiglu", "learning_rate": 6e-4,
         },
         "training": {"schedule": "cosine"},
+    },
+    # Learns to look up what stood after a token before. From weights of 0.02 it does not in as many steps.
+    "lookup": {
+        "options": {
+            "layers": 2,
+            "heads": 2,
+            "width": 64,
+            "position": "rotary",
+            "initializer_range": 0.16,
+            "learning_rate": 1e-3,
+            "weight_decay": 0.0,
+        },
+        "training": {"steps": 2000, "batch_size": 32, "schedule": "cosine", "warmup_steps": 100},
     },
 }  # fmt: skip
