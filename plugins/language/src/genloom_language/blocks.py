@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from genloom.layers import Dropout
+from genloom.layers import Dropout, remat
 from genloom_language.options import TransformerOptions
 
 __all__ = ["Block", "Norm"]
@@ -75,6 +75,7 @@ class Block(keras.layers.Layer):
         self.gate = dense("gate", o.width, inner) if gated else None
         self.down = dense("down", inner, o.width, deep)
         self.drop = Dropout(o.dropout) if o.dropout else None
+        self.remat = o.remat
         self.built = True
 
     def call(self, x: Any, place: Any, seen: Any = None, training: bool = False) -> Any:
@@ -86,6 +87,13 @@ class Block(keras.layers.Layer):
             seen: bool (n, 1, t, t), which tokens each may look at; None for all that are earlier.
             training: whether units are left out.
         """
+
+        def mixed(x: Any, place: Any, seen: Any) -> Any:
+            return self._mixed(x, place, seen, training)
+
+        return (remat(mixed) if self.remat and training else mixed)(x, place, seen)
+
+    def _mixed(self, x: Any, place: Any, seen: Any, training: bool) -> Any:
         y = self.attention_norm(x)
         q, k, v = self._heads(y, place)
         k, v = self._shared(k), self._shared(v)

@@ -69,6 +69,7 @@ class TransformerOptions:
     bias: bool = option(False, "whether layers and norms add a bias")
     tied: bool = option(True, "whether the output layer is the embedding's transpose (Press and Wolf 2017)")
     dropout: float = option(0.0, "share of units left out in training", minimum=0.0, maximum=0.9)
+    remat: bool = option(False, "whether the backward pass computes each block again, to hold less memory")
     learning_rate: float = option(1e-3, "step size of AdamW", minimum=0.0)
     weight_decay: float = option(0.1, "decoupled decay of matrices", minimum=0.0)
 
