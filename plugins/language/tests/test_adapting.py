@@ -88,6 +88,22 @@ def test_packed_documents_see_the_prompt_and_not_each_other() -> None:
     assert packed[:, 6:] == pytest.approx(numbers(model.logits(X[:1, 6:])), abs=1e-5)
 
 
+@pytest.mark.parametrize("options", [SoftOptions(vectors=3), PrefixOptions(vectors=3)], ids=["soft", "prefix"])
+def test_prompts_have_the_same_gradients_when_blocks_are_computed_again(options: Any) -> None:
+    from genloom import backend
+
+    found = []
+    for remat in (False, True):
+        model = transformer(remat=remat)
+        adapt(model, options, seed=4)
+        variables = model.phases()[0].resolve()
+        loss = backend.value_and_grad(lambda model=model: (model.loss_of({"x": X})[0], ()), variables)
+        found.append([numbers(gradient) for gradient in loss[1]])
+    for plain, again in zip(*found, strict=True):
+        assert np.abs(plain).max() > 1e-4
+        assert again == pytest.approx(plain, abs=1e-6)
+
+
 def trained(model: Any, steps: int = 60) -> list[float]:
     model.compile(keras.optimizers.Adam(0.03))
     batches = (({"x": X},) for _ in range(2 * steps))

@@ -1,7 +1,7 @@
-"""The only door to a backend: five primitives and the training step, one module for each engine.
+"""The only door to a backend: six primitives and the training step, one module for each engine.
 
-`value_and_grad`, `grad`, `jvp`, `compiled` and `loop` are what a model may need beyond `keras.ops`. The backend is the
-one Keras chose from `KERAS_BACKEND`; this is the only place that branches on it.
+`value_and_grad`, `grad`, `jvp`, `compiled`, `loop` and `remat` are what a model may need beyond `keras.ops`. The
+backend is the one Keras chose from `KERAS_BACKEND`; this is the only place that branches on it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ __all__ = [
     "native_uniform",
     "prepare_optimizer",
     "ran_out_of_memory",
+    "remat",
     "step_flops",
     "traced",
     "value_and_grad",
@@ -53,6 +54,7 @@ grad = _engine.grad
 jvp = _engine.jvp
 compiled = _engine.compiled
 loop = _engine.loop
+remat = _engine.remat
 native_normal = _engine.native_normal
 native_uniform = _engine.native_uniform
 image_layout = _engine.image_layout

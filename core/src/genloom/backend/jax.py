@@ -34,6 +34,7 @@ __all__ = [
     "native_uniform",
     "prepare_optimizer",
     "ran_out_of_memory",
+    "remat",
     "step_flops",
     "traced",
     "value_and_grad",
@@ -113,6 +114,11 @@ def jvp(fn: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any])
 def loop(step: Callable[[Any, Any], Any], n: int, state: Any) -> Any:
     """Apply `state = step(i, state)` for i = 0 … n-1. What differs between calls must be in `state`."""
     return jax.lax.fori_loop(0, n, step, state)
+
+
+def remat(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """Return fn, computed again in the backward pass; it takes tensors and None, draws and writes nothing."""
+    return jax.checkpoint(fn)
 
 
 def compiled(fn: Callable[..., Any], owner: Any) -> Callable[..., Any]:

@@ -34,6 +34,7 @@ __all__ = [
     "native_uniform",
     "prepare_optimizer",
     "ran_out_of_memory",
+    "remat",
     "step_flops",
     "traced",
     "value_and_grad",
@@ -100,6 +101,22 @@ def loop(step: Callable[[Any, Any], Any], n: int, state: Any) -> Any:
     flat = [tf.convert_to_tensor(x) for x in flat]
     out = tf.while_loop(lambda i, *_: i < n, body, (tf.constant(0, "int32"), *flat))
     return keras.tree.pack_sequence_as(state, list(out[1:]))
+
+
+def remat(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """Return fn, computed again in the backward pass; it takes tensors and None, draws and writes nothing."""
+
+    def run(*args: Any) -> Any:
+        at = [i for i, x in enumerate(args) if isinstance(x, tf.Tensor) and x.dtype.is_floating]
+
+        def differentiable(*values: Any) -> Any:
+            given = dict(zip(at, values, strict=True))
+            return fn(*(given.get(i, x) for i, x in enumerate(args)))
+
+        # TensorFlow adds a number to what it computes again from, which tokens and masks do not survive.
+        return tf.recompute_grad(differentiable)(*(args[i] for i in at))
+
+    return run
 
 
 @contextlib.contextmanager

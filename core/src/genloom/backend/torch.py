@@ -16,6 +16,7 @@ import keras
 import torch
 from torch.autograd import forward_ad
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.checkpoint import checkpoint
 
 from genloom.backend.executions import steps_of
 from genloom.backend.memory import physical_memory
@@ -37,6 +38,7 @@ __all__ = [
     "native_uniform",
     "prepare_optimizer",
     "ran_out_of_memory",
+    "remat",
     "step_flops",
     "traced",
     "value_and_grad",
@@ -89,6 +91,12 @@ def jvp(fn: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any])
         value, tangent = pairs
         return value, torch.zeros_like(value) if tangent is None else tangent
     raise TypeError("jvp() on torch takes functions that return one tensor.")
+
+
+def remat(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """Return fn, computed again in the backward pass; it takes tensors and None, draws and writes nothing."""
+    # A captured step holds the second computation as operations of its own, and frees what the first one made.
+    return functools.partial(checkpoint, fn, use_reentrant=False, preserve_rng_state=False)
 
 
 _LOOPS = LoopCache()

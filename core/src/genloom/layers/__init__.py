@@ -6,6 +6,7 @@ from genloom.layers.attention import SelfAttention
 from genloom.layers.dropout import Dropout
 from genloom.layers.embedding import ConditionEmbedding, sinusoids
 from genloom.layers.normalisation import GroupNorm, default_groups
+from genloom.layers.rematerialisation import remat
 from genloom.layers.residual import ResidualBlock
 from genloom.layers.unet import UNet
 
@@ -17,5 +18,6 @@ __all__ = [
     "SelfAttention",
     "UNet",
     "default_groups",
+    "remat",
     "sinusoids",
 ]

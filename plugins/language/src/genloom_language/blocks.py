@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from genloom.layers import Dropout
+from genloom.layers import Dropout, remat
 from genloom_language.options import TransformerOptions
 
 __all__ = ["Block", "Norm", "causal"]
@@ -75,6 +75,7 @@ class Block(keras.layers.Layer):
         self.gate = dense("gate", o.width, inner) if gated else None
         self.down = dense("down", inner, o.width, deep)
         self.drop = Dropout(o.dropout) if o.dropout else None
+        self.remat = o.remat
         self.built = True
 
     def call(self, x: Any, place: Any, seen: Any = None, memory: Any = None, training: bool = False) -> Any:
@@ -87,18 +88,25 @@ class Block(keras.layers.Layer):
             memory: keys and values (1, m, key_heads, size) that every token may look at as well, or None.
             training: whether units are left out.
         """
-        q, k, v = self._heads(self.attention_norm(x), place)
-        if memory is not None:
-            t, before = int(x.shape[1]), int(memory[0].shape[1])
-            seen = causal(t)[None, None] if seen is None else seen
-            seen = ops.concatenate([ops.ones((*seen.shape[:2], t, before), dtype="bool"), seen], axis=-1)
-            k, v = (_behind(m, own) for m, own in zip(memory, (k, v), strict=True))
-        return self._rest(x, self._attended(q, k, v, seen), training)
+
+        def mixed(x: Any, place: Any, seen: Any, *memory: Any) -> Any:
+            return self._mixed(x, place, seen, memory, training)
+
+        return (remat(mixed) if self.remat and training else mixed)(x, place, seen, *(memory or ()))
 
     def remember(self, x: Any, place: Any) -> tuple[Any, tuple[Any, Any]]:
         """Return what `call` gives for x, and the keys and values that later tokens look at."""
         q, k, v = self._heads(self.attention_norm(x), place)
         return self._rest(x, self._attended(q, k, v, None), False), (k, v)
+
+    def _mixed(self, x: Any, place: Any, seen: Any, memory: tuple[Any, ...], training: bool) -> Any:
+        q, k, v = self._heads(self.attention_norm(x), place)
+        if memory:
+            t, before = int(x.shape[1]), int(memory[0].shape[1])
+            seen = causal(t)[None, None] if seen is None else seen
+            seen = ops.concatenate([ops.ones((*seen.shape[:2], t, before), dtype="bool"), seen], axis=-1)
+            k, v = (_behind(m, own) for m, own in zip(memory, (k, v), strict=True))
+        return self._rest(x, self._attended(q, k, v, seen), training)
 
     def _attended(self, q: Any, k: Any, v: Any, seen: Any) -> Any:
         mixed = ops.dot_product_attention(q, self._shared(k), self._shared(v), mask=seen, is_causal=seen is None)
