@@ -157,3 +157,36 @@ def test_a_short_training_beats_the_marginals() -> None:
         bound = float(np.mean(ops.convert_to_numpy(model.validate(held)["bound"])))
     # Entropy of the mixture per dimension: (log 4 + log 2πe 0.2²) / 2 = 0.503; one Gaussian of its moments has 1.77.
     assert 0.45 < bound < 1.2
+
+
+def test_imitation_is_nothing_of_oneself_and_what_the_outputs_differ_by_of_another() -> None:
+    model, teacher = (Diffusion(SIGNAL, seed=seed, noise="portable") for seed in (0, 1))
+    perturb(model)
+    perturb(teacher)
+    batch = {"x": ops.convert_to_tensor(ring(6))}
+
+    def imitation(of: Diffusion) -> float:
+        return float(ops.convert_to_numpy(model.imitation(batch, of, 1.0)))
+
+    assert imitation(model) == 0.0
+    stream = random.NoiseStream(0, model.step.value, "portable")
+    x = model.spec.normalise(batch["x"])
+    t = model.process.time(stream.uniform((6,)))
+    alpha, sigma = (
+        np.asarray(ops.convert_to_numpy(part(t)))[:, None] for part in (model.process.alpha, model.process.sigma)
+    )
+    z = alpha * np.asarray(ops.convert_to_numpy(x)) + sigma * np.asarray(ops.convert_to_numpy(stream.normal((6, 2))))
+    outputs = [
+        np.asarray(ops.convert_to_numpy(each._network(z.astype("float32"), t, None))) for each in (model, teacher)
+    ]
+    error = np.square(outputs[0] - outputs[1]).mean(-1)
+    weights = model_weight(model, t)
+    assert imitation(teacher) == pytest.approx(float((error * weights).mean()), rel=1e-4)
+
+
+def model_weight(model: Diffusion, t: object) -> np.ndarray:
+    from genloom_diffusion.process import log_snr
+    from genloom_diffusion.weighting import weight
+
+    found = weight(model.options.weighting, model.options.target, log_snr(model.process, t))
+    return np.asarray(ops.convert_to_numpy(found))

@@ -105,6 +105,22 @@ class Diffusion(GenerativeModel):
             z / ops.sqrt(alpha * alpha + sigma * sigma), self.process.position(t), label, training=training
         )
 
+    def imitation(self, batch: dict[str, Any], teacher: Any, temperature: float) -> Any:
+        """Return how far the network's outputs are from a teacher's at the same noise, weighted as in the loss.
+
+        Args:
+            batch: "x", and "label" where the model is conditional.
+            teacher: a model of the same process and target.
+            temperature: not used; the outputs are no distributions.
+        """
+        x = self.spec.normalise(batch["x"])
+        n = x.shape[0]
+        t = self.process.time(self.uniform((n,)))
+        z, label = add_noise(self.process, x, self.normal(tuple(x.shape)), t), self._training_label(batch, n)
+        taught = ops.stop_gradient(teacher._network(z, t, label))
+        distance = ops.mean(ops.reshape(ops.square(self._network(z, t, label, True) - taught), (n, -1)), axis=-1)
+        return ops.mean(distance * weight(self.options.weighting, self.options.target, log_snr(self.process, t)))
+
     def validate(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Return the training loss and the variational bound per sample (n,), at keyed noise."""
         x = self.spec.normalise(batch["x"])

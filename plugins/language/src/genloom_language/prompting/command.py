@@ -15,7 +15,9 @@ __all__ = ["prompt"]
 
 @click.command()
 @run_argument
-@click.option("--task", "address", required=True, metavar="FILE", help="A task file, or cipher, the built-in task.")
+@click.option(
+    "--task", "address", required=True, metavar="FILE", help="A task file, or a built-in task: cipher, speaker."
+)
 @click.option("-k", "numbers", type=click.IntRange(min=0), multiple=True, help="Examples before a question.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of the examples.")
 @click.option("--limit", type=click.IntRange(min=1), help="Ask only so many items.")

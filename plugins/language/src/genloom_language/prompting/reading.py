@@ -42,16 +42,21 @@ def load_task(address: str | Path) -> Task:
 
     Args:
         address: a TOML file; the files that it names lie relative to it. Or `cipher`, the built-in task of hidden
-            ciphers, and `cipher:N` with N letters.
+            ciphers, and `cipher:N` with N letters; or `speaker:FOLD`, who says a speech of the embedded play.
 
     Raises:
         ConfigError: a file that cannot be read, or a key or template that does not fit.
         DataError: a line of JSON that cannot be used; names it.
     """
-    if str(address).partition(":")[0] == "cipher":
+    name = str(address).partition(":")[0]
+    if name == "cipher":
         from genloom_language.prompting.cipher import open_cipher_task
 
         return open_cipher_task(str(address))
+    if name == "speaker":
+        from genloom_language.prompting.speaker import open_speaker_task
+
+        return open_speaker_task(str(address))
     file = Path(address)
     content = _bytes(file)
     try:
