@@ -86,6 +86,14 @@ ROWS = (
     Row("unet", "step of a U-Net of 0.3 million parameters, against a loop by hand", "ours.steps:run", BY_HAND, EACH),
     Row("unet-3m", "step of a U-Net of 3 million parameters, against a loop by hand", "ours.steps:run", BY_HAND, EACH),
     Row(
+        "language-train",
+        "step of nanoGPT's CPU shape, 0.8 million parameters, against a plain loop on torch",
+        "ours.steps:run",
+        "peers.plain_gpt:run",
+        {"best": 1.0, "torch": 0.9},
+        peer="torch",
+    ),
+    Row(
         "diffusers-unet",
         "step of diffusers' UNet2DModel, against its own training loop on torch",
         "ours.steps:run",

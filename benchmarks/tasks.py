@@ -52,11 +52,15 @@ class Task:
             step += 1
 
     def _samples(self, rows: int, rng: np.random.Generator) -> np.ndarray:
+        if self.name == "language-train":
+            return rng.integers(0, VOCABULARY, (rows, *self.shape)).astype("int32")
         if self.name in ("vae", "pythae"):
             return rng.random((rows, *self.shape)).astype("float32")
         return rng.standard_normal((rows, *self.shape)).astype("float32") * 0.5
 
     def _noise(self, rows: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        if self.name == "language-train":
+            return {}
         if self.name == "wgan-gp":
             z = rng.standard_normal((rows, LATENT)).astype("float32")
             return {"z": z, "e": rng.random((rows, 1)).astype("float32")}
@@ -76,6 +80,10 @@ TIMES = 1000
 BETAS = np.linspace(1e-4, 0.02, TIMES, dtype="float64")
 UNET2D_CHANNELS, UNET2D_GROUPS, UNET2D_HEAD = (32, 64), 8, 8
 DDIM_STEPS = 50
+# nanoGPT's CPU configuration: its shape, batch and optimizer.
+VOCABULARY = 65
+GPT = {"layers": 4, "heads": 4, "width": 128}
+GPT_ADAMW = {"learning_rate": 1e-3, "weight_decay": 0.1, "beta_1": 0.9, "beta_2": 0.99, "clip": 1.0}
 
 
 def task(name: str, quick: bool) -> Task:
@@ -90,6 +98,7 @@ def task(name: str, quick: bool) -> Task:
         "diffusers-unet": Task("diffusers-unet", 4 if quick else 16, picture, 1 if quick else 4),
         "ddim": Task("ddim", 2 if quick else 16, picture, 1),
         "pythae": Task("pythae", 128, (PIXELS,), 1, samples=1280 if quick else 12_800),
+        "language-train": Task("language-train", 2 if quick else 12, (17 if quick else 65,), 5 if quick else 20),
         "multi-step": Task("multi-step", 32, (2,), 320 if quick else 1600),
         # As many as MNIST has: an epoch of the length that people know.
         "run": Task("run", 128, (28, 28, 1), 1, samples=1280 if quick else 60_000),

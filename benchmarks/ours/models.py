@@ -14,6 +14,8 @@ from tasks import (
     CODE,
     EMBEDDING,
     FREQUENCIES,
+    GPT,
+    GPT_ADAMW,
     GROUPS,
     HIDDEN,
     LATENT,
@@ -22,10 +24,11 @@ from tasks import (
     PYTHAE_HIDDEN,
     TIMES,
     VAE_HIDDEN,
+    VOCABULARY,
     Task,
 )
 
-from genloom import backend
+from genloom import backend, create
 from genloom.data.spec import DataSpec
 from genloom.layers import GroupNorm
 from genloom.model import GenerativeModel, Phase
@@ -205,6 +208,21 @@ def build(task: Task) -> GenerativeModel:
         "unet": lambda: Diffusion(task),
         "unet-3m": lambda: Diffusion(task),
         "diffusers-unet": lambda: NoisePredictor(task),
+        "language-train": lambda: gpt(task),
     }[task.name]()
-    model.compile(keras.optimizers.Adam(**ADAM))
+    model.compile(_adamw(model) if task.name == "language-train" else keras.optimizers.Adam(**ADAM))
     return model
+
+
+def gpt(task: Task) -> GenerativeModel:
+    """The transformer of genloom-language in nanoGPT's shape."""
+    spec = DataSpec(task.shape, kind="text", dtype="int32", value_range=None, vocabulary=VOCABULARY)
+    return create("language/transformer", spec, compile=False, **GPT)
+
+
+def _adamw(model: GenerativeModel) -> keras.optimizers.Optimizer:
+    """AdamW with the decay of matrices only, clipped by the norm of all gradients."""
+    rates = {name: value for name, value in GPT_ADAMW.items() if name != "clip"}
+    optimizer = keras.optimizers.AdamW(**rates, epsilon=ADAM["epsilon"], global_clipnorm=GPT_ADAMW["clip"])
+    optimizer.exclude_from_weight_decay(var_list=[v for v in model.trainable_variables if len(v.shape) < 2])
+    return optimizer

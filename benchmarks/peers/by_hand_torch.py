@@ -43,11 +43,11 @@ def critic_loss(c: Weights, g: Weights, x: Any, z: Any, e: Any) -> Any:
     return mlp(c, fake).mean() - mlp(c, x).mean() + PENALTY * penalty
 
 
-def keras_epsilon(optimizer: torch.optim.Adam) -> None:
+def keras_epsilon(optimizer: torch.optim.Optimizer, beta_2: float = ADAM["beta_2"]) -> None:
     """Set the coming step's ε so that torch's form equals Keras's."""
-    group = optimizer.param_groups[0]
-    group["step"] = group.get("step", 0) + 1
-    group["eps"] = ADAM["epsilon"] / (1 - ADAM["beta_2"] ** group["step"]) ** 0.5
+    for group in optimizer.param_groups:
+        group["step"] = group.get("step", 0) + 1
+        group["eps"] = ADAM["epsilon"] / (1 - beta_2 ** group["step"]) ** 0.5
 
 
 def move(optimizer: torch.optim.Adam, loss: Any, weights: Weights) -> None:

@@ -178,7 +178,8 @@ def test_imitation_is_nothing_of_oneself_and_what_the_outputs_differ_by_of_anoth
     )
     z = alpha * np.asarray(ops.convert_to_numpy(x)) + sigma * np.asarray(ops.convert_to_numpy(stream.normal((6, 2))))
     outputs = [
-        np.asarray(ops.convert_to_numpy(each._network(z.astype("float32"), t, None))) for each in (model, teacher)
+        np.asarray(ops.convert_to_numpy(each._network(ops.convert_to_tensor(z.astype("float32")), t, None)))
+        for each in (model, teacher)
     ]
     error = np.square(outputs[0] - outputs[1]).mean(-1)
     weights = model_weight(model, t)
