@@ -159,6 +159,9 @@ def test_a_run_that_remembers_goes_on_bitwise(retained: str, halves: list[str], 
         return load_latest(run)[0]
 
     asked = {"preset": "tiny", "init_from": base.path, "retain": retained, **SETTINGS}
+    plan = genloom.train("vae/mlp", halves[1], steps=14, dry_run=True, **asked)
+    rows = len(genloom.data.open(halves[1]).train) / (0.7 if "replay" in retained else 1.0)
+    assert plan["steps_per_epoch"] == int(rows) // 64
     whole = genloom.train("vae/mlp", halves[1], steps=14, out=tmp_path / "whole", **asked)
     genloom.train("vae/mlp", halves[1], steps=7, out=tmp_path / "parts", **asked)
     again = genloom.train("vae/mlp", halves[1], steps=14, out=tmp_path / "parts", resume=True, **asked)

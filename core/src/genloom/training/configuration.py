@@ -66,11 +66,12 @@ class Job:
         with policy(self.settings.precision):
             return instantiate(self.component, self.dataset.spec, self.options, self.seed, self.settings.noise, {})
 
-    def start(self, *, resumed: bool = False) -> GenerativeModel:
+    def start(self, *, resumed: bool = False, measured: bool = True) -> GenerativeModel:
         """Build the model as its training begins: with the weights of `init_from`, and with adapters.
 
         Args:
             resumed: whether a checkpoint of the run itself is read into it next.
+            measured: False leaves out what a remedy measures on old data, for a training that is only described.
 
         Raises:
             ConfigError: `init_from` is no run, or the adapters have no layer.
@@ -83,8 +84,9 @@ class Job:
             adapt(model, parse_adapter(self.settings.adapt), self.seed)
         if self.settings.retain is not None:
             remedy = parse_retention(self.settings.retain)
-            old = [] if resumed else [dataset.train for dataset in self.old]
-            retain(model, remedy, old, self._teacher(resumed), measure=not resumed)
+            measured = measured and not resumed
+            old = [dataset.train for dataset in self.old] if measured else []
+            retain(model, remedy, old, self._teacher(resumed), measured)
         return model
 
     def _teacher(self, resumed: bool) -> Callable[[], GenerativeModel]:

@@ -34,8 +34,8 @@ def describe(job: Job) -> dict[str, Any]:
         two are estimates from the shapes of dense, convolution and attention layers; elementwise work, buffers of
         the engine and second derivatives are not in them.
     """
-    model = job.start()
-    feed = Feed(job.dataset, model, job.settings, job.seed)
+    model = job.start(measured=False)
+    feed = Feed(job.dataset, model, job.settings, job.seed, job.memory)
     plan = Plan.of(job.settings, feed.steps_per_epoch)
     compile_model(model, job.settings, plan.total_steps)
     forward, activations = _probe(model, feed)
