@@ -3,8 +3,8 @@
     python benchmarks/memory.py                     # writes docs/results/memory.md
     python benchmarks/memory.py --quick --out DIR   # one small point
 
-Each point is a fresh process, on Linux. What it holds is what the kernel counts, less what it held before the model
-was built; memory that was given back is returned to the kernel at once, so that peaks are those of live arrays.
+Each point is a fresh process, on Linux. What it holds is what the kernel counts, less what it held before the first
+step; memory that was given back is returned to the kernel at once, so that peaks are those of live arrays.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ def step(point: dict[str, Any], steps: int) -> dict[str, float]:
     options = {name: point[name] for name in ("heads", "width", "layers", "remat")}
     spec = genloom.DataSpec((point["length"],), kind="text", dtype="int32", value_range=None, vocabulary=256)
     x = np.random.default_rng(0).integers(0, 256, (point["batch"], point["length"])).astype("int32")
-    forget_the_most()
-    before = held("VmRSS")
     model = genloom.create("language/transformer", spec, **options)
     model.compile()
+    forget_the_most()
+    before = held("VmRSS")
 
     def fit() -> float:
         began = time.perf_counter()
@@ -93,10 +93,10 @@ def page(found: list[tuple[str, int, dict[str, float], dict[str, float]]], shape
         "# Blocks computed again",
         "",
         "Made by `python benchmarks/memory.py`: a training step of `language/transformer`, each point in a fresh",
-        f"process on {os.cpu_count()} cores; {', '.join(f'{name} {value}' for name, value in shape.items())}. Each cell:",
-        "blocks kept → computed again (`remat=true`). Memory is the most that the process held, less what it held before",
-        "the model was built: `first` in the first step, which compiles or captures, `later` in those after it; `planned`",
-        "is XLA's own count of temporary arrays.",
+        f"process on {os.cpu_count()} cores; {', '.join(f'{name} {value}' for name, value in shape.items())}.",
+        "Each cell: blocks kept → computed again (`remat=true`). Memory is the most that the process held, less what it",
+        "held before the first step: `first` in that step, which compiles or captures, `later` in those after it;",
+        "`planned` is XLA's own count of temporary arrays.",
         "",
         "| engine | layers | step, ms | first, MiB | later, MiB | planned, MiB |",
         "| --- | --- | --- | --- | --- | --- |",
