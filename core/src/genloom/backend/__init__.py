@@ -1,7 +1,7 @@
 """The only door to a backend: six primitives and the training step, one module for each engine.
 
-`value_and_grad`, `grad`, `jvp`, `compiled`, `loop` and `remat` are what a model may need beyond `keras.ops`. The backend is the
-one Keras chose from `KERAS_BACKEND`; this is the only place that branches on it.
+`value_and_grad`, `grad`, `jvp`, `compiled`, `loop` and `remat` are what a model may need beyond `keras.ops`. The
+backend is the one Keras chose from `KERAS_BACKEND`; this is the only place that branches on it.
 """
 
 from __future__ import annotations

@@ -127,12 +127,13 @@ def remat(fn: Callable[..., Any]) -> Callable[..., Any]:
             return fn(*(given.get(i, x) for i, x in enumerate(args)))
 
         values = [args[i] for i in at]
-        return _computed_again(*jax.closure_convert(differentiable, *values), values)
+        pure, held = jax.closure_convert(differentiable, *values)  # held: the variables that fn reads
+        return _computed_again(pure, values, held)
 
     return run
 
 
-def _computed_again(fn: Callable[..., Any], held: Sequence[Any], values: Sequence[Any]) -> Any:
+def _computed_again(fn: Callable[..., Any], values: Sequence[Any], held: Sequence[Any]) -> Any:
     """Return fn(*values, *held), of which the backward pass keeps these arguments.
 
     `jax.checkpoint` tells XLA by a barrier to compute again late; on a CPU XLA drops it, computes again at once and
