@@ -88,6 +88,15 @@ def test_bfloat16_trains_and_draws_as_float32_does(tmp_path: Path) -> None:
     assert np.mean(drawn[0][:, :9] == drawn[1][:, :9]) > 0.9
 
 
+def test_muon_is_given_the_blocks_kernels_alone() -> None:
+    for shape, kernels in (("gpt", 6), ("llama", 7)):
+        model = genloom.create("language/transformer", SPEC, bias=True, **SHAPES[shape])
+        names = {id(v): name for name, v in variable_names(model).items()}
+        found = sorted(names[id(v)] for v in model.hidden_matrices())
+        assert len(found) == 2 * kernels
+        assert all(name.startswith("blocks/") and name.endswith("/kernel") for name in found)
+
+
 def test_muon_learns_faster_than_adamw_at_its_best_rate(tmp_path: Path) -> None:
     """Two hundred steps; AdamW was tried at 1e-3, 3e-3 and 1e-2, and at 1e-2 it does not hold."""
     x = genloom.data.open("play?length=33").test.arrays(128)["x"]
