@@ -118,7 +118,44 @@ def loop(step: Callable[[Any, Any], Any], n: int, state: Any) -> Any:
 
 def remat(fn: Callable[..., Any]) -> Callable[..., Any]:
     """Return fn, computed again in the backward pass; it takes tensors and None, draws and writes nothing."""
-    return jax.checkpoint(fn)
+
+    def run(*args: Any) -> Any:
+        at = [i for i, x in enumerate(args) if x is not None and jnp.issubdtype(x.dtype, jnp.floating)]
+
+        def differentiable(*values: Any) -> Any:
+            given = dict(zip(at, values, strict=True))
+            return fn(*(given.get(i, x) for i, x in enumerate(args)))
+
+        values = [args[i] for i in at]
+        pure, held = jax.closure_convert(differentiable, *values)  # held: the variables that fn reads
+        return _computed_again(pure, values, held)
+
+    return run
+
+
+def _computed_again(fn: Callable[..., Any], values: Sequence[Any], held: Sequence[Any]) -> Any:
+    """Return fn(*values, *held), of which the backward pass keeps these arguments.
+
+    `jax.checkpoint` tells XLA by a barrier to compute again late; on a CPU XLA drops it, computes again at once and
+    keeps everything. What depends on the gradient that arrives, if only for NaN, cannot be computed before.
+    """
+
+    @jax.custom_vjp
+    def call(values: list[Any], held: list[Any]) -> Any:
+        return fn(*values, *held)
+
+    def forward(values: list[Any], held: list[Any]) -> tuple[Any, Any]:
+        return fn(*values, *held), (values, held)
+
+    def backward(kept: tuple[list[Any], list[Any]], cotangent: Any) -> Any:
+        values, held = kept
+        one = cotangent.ravel()[0]
+        nothing = jnp.where(one == one, 0.0, jnp.nan)
+        late = [value + nothing.astype(value.dtype) for value in values]
+        return jax.vjp(lambda values, held: fn(*values, *held), late, held)[1](cotangent)
+
+    call.defvjp(forward, backward)
+    return call(list(values), list(held))
 
 
 def compiled(fn: Callable[..., Any], owner: Any) -> Callable[..., Any]:
