@@ -37,7 +37,8 @@ FILE = "tokenizer.json"
 SPECIAL = {"end": "<|end|>", "system": "<|system|>", "user": "<|user|>", "assistant": "<|assistant|>"}
 
 _KINDS = ("char", "byte", "bpe")
-_CHUNK = 1 << 18  # characters encoded at once
+_CHUNK = 1 << 18  # characters that are encoded as one
+_AT_ONCE = 4  # so many chunks at the same time
 
 
 def train_tokenizer(kind: str, text: str | Iterable[str], vocabulary: int = 1024) -> Tokenizer:
@@ -95,17 +96,19 @@ class Encoder:
 
     def parts(self, texts: Iterable[str]) -> Iterator[NDArray[np.int32]]:
         """Yield the tokens of one text that comes in parts, as if it came whole; raises as `encode`."""
-        place = 0
-        for part in _chunks(texts):
-            if self._known is not None:
-                _check_known(part, self._known, place)
-            yield self._tokens(part)
-            place += len(part)
+        place, chunks = 0, _chunks(texts)
+        while group := list(itertools.islice(chunks, _AT_ONCE)):
+            for part in group:
+                if self._known is not None:
+                    _check_known(part, self._known, place)
+                place += len(part)
+            yield from self._tokens(group)
 
-    def _tokens(self, part: str) -> NDArray[np.int32]:
-        if self._letters is not None and not any(word in part for word in self._added):
-            return self._letters[np.frombuffer(part.encode("utf-32-le"), "<u4")]
-        return np.asarray(self._tokenizer.encode(part, add_special_tokens=False).ids, np.int32)
+    def _tokens(self, group: list[str]) -> Iterator[NDArray[np.int32]]:
+        if self._letters is not None and not any(word in part for part in group for word in self._added):
+            return (self._letters[np.frombuffer(part.encode("utf-32-le"), "<u4")] for part in group)
+        encoded = self._tokenizer.encode_batch_fast(group, add_special_tokens=False)
+        return (np.asarray(each.ids, np.int32) for each in encoded)
 
 
 def opening(tokenizer: Tokenizer) -> list[int]:
