@@ -21,7 +21,7 @@ from genloom.runs.files import tell
 from genloom_language.packing import Packed, Packer, held, pack, window_type
 from genloom_language.reading import FITTED, TextFiles, halves, lines
 from genloom_language.stored import Stretch, keep, key_of
-from genloom_language.text import token_dataset, token_type
+from genloom_language.text import beginning_note, token_dataset, token_type
 from genloom_language.tokens import FILE, SPECIAL, Encoder, load_tokenizer, train_tokenizer, with_special
 
 __all__ = ["Packed", "open_jsonl", "pack", "parts_of"]
@@ -91,7 +91,7 @@ def open_jsonl(rest: str, *, tokenizer: str, vocabulary: int, length: int, test:
         except OSError as error:
             tell(f"tokens cannot be kept ({error}) and are held in memory; set GENLOOM_CACHE to another folder.")
     text = "".join(files.parts())
-    fitted = _fitted(made, lambda: [text])
+    fitted, _ = _fitted(made, [text])
     kind = window_type(length, np.dtype(np.int32))
     splits: tuple[dict[int, NDArray[Any]], ...] = ({}, {})
     facts = _pack_lines(made, [text], fitted, kind, [split.__setitem__ for split in splits])
@@ -134,12 +134,13 @@ def _large(made: Making, files: TextFiles) -> Dataset:
 
 
 def _write(made: Making, files: TextFiles, digest: str, folder: Path) -> dict[str, Any]:
-    fitted = _fitted(made, files.parts)
+    fitted, beginning = _fitted(made, files.parts())
     (folder / FILE).write_text(fitted.to_str(), "utf-8")
     kind = window_type(made.length, token_type(fitted))
     with contextlib.ExitStack() as stack:
         opened = [stack.enter_context((folder / name).open("wb")) for name in _SPLITS]
-        return _pack_lines(made, files.parts(digest), fitted, kind, [_placing(file) for file in opened])
+        facts = _pack_lines(made, files.parts(digest), fitted, kind, [_placing(file) for file in opened])
+    return {**facts, "beginning": beginning}
 
 
 def _placing(file: BinaryIO) -> Callable[[int, NDArray[Any]], None]:
@@ -150,17 +151,19 @@ def _placing(file: BinaryIO) -> Callable[[int, NDArray[Any]], None]:
     return place
 
 
-def _fitted(made: Making, parts: Callable[[], Iterable[str]]) -> Any:
-    """Return the tokenizer of the lines to learn from; which characters there are is no secret of the others."""
+def _fitted(made: Making, parts: Iterable[str]) -> tuple[Any, bool]:
+    """Return the tokenizer of the lines to learn from, and whether it knows only their beginning."""
     learned = (
         text
-        for number, line in enumerate(_lines(made.address, parts()))
+        for number, line in enumerate(_lines(made.address, parts))
+        # Which characters there are is no secret of the lines that are held out.
         if made.tokenizer == "char" or not made.holds_out(number)
         for text, _ in line
     )
-    if made.tokenizer == "bpe":
-        return with_special(train_tokenizer("bpe", halves(_plain(learned), FITTED)[0], made.vocabulary))
-    return with_special(train_tokenizer(made.tokenizer, _plain(learned)))
+    if made.tokenizer != "bpe":
+        return with_special(train_tokenizer(made.tokenizer, _plain(learned))), False
+    first, rest = halves(_plain(learned), FITTED)
+    return with_special(train_tokenizer("bpe", first, made.vocabulary)), any(rest)
 
 
 def _pack_lines(
@@ -185,8 +188,8 @@ def _pack_lines(
         count += 1
     if count < made.every:
         raise DataError(
-            f"{made.address} has {count} lines, of which each {made.every}th is held out: it needs {made.every} at least.",
-            mend="Give more lines.",
+            f"{made.address} has {count} lines; to hold out one in {made.every}, it needs {made.every} at least.",
+            mend="Give more lines, or a larger test.",
         )
     train.close()
     aside.close()
@@ -198,7 +201,8 @@ def _pack_lines(
 def _described(made: Making, tokenizer: Any, facts: Mapping[str, Any], train: Packed, aside: Packed) -> Dataset:
     note = f"{facts['lines']:,} lines in {len(train) + len(aside):,} windows, {facts['filled']:.0%} filled."
     content = (piece["x"] for split in (train, aside) for piece in split.pieces())
-    return token_dataset(made.address, tokenizer, train, aside, made.length, facts["rate"], content, note)
+    notes = (note, beginning_note()) if facts.get("beginning") else (note,)
+    return token_dataset(made.address, tokenizer, train, aside, made.length, facts["rate"], content, *notes)
 
 
 def _lines(name: str, parts: Iterable[str]) -> Iterator[list[Part]]:

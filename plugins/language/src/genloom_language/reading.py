@@ -60,7 +60,7 @@ class TextFiles:
         return _joined(_digest(_read(file)) for file in self.files)
 
     def parts(self, expected: str | None = None) -> Iterator[str]:
-        """Yield the text in parts, each end of a line as one \\n.
+        """Yield the text in parts, each end of a line as one line feed.
 
         Args:
             expected: the digest that the content must have.

@@ -20,7 +20,7 @@ from genloom_language.reading import FITTED, TextFiles, halves
 from genloom_language.stored import Stretch, append, keep, key_of
 from genloom_language.tokens import FILE, Encoder, encode, load_tokenizer, train_tokenizer
 
-__all__ = ["Windows", "open_play", "open_text", "token_dataset", "token_type"]
+__all__ = ["Windows", "beginning_note", "open_play", "open_text", "token_dataset", "token_type"]
 
 _TOKENS = "tokens"  # name of their file: those to train on, then those held out
 
@@ -126,7 +126,7 @@ def _large(
     data = _split(address, load_tokenizer(folder / FILE), halves, sizes, (length, stride))
     if tokenizer != "bpe" or about["cut"] <= FITTED:
         return data
-    return dataclasses.replace(data, notes=(*data.notes, f"Its tokenizer knows the first {FITTED:,} characters."))
+    return dataclasses.replace(data, notes=(*data.notes, beginning_note()))
 
 
 def _tokenise(
@@ -146,6 +146,11 @@ def _tokenise(
     with (folder / _TOKENS).open("wb") as file:
         train, held_out = (append(file, encoder.parts(half), dtype) for half in halves(files.parts(digest), cut))
     return {"characters": characters, "cut": cut, "train": train, "held_out": held_out, "dtype": dtype.str}
+
+
+def beginning_note() -> str:
+    """Say that byte pairs of a long text are those of its beginning."""
+    return f"Its tokenizer was fitted on the first {FITTED:,} characters."
 
 
 def token_type(tokenizer: Any) -> np.dtype[Any]:
@@ -192,7 +197,7 @@ def token_dataset(
     length: int,
     rate: float,
     content: Iterable[NDArray[Any]],
-    note: str,
+    *notes: str,
 ) -> Dataset:
     """Describe windows of tokens, and let the run keep their tokenizer.
 
@@ -204,7 +209,7 @@ def token_dataset(
         length: tokens of a window.
         rate: characters per token of held-out text, by which losses per token become losses per character.
         content: all tokens of both splits in pieces, for the fingerprint.
-        note: what a reader should know.
+        *notes: what a reader should know.
     """
     kept = tokenizer.to_str().encode()
     spec = DataSpec(
@@ -218,5 +223,5 @@ def token_dataset(
     )
     digest = hashlib.sha256(repr(spec).encode() + kept)
     for tokens in content:
-        digest.update(np.ascontiguousarray(tokens, np.int32))
-    return Dataset(address, spec, train, test, digest.hexdigest()[:16], notes=(note,), files={FILE: kept})
+        digest.update(np.ascontiguousarray(tokens, np.int32).data)
+    return Dataset(address, spec, train, test, digest.hexdigest()[:16], notes=notes, files={FILE: kept})
