@@ -50,6 +50,11 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
+def test_fingerprints_are_those_of_runs_that_were_trained_before() -> None:
+    assert genloom.data.open("play").fingerprint == "9cec1568b0cf526d"
+    assert genloom.data.open("cipher?n=500").fingerprint == "9b17405933443fde"
+
+
 def plain_chunks(whole: str, size: int) -> Iterator[str]:
     """The cuts as they were when every text was in memory: tokens of byte pairs depend on them."""
     start = 0
