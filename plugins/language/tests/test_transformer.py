@@ -74,8 +74,8 @@ def test_no_token_sees_a_later_one(shape: str) -> None:
     assert np.abs(after[:, 7:] - before[:, 7:]).max(axis=(1, 2)).min() > 0.01
 
 
-def plain(model: Any, x: np.ndarray, shape: str) -> np.ndarray:
-    """The same transformer in NumPy, head by head and place by place, after the papers."""
+def plain(model: Any, x: np.ndarray, shape: str, looks: np.ndarray | None = None) -> np.ndarray:
+    """The same transformer in NumPy, head by head and place by place, after the papers; `looks` gets its attention."""
     o = {name: array(v.value) for name, v in variable_names(model).items()}
     options, heads = model.options, model.options.heads
     size, key_heads = options.width // heads, options.key_heads or heads
@@ -107,6 +107,8 @@ def plain(model: Any, x: np.ndarray, shape: str) -> np.ndarray:
                 scores = np.array([turn(q[t, own], t) @ turn(k[s, theirs], s) for s in range(t + 1)]) / np.sqrt(size)
                 p = np.exp(scores - scores.max())
                 mixed[t, own] = (p / p.sum()) @ v[: t + 1, theirs]
+                if looks is not None:
+                    looks[b, head, t, : t + 1] = p / p.sum()
         h = h + mixed @ w["mix/kernel"]
         y = norm(h, w["network_norm/scale"])
         up = y @ w["up/kernel"]
@@ -125,6 +127,31 @@ def test_logits_are_those_of_a_plain_implementation(shape: str) -> None:
     model, x = made(shape), tokens(2)
     expected = np.stack([plain(model, row[:-1], shape) for row in x])
     assert array(model.logits(x[:, :-1])) == pytest.approx(expected, abs=2e-4)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_attention_is_that_of_a_plain_implementation(shape: str) -> None:
+    model, x = made(shape), tokens(2)[:, :9]
+    expected = np.zeros((2, 2, model.options.heads, 9, 9))
+    for row, looks in zip(x, expected, strict=True):
+        plain(model, row, shape, looks)
+    found = array(model.attention(x))
+    assert found.dtype == np.float32 and found == pytest.approx(expected, abs=1e-5)
+    assert found.sum(-1) == pytest.approx(1.0, abs=1e-6)
+    assert (np.triu(found, 1) == 0).all()
+    assert np.abs(found - found[:, :, :1]).max() > 0.1  # heads differ, so that mixing them up would be seen
+
+
+@pytest.mark.parametrize("kind", ["soft", "prefix"])
+def test_a_learned_prompt_is_looked_at_before_the_text(kind: str) -> None:
+    model, x = made("gpt"), tokens(2)[:, :6]
+    model.adapters = {"prompt": model.new_prompt(kind, 3, seed=0)}
+    found, alone = array(model.attention(x)), array(made("gpt").attention(x))
+    assert found.shape == (2, 2, 2, 6, 9) and found.sum(-1) == pytest.approx(1.0, abs=1e-6)
+    assert (found[..., :3] > 0).all() and (np.triu(found[..., 3:], 1) == 0).all()
+    # Of the first layer only the sum changes: the text's own weights keep their ratios.
+    own = found[:, 0, ..., 3:] / found[:, 0, ..., 3:].sum(-1, keepdims=True)
+    assert own == pytest.approx(alone[:, 0], abs=1e-5)
 
 
 def test_the_loss_is_the_cross_entropy_of_the_next_token() -> None:

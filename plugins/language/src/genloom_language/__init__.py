@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from genloom import Component, hookimpl
 from genloom_language.options import (
     PRESETS,
@@ -14,7 +16,10 @@ from genloom_language.options import (
     TransformerOptions,
 )
 
-__all__ = ["genloom_commands", "genloom_components"]
+if TYPE_CHECKING:
+    from genloom import Run
+
+__all__ = ["genloom_callbacks", "genloom_commands", "genloom_components", "genloom_report_sections"]
 
 _TRAINING = {"clip": 1.0, "validation": 0.1, "post": ("language/detokenise",)}
 
@@ -89,3 +94,22 @@ def genloom_commands() -> dict[str, tuple[str, str]]:
             "Ask the questions of a task, beside what chance scores.",
         ),
     }
+
+
+@hookimpl
+def genloom_callbacks(run: Run) -> list[Any]:
+    """Return the callback that draws attention, for transformers that show samples at all."""
+    config = run.config
+    if config.get("model", {}).get("id") != "language/transformer" or not config["training"].get("sample_every"):
+        return []
+    from genloom_language.attention import DrawAttention
+
+    return [DrawAttention(run)]
+
+
+@hookimpl
+def genloom_report_sections(run: Run) -> list[Any]:
+    """Return the section on attention, for runs that have its picture."""
+    from genloom_language.section import sections
+
+    return sections(run)

@@ -102,11 +102,24 @@ class Block(keras.layers.Layer):
     def _mixed(self, x: Any, place: Any, seen: Any, memory: tuple[Any, ...], training: bool) -> Any:
         q, k, v = self._heads(self.attention_norm(x), place)
         if memory:
-            t, before = int(x.shape[1]), int(memory[0].shape[1])
-            seen = causal(t)[None, None] if seen is None else seen
-            seen = ops.concatenate([ops.ones((*seen.shape[:2], t, before), dtype="bool"), seen], axis=-1)
+            seen = _beside(memory, seen, int(x.shape[1]))
             k, v = (_behind(m, own) for m, own in zip(memory, (k, v), strict=True))
         return self._rest(x, self._attended(q, k, v, seen), training)
+
+    def weights_of(self, x: Any, place: Any, memory: Any = None) -> Any:
+        """Return the weights (n, heads, t, m + t) by which `call` mixes tokens, in float32.
+
+        Args:
+            x: (n, t, width).
+            place: int32 (n, t).
+            memory: keys and values of m vectors that come first, or None.
+        """
+        q, k, _ = self._heads(self.attention_norm(x), place)
+        t = int(x.shape[1])
+        seen = causal(t)[None, None] if memory is None else _beside(memory, None, t)
+        k = self._shared(k if memory is None else _behind(memory[0], k))
+        scores = ops.cast(ops.einsum("nqhs,nkhs->nhqk", q, k), "float32") / math.sqrt(self.size)
+        return ops.softmax(ops.where(seen, scores, -1e30), axis=-1)
 
     def _attended(self, q: Any, k: Any, v: Any, seen: Any) -> Any:
         mixed = ops.dot_product_attention(q, self._shared(k), self._shared(v), mask=seen, is_causal=seen is None)
@@ -167,6 +180,12 @@ def causal(t: int) -> Any:
     """Return which of t tokens each may look at, bool (t, t): earlier ones and itself."""
     number = ops.arange(t, dtype="int32")
     return ops.greater_equal(number[:, None], number[None])
+
+
+def _beside(memory: tuple[Any, ...], seen: Any, t: int) -> Any:
+    """Return which of a memory and of t tokens each token may look at, bool (n, 1, t, m + t): a memory always."""
+    seen = causal(t)[None, None] if seen is None else seen
+    return ops.concatenate([ops.ones((*seen.shape[:2], t, int(memory[0].shape[1])), dtype="bool"), seen], axis=-1)
 
 
 def _behind(memory: Any, own: Any) -> Any:

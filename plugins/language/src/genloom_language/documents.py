@@ -5,19 +5,24 @@ Several documents share a window; none sees another, and only what a model shoul
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from genloom.data import Dataset
 from genloom.errors import DataError
-from genloom_language.text import token_dataset
-from genloom_language.tokens import SPECIAL, encode, train_tokenizer, with_special
+from genloom.runs.files import tell
+from genloom_language.packing import Packed, Packer, held, pack, window_type
+from genloom_language.reading import FITTED, TextFiles, halves, lines
+from genloom_language.stored import Stretch, keep, key_of
+from genloom_language.text import beginning_note, token_dataset, token_type
+from genloom_language.tokens import FILE, SPECIAL, Encoder, load_tokenizer, train_tokenizer, with_special
 
 __all__ = ["Packed", "open_jsonl", "pack", "parts_of"]
 
@@ -25,7 +30,7 @@ __all__ = ["Packed", "open_jsonl", "pack", "parts_of"]
 Part = tuple[str, bool]
 
 END = SPECIAL["end"]
-_OPEN = 32  # windows that the next document may still go into
+_SPLITS = ("train", "test")  # names of the files of windows
 
 
 def parts_of(line: Mapping[str, Any]) -> list[Part]:
@@ -61,75 +66,6 @@ def _message(message: Any) -> list[Part]:
     return [(SPECIAL[role], False), (content, said), (END, said)]
 
 
-@dataclasses.dataclass(frozen=True)
-class Packed:
-    """A split of packed windows.
-
-    Attributes:
-        x: tokens int32 (n, length), filled up with the token of an end.
-        document: int32 (n, length), the number of the document in its window, -1 where there is none.
-        place: int32 (n, length), the place within the document.
-        weight: float32 (n, length), 1 where a token is to be predicted; never a document's first.
-    """
-
-    x: NDArray[np.int32]
-    document: NDArray[np.int32]
-    place: NDArray[np.int32]
-    weight: NDArray[np.float32]
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def take(self, indices: ArrayLike) -> dict[str, NDArray[Any]]:
-        """Return {"x", "document", "place", "weight"}, each (n, length)."""
-        rows = np.asarray(indices, np.intp)
-        return {field.name: getattr(self, field.name)[rows] for field in dataclasses.fields(self)}
-
-    def arrays(self, limit: int | None = None) -> dict[str, NDArray[Any]]:
-        """Return the first `limit` windows (None: all)."""
-        return self.take(np.arange(len(self))[:limit])
-
-
-def pack(documents: list[tuple[NDArray[np.int32], NDArray[np.bool_]]], length: int, end: int) -> Packed:
-    """Put documents into windows, each into the first that has room; longer ones than a window are cut.
-
-    Args:
-        documents: (tokens, which of them count) of each.
-        length: tokens of a window.
-        end: token that fills a window up.
-    """
-    windows: list[list[tuple[NDArray[np.int32], NDArray[np.bool_]]]] = []
-    room: dict[int, int] = {}
-    for tokens, counts in documents:
-        for start in range(0, len(tokens), length):
-            piece = tokens[start : start + length], counts[start : start + length]
-            place = next((w for w, left in room.items() if left >= len(piece[0])), None)
-            if place is None:
-                place = len(windows)
-                windows.append([])
-                room[place] = length
-                if len(room) > _OPEN:
-                    del room[min(room, key=lambda w: room[w])]
-            windows[place].append(piece)
-            room[place] -= len(piece[0])
-    made = Packed(
-        np.full((len(windows), length), end, np.int32),
-        np.full((len(windows), length), -1, np.int32),
-        np.zeros((len(windows), length), np.int32),
-        np.zeros((len(windows), length), np.float32),
-    )
-    for row, pieces in enumerate(windows):
-        begin = 0
-        for number, (tokens, counts) in enumerate(pieces):
-            here = slice(begin, begin + len(tokens))
-            made.x[row, here], made.document[row, here] = tokens, number
-            made.place[row, here] = np.arange(len(tokens))
-            made.weight[row, here] = counts
-            made.weight[row, begin] = 0  # nothing stands before it
-            begin += len(tokens)
-    return made
-
-
 def open_jsonl(rest: str, *, tokenizer: str, vocabulary: int, length: int, test: float) -> Dataset:
     """Open a file of JSON lines.
 
@@ -145,36 +81,132 @@ def open_jsonl(rest: str, *, tokenizer: str, vocabulary: int, length: int, test:
     """
     if not rest:
         raise DataError("jsonl: names no file.", mend="Write jsonl:FILE.")
-    lines = list(_lines(rest))
-    every = max(2, round(1 / test))
-    if len(lines) < every:
-        raise DataError(
-            f"{rest!r} has {len(lines)} lines; test={test} needs {every} at least.", mend="Give more lines."
-        )
-    held_out = [number % every == every - 1 for number in range(len(lines))]
-    learned = [
-        text for parts, out in zip(lines, held_out, strict=True) if not out or tokenizer == "char" for text, _ in parts
-    ]
-    fitted = with_special(train_tokenizer(tokenizer, _plain(learned), vocabulary))
-    cut = [_tokens(fitted, parts) for parts in lines]
-    end = fitted.token_to_id(END)
-    train, aside = (
-        pack([document for document, out in zip(cut, held_out, strict=True) if out is wanted], length, end)
-        for wanted in (False, True)
+    if Path(rest).is_dir():
+        raise DataError(f"{rest!r} cannot be read as text: it is a folder.", mend="Name a file of JSON lines.")
+    files = TextFiles.named(rest, "Name a file of JSON lines.")
+    made = Making(f"jsonl:{rest}", tokenizer, vocabulary, length, max(2, round(1 / test)))
+    if not files.held:
+        try:
+            return _large(made, files)
+        except OSError as error:
+            tell(f"tokens cannot be kept ({error}) and are held in memory; set GENLOOM_CACHE to another folder.")
+    text = "".join(files.parts())
+    fitted, _ = _fitted(made, [text])
+    kind = window_type(length, np.dtype(np.int32))
+    splits: tuple[dict[int, NDArray[Any]], ...] = ({}, {})
+    facts = _pack_lines(made, [text], fitted, kind, [split.__setitem__ for split in splits])
+    return _described(made, fitted, facts, *(held(split, kind) for split in splits))
+
+
+@dataclasses.dataclass(frozen=True)
+class Making:
+    """What is made of JSON lines.
+
+    Attributes:
+        address: what was opened.
+        tokenizer: see `JsonlOptions`.
+        vocabulary: tokens of a bpe tokenizer, beside the special ones.
+        length: tokens of a window.
+        every: the last of so many lines is held out.
+    """
+
+    address: str
+    tokenizer: str
+    vocabulary: int
+    length: int
+    every: int
+
+    def holds_out(self, number: int) -> bool:
+        """Say whether a line is held out."""
+        return number % self.every == self.every - 1
+
+
+def _large(made: Making, files: TextFiles) -> Dataset:
+    """Return windows in files, which are made when they are not there yet."""
+    digest = files.digest()
+    given = load_tokenizer(made.tokenizer).to_str() if made.tokenizer.endswith(".json") else made.tokenizer
+    key = key_of("jsonl", digest, given, made.vocabulary, made.length, made.every, list(SPECIAL.values()))
+    folder, facts = keep(key, lambda draft: _write(made, files, digest, draft))
+    fitted = load_tokenizer(folder / FILE)
+    kind = window_type(made.length, token_type(fitted))
+    train, aside = (Packed(Stretch(folder / name, kind, 0, facts[name])) for name in _SPLITS)
+    return _described(made, fitted, facts, train, aside)
+
+
+def _write(made: Making, files: TextFiles, digest: str, folder: Path) -> dict[str, Any]:
+    fitted, beginning = _fitted(made, files.parts())
+    (folder / FILE).write_text(fitted.to_str(), "utf-8")
+    kind = window_type(made.length, token_type(fitted))
+    with contextlib.ExitStack() as stack:
+        opened = [stack.enter_context((folder / name).open("wb")) for name in _SPLITS]
+        facts = _pack_lines(made, files.parts(digest), fitted, kind, [_placing(file) for file in opened])
+    return {**facts, "beginning": beginning}
+
+
+def _placing(file: BinaryIO) -> Callable[[int, NDArray[Any]], None]:
+    def place(number: int, window: NDArray[Any]) -> None:
+        file.seek(number * window.dtype.itemsize)
+        file.write(window.tobytes())
+
+    return place
+
+
+def _fitted(made: Making, parts: Iterable[str]) -> tuple[Any, bool]:
+    """Return the tokenizer of the lines to learn from, and whether it knows only their beginning."""
+    learned = (
+        text
+        for number, line in enumerate(_lines(made.address, parts))
+        # Which characters there are is no secret of the lines that are held out.
+        if made.tokenizer == "char" or not made.holds_out(number)
+        for text, _ in line
     )
-    letters = sum(len(text) for parts, out in zip(lines, held_out, strict=True) if out for text, said in parts if said)
-    rate = max(letters, 1) / max(float(aside.weight.sum()), 1.0)
-    filled = float((train.document >= 0).mean())
-    note = f"{len(lines):,} lines in {len(train) + len(aside):,} windows, {filled:.0%} filled."
-    return token_dataset(f"jsonl:{rest}", fitted, train, aside, length, rate, (train.x, aside.x), note)
+    if made.tokenizer != "bpe":
+        return with_special(train_tokenizer(made.tokenizer, _plain(learned))), False
+    first, rest = halves(_plain(learned), FITTED)
+    return with_special(train_tokenizer("bpe", first, made.vocabulary)), any(rest)
 
 
-def _lines(file: str) -> Iterator[list[Part]]:
-    try:
-        text = Path(file).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file!r} cannot be read as text: {error}.", mend="Name a file of JSON lines.") from error
-    for number, line in enumerate(text.splitlines(), 1):
+def _pack_lines(
+    made: Making,
+    parts: Iterable[str],
+    tokenizer: Any,
+    kind: np.dtype[Any],
+    keep_window: list[Callable[[int, NDArray[Any]], object]],
+) -> dict[str, Any]:
+    """Turn lines into windows, those to train on and those held out, and return facts about them.
+
+    Raises:
+        DataError: too few lines, or one that cannot be used.
+    """
+    encoder, end = Encoder(tokenizer), tokenizer.token_to_id(END)
+    train, aside = (Packer(kind, end, each) for each in keep_window)
+    count = letters = 0
+    for number, line in enumerate(_lines(made.address, parts)):
+        out = made.holds_out(number)
+        (aside if out else train).add(*_tokens(encoder, line))
+        letters += sum(len(text) for text, said in line if said) if out else 0
+        count += 1
+    if count < made.every:
+        raise DataError(
+            f"{made.address} has {count} lines; to hold out one in {made.every}, it needs {made.every} at least.",
+            mend="Give more lines, or a larger test.",
+        )
+    train.close()
+    aside.close()
+    filled = train.filled / (train.windows * made.length)
+    rate = max(letters, 1) / max(aside.counted, 1)
+    return {"lines": count, "rate": rate, "filled": filled, "train": train.windows, "test": aside.windows}
+
+
+def _described(made: Making, tokenizer: Any, facts: Mapping[str, Any], train: Packed, aside: Packed) -> Dataset:
+    note = f"{facts['lines']:,} lines in {len(train) + len(aside):,} windows, {facts['filled']:.0%} filled."
+    content = (piece["x"] for split in (train, aside) for piece in split.pieces())
+    notes = (note, beginning_note()) if facts.get("beginning") else (note,)
+    return token_dataset(made.address, tokenizer, train, aside, made.length, facts["rate"], content, *notes)
+
+
+def _lines(name: str, parts: Iterable[str]) -> Iterator[list[Part]]:
+    for number, line in enumerate(lines(parts), 1):
         if not line.strip():
             continue
         try:
@@ -182,19 +214,19 @@ def _lines(file: str) -> Iterator[list[Part]]:
             if not isinstance(parsed, dict):
                 raise ValueError("no object")
             yield parts_of(parsed)
-        except (ValueError, AttributeError) as error:
-            raise DataError(f"Line {number} of {file!r} cannot be used: {error}.", mend="Mend or remove it.") from error
+        except (ValueError, AttributeError, RecursionError) as error:
+            raise DataError(f"Line {number} of {name!r} cannot be used: {error}.", mend="Mend or remove it.") from error
 
 
-def _plain(texts: list[str]) -> str:
-    """Return the texts without the special tokens, which no tokenizer is to learn."""
-    whole = "\n".join(texts)
-    for word in SPECIAL.values():
-        whole = whole.replace(word, "\n")
-    return whole
+def _plain(texts: Iterable[str]) -> Iterator[str]:
+    """Yield the texts, a line's end between two, without the special tokens, which no tokenizer is to learn."""
+    for number, text in enumerate(texts):
+        for word in SPECIAL.values():
+            text = text.replace(word, "\n")
+        yield f"\n{text}" if number else text
 
 
-def _tokens(tokenizer: Any, parts: list[Part]) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-    pieces = [encode(tokenizer, text) for text, _ in parts]
+def _tokens(encoder: Encoder, parts: list[Part]) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    pieces = [encoder(text) for text, _ in parts]
     counts = [np.full(len(piece), said) for piece, (_, said) in zip(pieces, parts, strict=True)]
     return np.concatenate(pieces), np.concatenate(counts)

@@ -182,14 +182,32 @@ class Transformer(GenerativeModel):
         """
         n, t = int(x.shape[0]), int(x.shape[1])
         if place is None:
-            place = ops.broadcast_to(ops.arange(t, dtype="int32"), (n, t))
-        hidden = self.embedding(ops.cast(x, "int32"))
-        if self.places is not None:
-            hidden = hidden + self.places(place)
+            place = _places(n, t)
+        hidden = self._embedded(x, place)
         seen = None if document is None else _seen_within(document, t)
         for block, memory in zip(self.blocks, self._memories(), strict=True):
             hidden = block(hidden, place, seen, memory, training=training)
         return self._read(hidden)
+
+    def attention(self, x: Any) -> Any:
+        """Return how much each token looks at each in every head: float32 (n, layers, heads, t, m + t), rows sum to 1.
+
+        Before the t tokens come the m vectors of a learned prompt; m is 0 without one. Weights of later tokens are 0.
+
+        Args:
+            x: int32 tokens (n, t), t at most the context.
+        """
+        x = ops.convert_to_tensor(x)
+        place = _places(int(x.shape[0]), int(x.shape[1]))
+        hidden, found = self._embedded(x, place), []
+        for block, memory in zip(self.blocks, self._memories(), strict=True):
+            found.append(block.weights_of(hidden, place, memory))
+            hidden = block(hidden, place, None, memory)
+        return ops.stack(found, axis=1)
+
+    def _embedded(self, x: Any, place: Any) -> Any:
+        hidden = self.embedding(ops.cast(x, "int32"))
+        return hidden if self.places is None else hidden + self.places(place)
 
     def nats(self, x: Any, training: bool = False, document: Any = None, place: Any = None) -> Any:
         """Return -log p(x_t | x_<t) (n, t - 1) of all tokens but the first of x (n, t); the rest as for `logits`."""
@@ -321,6 +339,10 @@ class Transformer(GenerativeModel):
         if self.out is not None:
             return ops.cast(self.out(hidden), "float32")
         return ops.cast(ops.matmul(hidden, ops.transpose(ops.cast(self.embedding.embeddings, hidden.dtype))), "float32")
+
+
+def _places(n: int, t: int) -> Any:
+    return ops.broadcast_to(ops.arange(t, dtype="int32"), (n, t))
 
 
 def _seen_within(document: Any, t: int) -> Any:
