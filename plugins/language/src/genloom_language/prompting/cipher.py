@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 
 from genloom.errors import ConfigError
-from genloom_language.cipher import alphabets, line, secrets
+from genloom_language.cipher import alphabets, secrets
 from genloom_language.prompting.task import Item, Task
 
 __all__ = ["cipher_task", "open_cipher_task"]
@@ -45,10 +45,8 @@ def cipher_task(symbols: int = 16, n: int = 500, seed: int = 0) -> Task:
     items = []
     for secret in secrets(rng, n, symbols, held_out=True):
         shown = rng.permutation(symbols)[:_SHOWN]
-        rounds = tuple(
-            "".join(line(letters[i], codes[secret[i]]) for i in rng.permutation(shown)) for _ in range(_ROUNDS)
-        )
+        rounds = tuple("".join(letters[i] + codes[secret[i]] for i in rng.permutation(shown)) for _ in range(_ROUNDS))
         asked = int(shown[0])
         items.append(Item({"question": letters[asked]}, tuple(codes), int(secret[asked]), rounds))
     digest = hashlib.sha256(repr(items).encode()).hexdigest()[:16]
-    return Task("cipher", "choice", tuple(items), line("{question}", ""), "{answer}", "", digest=digest)
+    return Task("cipher", "choice", tuple(items), "{question}", "{answer}", "", digest=digest)

@@ -134,7 +134,7 @@ def _items(file: Path, content: bytes, kind: str) -> tuple[Item, ...]:
             if not isinstance(parsed, dict):
                 raise ValueError("no object")
             items.append(read_item(parsed, kind, f"line {number} of {str(file)!r}"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(
                 f"Line {number} of {str(file)!r} is no item of kind {kind!r}: {error}.", mend="Mend or remove it."
             ) from error
