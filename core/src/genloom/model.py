@@ -24,6 +24,8 @@ from genloom.phase import Phase
 from genloom.step import Update
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from genloom.runs import Run
 
 __all__ = ["GenerativeModel", "Phase"]
@@ -115,6 +117,12 @@ class GenerativeModel(backend.StepMixin, keras.Model, metaclass=_Built):
     def read_condition(self, given: Mapping[str, Any], n: int) -> Mapping[str, Any]:
         """Return the arrays that `draw` takes for what a caller wrote, such as a prompt; on the host, before checks."""
         return given
+
+    def finish(
+        self, samples: np.ndarray[Any, Any], condition: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> np.ndarray[Any, Any]:
+        """Return samples (n, *spec.shape), drawn for a condition by sampling options, as they are to be handed out."""
+        return samples
 
     def default_optimizers(self) -> Any:
         """Return the optimizer, or one per phase, that suits the family's defaults."""

@@ -122,7 +122,7 @@ def draw_samples(
     seconds = time.perf_counter() - begin
     numbers = np.arange(offset, offset + n, dtype=np.int64)
     return Samples(
-        samples=_checked(values, model),
+        samples=model.finish(_checked(values, model), arrays, options),
         labels=arrays["label"] if is_conditional(model) else None,
         seeds=np.stack([np.full(n, seed, np.int64), numbers], axis=1),
         spec=model.spec,

@@ -111,8 +111,11 @@ def jvp(fn: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any])
     return jax.jvp(fn, tuple(primals), tuple(tangents))
 
 
-def loop(step: Callable[[Any, Any], Any], n: int, state: Any) -> Any:
-    """Apply `state = step(i, state)` for i = 0 … n-1. What differs between calls must be in `state`."""
+def loop(step: Callable[[Any, Any], Any], n: Any, state: Any) -> Any:
+    """Apply `state = step(i, state)` for i = 0 … n-1, n an int or an int32 scalar.
+
+    What differs between calls must be in `state`.
+    """
     return jax.lax.fori_loop(0, n, step, state)
 
 

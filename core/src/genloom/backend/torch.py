@@ -102,8 +102,11 @@ def remat(fn: Callable[..., Any]) -> Callable[..., Any]:
 _LOOPS = LoopCache()
 
 
-def loop(step: Callable[[Any, Any], Any], n: int, state: Any) -> Any:
-    """Apply `state = step(i, state)` for i = 0 … n-1. What differs between calls must be in `state`."""
+def loop(step: Callable[[Any, Any], Any], n: Any, state: Any) -> Any:
+    """Apply `state = step(i, state)` for i = 0 … n-1, n an int or an int32 scalar.
+
+    What differs between calls must be in `state`.
+    """
     return _LOOPS.run(step, n, state)
 
 

@@ -229,17 +229,17 @@ class LoopCache:
         self.calls = 0
         return self
 
-    def run(self, step: Callable[[Any, Any], Any], n: int, state: Any) -> Any:
+    def run(self, step: Callable[[Any, Any], Any], n: Any, state: Any) -> Any:
         """Apply the step n times; outside a compiled function, plainly."""
         flat = _leaves(state)
         module = None
         if self.calls is not None and self.fallback is None and not torch.is_grad_enabled():
             module = self._captured(step, state, flat)
         if module is None:
-            for i in range(n):
+            for i in range(int(n)):
                 state = step(torch.tensor(i, dtype=torch.int32), state)
             return state
-        for i in range(n):
+        for i in range(int(n)):
             flat = module(torch.tensor(i, dtype=torch.int32, device=flat[0].device), *flat)
         return keras.tree.pack_sequence_as(state, list(flat))
 

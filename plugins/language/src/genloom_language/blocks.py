@@ -131,27 +131,31 @@ class Block(keras.layers.Layer):
         return x + self._dropped(self._network(self.network_norm(x)), training)
 
     def empty_cache(self, n: int, length: int, memory: Any = None) -> tuple[Any, Any]:
-        """Return keys and values (n, m + length, key_heads, size) of no token, behind m of a memory."""
+        """Return keys and values (n, key_heads, m + length, size) of no token, behind m of a memory."""
         shape = (n, length, self.key_heads, self.size)
         empty = ops.zeros(shape, dtype=self.compute_dtype), ops.zeros(shape, dtype=self.compute_dtype)
-        return empty if memory is None else (_behind(memory[0], empty[0]), _behind(memory[1], empty[1]))
+        pair = empty if memory is None else (_behind(memory[0], empty[0]), _behind(memory[1], empty[1]))
+        return ops.transpose(pair[0], (0, 2, 1, 3)), ops.transpose(pair[1], (0, 2, 1, 3))
 
-    def after(self, x: Any, i: Any, cache: tuple[Any, Any], before: int = 0) -> tuple[Any, tuple[Any, Any]]:
-        """Return what `call` gives for the token x (n, 1, width) at place i, and the cache with its key and value.
+    def after(self, x: Any, place: Any, cache: tuple[Any, Any], before: int = 0) -> tuple[Any, tuple[Any, Any]]:
+        """Return what `call` gives for tokens x (n, t, width) at places (n, t), and the cache with them in.
 
-        The first `before` of the cache are a memory's.
+        The first `before` of the cache are a memory's; after those, what it holds up to a place counts.
         """
-        n = int(x.shape[0])
-        places = ops.arange(-before, int(cache[0].shape[1]) - before, dtype="int32")
-        q, k, v = self._heads(self.attention_norm(x), ops.broadcast_to(ops.cast(i, "int32"), (n, 1)))
-        here = ops.equal(places, i)[None, :, None, None]
-        keys, values = ops.where(here, k, cache[0]), ops.where(here, v, cache[1])
-        # Queries in groups that share a key: (n, key_heads, group, size).
-        grouped = ops.reshape(q, (n, self.key_heads, self.heads // self.key_heads, self.size))
-        scores = ops.cast(ops.einsum("nkgs,ntks->nkgt", grouped, keys), "float32") / math.sqrt(self.size)
-        scores = ops.where(ops.less_equal(places, i), scores, -1e30)
-        mixed = ops.einsum("nkgt,ntks->nkgs", ops.cast(ops.softmax(scores, axis=-1), x.dtype), values)
-        return self._rest(x, ops.reshape(mixed, (n, 1, self.heads * self.size)), False), (keys, values)
+        n, t = int(x.shape[0]), int(x.shape[1])
+        q, k, v = self._heads(self.attention_norm(x), place)
+        keys, values = (_written(part, new, place + before) for part, new in zip(cache, (k, v), strict=True))
+        # Queries in groups that share a key: (n, key_heads, group · t, size).
+        group, m = self.heads // self.key_heads, int(keys.shape[2])
+        grouped = ops.transpose(ops.reshape(q, (n, t, self.key_heads, group, self.size)), (0, 2, 3, 1, 4))
+        grouped = ops.reshape(grouped, (n, self.key_heads, group * t, self.size))
+        scores = ops.cast(ops.matmul(grouped, ops.transpose(keys, (0, 1, 3, 2))), "float32") / math.sqrt(self.size)
+        seen = ops.less_equal(ops.arange(m, dtype="int32"), place[..., None] + before)  # (n, t, m)
+        scores = ops.where(seen[:, None, None], ops.reshape(scores, (n, self.key_heads, group, t, m)), -1e30)
+        p = ops.reshape(ops.cast(ops.softmax(scores, axis=-1), x.dtype), (n, self.key_heads, group * t, m))
+        mixed = ops.reshape(ops.matmul(p, values), (n, self.key_heads, group, t, self.size))
+        mixed = ops.reshape(ops.transpose(mixed, (0, 3, 1, 2, 4)), (n, t, self.heads * self.size))
+        return self._rest(x, mixed, False), (keys, values)
 
     def _heads(self, y: Any, place: Any) -> tuple[Any, Any, Any]:
         """Return queries (n, t, heads, size), keys and values (n, t, key_heads, size)."""
@@ -191,6 +195,18 @@ def _beside(memory: tuple[Any, ...], seen: Any, t: int) -> Any:
 def _behind(memory: Any, own: Any) -> Any:
     """Return a memory (1, m, heads, size) and what follows it (n, t, heads, size), joined for each of n."""
     return ops.concatenate([ops.broadcast_to(memory, (int(own.shape[0]), *memory.shape[1:])), own], axis=1)
+
+
+def _written(cache: Any, new: Any, place: Any) -> Any:
+    """Return a cache (n, heads, m, size) with what is new (n, t, heads, size) at its places (n, t)."""
+    n, heads, m, size = (int(s) for s in cache.shape)
+    t = int(new.shape[1])
+    # One index, of all rows and heads together: XLA writes such a scatter in its place, where a mask copies the cache.
+    rows = ops.arange(n * heads, dtype="int32") * m
+    index = ops.reshape(rows, (n, heads, 1)) + place[:, None]  # (n, heads, t)
+    flat = ops.reshape(cache, (n * heads * m, size))
+    new = ops.reshape(ops.transpose(new, (0, 2, 1, 3)), (n * heads * t, size))
+    return ops.reshape(ops.scatter_update(flat, ops.reshape(index, (-1, 1)), new), (n, heads, m, size))
 
 
 def _turned(x: Any, place: Any, base: float) -> Any:

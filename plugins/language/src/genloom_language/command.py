@@ -31,7 +31,7 @@ def chat(run: str, n: int, assignments: tuple[str, ...], stop: str | None, seed:
     from genloom_language.streaming import Stream
 
     model = genloom.load(run)
-    if not hasattr(model, "next") or getattr(model, "tokenizer", None) is None:
+    if not hasattr(model, "onward") or getattr(model, "tokenizer", None) is None:
         raise ConfigError(f"{run!r} holds no language model with a tokenizer.", mend="Train language/transformer.")
     stream = Stream(model, configure(Rules, parse_assignments(assignments)), seed)
     for line in _lines():

@@ -10,15 +10,17 @@ import keras
 import numpy as np
 from keras import ops
 
-from genloom import backend, random
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, DataError
 from genloom.model import GenerativeModel, Phase
+from genloom_language.beams import check_beams, searched
 from genloom_language.blocks import Block, Norm, causal
-from genloom_language.choosing import Rules, choose, penalised
+from genloom_language.choosing import Rules
+from genloom_language.decoding import begun, continued, left
+from genloom_language.ending import NOTHING, until
 from genloom_language.options import TransformerOptions
 from genloom_language.prompts import new_prompt
-from genloom_language.tokens import FILE, encode, first_token, load_tokenizer, opening
+from genloom_language.tokens import FILE, SPECIAL, encode, first_token, load_tokenizer, opening
 
 __all__ = ["Transformer"]
 
@@ -70,6 +72,11 @@ class Transformer(GenerativeModel):
         if not o.tied:
             self.out = keras.layers.Dense(spec.vocabulary, use_bias=False, kernel_initializer=_normal(o))
             self.out.build((None, o.width))
+
+    @property
+    def end(self) -> int | None:
+        """The token after which a text holds no other, None where the tokenizer has none."""
+        return None if self.tokenizer is None else self.tokenizer.token_to_id(SPECIAL["end"])
 
     @property
     def length(self) -> int:
@@ -238,8 +245,12 @@ class Transformer(GenerativeModel):
         typical: float = 1.0,
         repetition: float = 1.0,
         cache: bool = True,
+        max_tokens: int = 0,
+        stop: str = "",
+        beams: int = 1,
+        length_penalty: float = 0.0,
     ) -> Any:
-        """Return tokens (n, length), drawn one after the other.
+        """Return tokens (n, length), drawn one after the other; after the end token, where there is one, only that.
 
         Args:
             keys: (n, 2).
@@ -252,23 +263,49 @@ class Transformer(GenerativeModel):
             typical: probability of the most typical tokens that may be drawn.
             repetition: penalty of tokens that occurred already, 1 for none.
             cache: keep keys and values of earlier tokens; without, all are computed again at every step.
+            max_tokens: most that are drawn, `NOTHING` after them; 0 for as many as the context holds.
+            stop: where a text ends; see `finish`.
+            beams: texts that are searched for the likeliest one; 1 draws.
+            length_penalty: how much longer texts are favoured in a search (see `searched`); 0 compares the texts'
+                probabilities, which is what a beam search maximises, and 0.6 to 0.7 is what Wu et al. 2016 use.
+
+        Raises:
+            ConfigError: a value out of range, or beams with other rules.
         """
         rules = Rules(float(temperature), int(top_k), float(top_p), float(min_p), float(typical), float(repetition))
+        check_beams(beams, length_penalty, rules)
+        if max_tokens < 0:
+            raise ConfigError(f"max_tokens must not be negative, got {max_tokens}.", mend="0 fills the context.")
         n, length = int(keys.shape[0]), self.length
         tokens, given = condition.get("tokens"), condition.get("given")
         if tokens is None:
             tokens, given = ops.full((n, length), self.start, dtype="int32"), ops.ones((n,), dtype="int32")
+        state, steps = begun(self, tokens, given, keys, cache), left(length, given, max_tokens)
+        if beams > 1:
+            tokens = searched(self, state, beams, float(length_penalty), steps)
+        else:
+            tokens = continued(self, state, rules, steps)[0]
+        if not max_tokens:
+            return tokens
+        places = ops.arange(length, dtype="int32")[None] - ops.cast(given, "int32")[:, None]
+        return ops.where(ops.less(places, max_tokens), tokens, NOTHING)
 
-        def step(i: Any, state: Any) -> Any:
-            tokens, caches, given, keys = state
-            return *self.next(i, tokens, given, caches, keys, rules), given, keys
+    def finish(self, samples: Any, condition: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
+        r"""Return tokens (n, length) up to the first `stop` after the prompt; \n in it stands for a line's end.
 
-        # Keys and what is given go along as state: a step that closed over them would be captured for each anew.
-        state = (ops.cast(tokens, "int32"), self.caches(n) if cache else [], ops.cast(given, "int32"), keys)
-        return backend.loop(step, length - 1, state)[0]
+        Raises:
+            ConfigError: a stop, but no tokenizer to read it with.
+        """
+        stop = str(options.get("stop", "")).replace("\\n", "\n")
+        if not stop:
+            return samples
+        if self.tokenizer is None:
+            raise ConfigError("This model has no tokenizer to find a stop with.", mend="Leave stop out.")
+        given = condition["given"] if "given" in condition else np.ones(len(samples), np.int32)
+        return until(self.tokenizer, samples, given, stop)
 
     def caches(self, n: int) -> list[Any]:
-        """Return the keys and values of no token, for `next`."""
+        """Return the keys and values of no token, for `onward`."""
         pairs = zip(self.blocks, self._memories(), strict=True)
         return [block.empty_cache(n, self.length, memory) for block, memory in pairs]
 
@@ -285,54 +322,31 @@ class Transformer(GenerativeModel):
         """Return what stands before the text in each block, None for nothing."""
         return [None] * len(self.blocks) if self.prompt is None else self.prompt.memory(self.blocks)
 
-    def next(
-        self, i: Any, tokens: Any, given: Any, caches: list[Any], keys: Any, rules: Rules
-    ) -> tuple[Any, list[Any]]:
-        """Choose the token after place i where none is given.
+    def after(self, place: Any, tokens: Any, caches: list[Any]) -> tuple[Any, list[Any]]:
+        """Return logits (n, vocabulary) of the token after each row's place, and the caches with that place in.
 
         Args:
-            i: int32 scalar.
-            tokens: int32 (n, length), known up to place i.
-            given: int32 (n,): so many tokens stay as they are.
-            caches: of the places before i; empty to compute them again.
-            keys: (n, 2), folded by i.
-            rules: how it is chosen.
-
-        Returns:
-            tokens with place i + 1, and the caches with place i.
+            place: int32 (n,).
+            tokens: int32 (n, length), known up to there.
+            caches: of the places before; empty to compute them again.
         """
-        logits, caches = self._after(i, tokens, caches) if caches else (self._anew(i, tokens), caches)
-        places = ops.arange(self.length, dtype="int32")[None]  # (1, length)
-        if rules.repetition != 1:
-            logits = penalised(logits, self._seen(tokens, ops.less_equal(places, i)), rules)
-        drawn = choose(random.fold(keys, i), logits, rules)
-        free = ops.logical_and(ops.equal(places, i + 1), ops.less_equal(given, i + 1)[:, None])
-        return ops.where(free, drawn[:, None], tokens), caches
+        if not caches:
+            return ops.take_along_axis(self.logits(tokens), place[:, None, None], axis=1)[:, 0], caches
+        token = ops.take_along_axis(tokens, place[:, None], axis=1)
+        hidden, caches = self.onward(token, place[:, None], caches)
+        return self._read(hidden)[:, 0], caches
 
-    def _seen(self, tokens: Any, known: Any) -> Any:
-        """Return how often each token (n, vocabulary) is among those known."""
-        names = ops.arange(self.spec.vocabulary, dtype="int32")
-        same = ops.logical_and(ops.equal(tokens[..., None], names), known[..., None])  # (n, length, vocabulary)
-        return ops.sum(ops.cast(same, "float32"), axis=1)
-
-    def _after(self, i: Any, tokens: Any, caches: list[Any]) -> tuple[Any, list[Any]]:
-        """Return the logits (n, vocabulary) of the token after place i, and the caches with it in."""
-        chosen = ops.cast(ops.equal(ops.arange(self.length, dtype="int32"), i), "int32")
-        token = ops.sum(tokens * chosen[None], axis=1)[:, None]  # (n, 1)
-        hidden = self.embedding(token)
+    def onward(self, x: Any, place: Any, caches: list[Any]) -> tuple[Any, list[Any]]:
+        """Return what the blocks make of tokens x (n, t) at places (n, t), and the caches with these in."""
+        hidden = self.embedding(x)
         if self.places is not None:
-            hidden = hidden + self.places(ops.cast(i, "int32"))
+            hidden = hidden + self.places(place)
         before = 0 if self.prompt is None else self.prompt.vectors
         new = []
         for block, cache in zip(self.blocks, caches, strict=True):
-            hidden, cache = block.after(hidden, i, cache, before)
+            hidden, cache = block.after(hidden, place, cache, before)
             new.append(cache)
-        return self._read(hidden)[:, 0], new
-
-    def _anew(self, i: Any, tokens: Any) -> Any:
-        """Return the same logits from all tokens up to place i."""
-        chosen = ops.cast(ops.equal(ops.arange(self.length, dtype="int32"), i), "float32")
-        return ops.sum(self.logits(tokens) * chosen[None, :, None], axis=1)
+        return hidden, new
 
     def _read(self, hidden: Any) -> Any:
         hidden = self.norm(hidden)

@@ -10,6 +10,7 @@ from keras import ops
 
 from genloom import backend, random
 from genloom_language.choosing import Rules
+from genloom_language.decoding import begun, continued
 
 if TYPE_CHECKING:
     from genloom_language.model import Transformer
@@ -32,9 +33,8 @@ class Stream:
 
     def __init__(self, model: Transformer, rules: Rules, seed: int = 0) -> None:
         self.model, self.seed = model, seed
-        self._next = backend.compiled(
-            lambda i, tokens, given, caches, keys: model.next(i, tokens, given, caches, keys, rules), model
-        )
+        self._begin = backend.compiled(lambda *given: begun(model, *given), model)
+        self._next = backend.compiled(lambda *state: continued(model, state, rules, 1), model)
 
     def __call__(self, prompt: str, most: int) -> Iterator[str]:
         """Yield pieces of text after the prompt, of `most` tokens in all.
@@ -56,6 +56,8 @@ class Stream:
         window = 0
         while most > 0:
             for token in self._window(tokens, given, window):
+                if token == self.model.end:
+                    return
                 yield token
                 most -= 1
                 if most == 0:
@@ -68,9 +70,7 @@ class Stream:
 
     def _window(self, tokens: np.ndarray[Any, Any], given: int, window: int) -> Iterator[int]:
         """Yield the tokens that follow until the context is full."""
-        state: tuple[Any, Any] = (ops.convert_to_tensor(tokens), self.model.caches(1))
-        first, keys = np.full(1, given, np.int32), random.keys(self.seed + window, 1)
-        for i in range(self.model.length - 1):
-            state = self._next(np.int32(i), state[0], first, state[1], keys)
-            if i + 1 >= given:
-                yield int(ops.convert_to_numpy(state[0])[0, i + 1])
+        state = self._begin(ops.convert_to_tensor(tokens), np.full(1, given, np.int32), random.keys(self.seed + window, 1))
+        for place in range(given, self.model.length):
+            state = self._next(*state)
+            yield int(ops.convert_to_numpy(state[0])[0, place])

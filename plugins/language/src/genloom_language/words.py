@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from genloom import DataSpec, Samples
 from genloom.errors import ConfigError
 from genloom.postprocess import Origin
+from genloom_language.ending import NOTHING
 from genloom_language.options import DetokeniseOptions, StripOptions
 from genloom_language.tokens import FILE, load_tokenizer
 
@@ -19,6 +20,8 @@ __all__ = ["detokenise", "strip"]
 
 def detokenise(samples: Samples, options: DetokeniseOptions, origin: Origin) -> Samples:
     """Turn tokens (n, length) into one string per sample (n, 1), by the run's tokenizer or the one of a file.
+
+    Places that hold `NOTHING` are left out.
 
     Raises:
         ConfigError: samples that are no tokens, no tokenizer, or one that knows fewer tokens than the data.
@@ -30,7 +33,8 @@ def detokenise(samples: Samples, options: DetokeniseOptions, origin: Origin) -> 
     known = tokenizer.get_vocab_size(with_added_tokens=True)
     if known < spec.vocabulary:
         raise ConfigError(f"The tokenizer knows {known} tokens, the data have {spec.vocabulary}.")
-    texts = [tokenizer.decode(row, skip_special_tokens=options.skip_special) for row in tokens.tolist()]
+    rows = ([token for token in row if token != NOTHING] for row in tokens.tolist())
+    texts = [tokenizer.decode(row, skip_special_tokens=options.skip_special) for row in rows]
     words = spec.replace(shape=(1,), dtype="str", value_range=None, vocabulary=0, maximum_length=0)
     return samples.replace(samples=np.array(texts)[:, None], spec=words)
 

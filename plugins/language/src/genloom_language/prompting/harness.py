@@ -118,7 +118,7 @@ def _generated(model: Any, task: Task, contexts: list[str]) -> tuple[list[str], 
         if len(kept):
             tokens[row, : len(kept)], given[row], cut[row] = kept, len(kept), len(ids) - len(kept)
     drawn = genloom.sample(
-        model, len(contexts), condition={"tokens": tokens, "given": given}, temperature=0.0, post=()
+        model, len(contexts), condition={"tokens": tokens, "given": given}, temperature=0.0, max_tokens=most, post=()
     ).samples
     texts = [
         model.tokenizer.decode(row[start : start + most].tolist(), skip_special_tokens=False)

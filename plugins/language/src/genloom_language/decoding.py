@@ -1,0 +1,99 @@
+"""Tokens one after the other: what is given is read in parts, then a token is chosen for each place that is left.
+
+Each row goes on from its own last token, so that prompts of different lengths stand in one batch, and the loops' counts
+are tensors, so that no length is compiled for itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from keras import ops
+
+from genloom import backend, random
+from genloom_language.choosing import Rules, choose, penalised
+
+if TYPE_CHECKING:
+    from genloom_language.model import Transformer
+
+__all__ = ["begun", "continued", "left", "placed", "read"]
+
+_PART = 32  # tokens read at once: on a CPU they take the time of three, for a step waits for the weights
+
+
+def begun(model: Transformer, tokens: Any, given: Any, keys: Any, cache: bool = True) -> Any:
+    """Return the state that `continued` goes on from, with what is given read.
+
+    Args:
+        model: whose layers read it.
+        tokens: int32 (n, length).
+        given: int32 (n,), how many of them count, 1 at least.
+        keys: (n, 2), one for each row's draws.
+        cache: keep keys and values of earlier tokens.
+    """
+    tokens, given = ops.cast(tokens, "int32"), ops.cast(given, "int32")
+    caches = read(model, tokens, given, model.caches(int(tokens.shape[0]))) if cache else []
+    return tokens, caches, given - 1, given, keys
+
+
+def read(model: Transformer, tokens: Any, given: Any, caches: list[Any]) -> list[Any]:
+    """Return the caches with keys and values of what is given; what they hold of later places is written over."""
+    if not caches:
+        return caches
+    n, length = (int(size) for size in tokens.shape)
+    size = min(_PART, length)
+
+    def step(i: Any, state: Any) -> Any:
+        tokens, caches = state
+        first = ops.minimum(ops.cast(i, "int32") * size, length - size)  # the last part may begin inside the one before
+        place = ops.broadcast_to(first + ops.arange(size, dtype="int32"), (n, size))
+        return tokens, model.onward(ops.take_along_axis(tokens, place, axis=1), place, caches)[1]
+
+    # A row's last token is read where the one after it is chosen.
+    parts = ops.floor_divide(ops.max(given) + (size - 2), size)
+    return backend.loop(step, parts, (tokens, caches))[1]
+
+
+def left(length: int, given: Any, most: int) -> Any:
+    """Return how many tokens the row with most places left has still to draw, an int32 scalar; `most` 0 for all."""
+    places = length - ops.min(given)
+    return ops.minimum(places, most) if most else places
+
+
+def continued(model: Transformer, state: Any, rules: Rules, steps: Any) -> Any:
+    """Return the state after so many more tokens of each row; a full row stays as it is.
+
+    Args:
+        model: whose layers say what is likely.
+        state: tokens (n, length), caches, place int32 (n,) of each row's last token, given int32 (n,), keys (n, 2).
+        rules: how a token is chosen.
+        steps: int or int32 scalar.
+    """
+
+    def step(_: Any, state: Any) -> Any:
+        # Keys and what is given go along as state: a step that closed over them would be captured for each anew.
+        tokens, caches, place, given, keys = state
+        logits, caches = model.after(place, tokens, caches)
+        if rules.repetition != 1:
+            logits = penalised(logits, _seen(tokens, place, model.spec.vocabulary), rules)
+        drawn = choose(random.fold(keys, place), logits, rules)
+        if model.end is not None:
+            last = ops.take_along_axis(tokens, place[:, None], axis=1)[:, 0]
+            over = ops.logical_and(ops.equal(last, model.end), ops.greater_equal(place, given))
+            drawn = ops.where(over, model.end, drawn)
+        return placed(tokens, place, drawn), caches, ops.minimum(place + 1, model.length - 1), given, keys
+
+    return backend.loop(step, steps, state)
+
+
+def placed(tokens: Any, place: Any, drawn: Any) -> Any:
+    """Return tokens (…, length) with those drawn (…) after a place (…); nothing changes after the last."""
+    here = ops.equal(ops.arange(int(tokens.shape[-1]), dtype="int32"), place[..., None] + 1)
+    return ops.where(here, drawn[..., None], tokens)
+
+
+def _seen(tokens: Any, place: Any, vocabulary: int) -> Any:
+    """Return how often each token (n, vocabulary) is among those up to a place (n,)."""
+    known = ops.less_equal(ops.arange(int(tokens.shape[1]), dtype="int32"), place[:, None])
+    same = ops.logical_and(ops.equal(tokens[..., None], ops.arange(vocabulary, dtype="int32")), known[..., None])
+    return ops.sum(ops.cast(same, "float32"), axis=1)  # of (n, length, vocabulary)
