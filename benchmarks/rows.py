@@ -78,6 +78,7 @@ class SecondProcess(Row):
 
 DIFFUSERS = ("diffusers", "pip install -c constraints.txt diffusers")
 PYTHAE = ("pythae", "pip install --no-deps pythae; pip install cloudpickle dill imageio pydantic scipy")
+TRANSFORMERS = ("transformers", "pip install -c constraints.txt transformers")
 BY_HAND = "peers.by_hand_{engine}:run"
 
 ROWS = (
@@ -119,6 +120,22 @@ ROWS = (
         {"best": 1.5, "torch": 1.0},
         peer="torch",
         needs=PYTHAE,
+    ),
+    Row(
+        "language-cache",
+        "248 tokens after 8 from a transformer of 6 layers × 384, with a cache against without",
+        "ours.generating:with_cache",
+        "ours.generating:without_cache",
+        {"jax": 3.0, "tensorflow": 3.0, "torch": 2.0},
+    ),
+    Row(
+        "language-generate",
+        "248 tokens after 8, greedily, against generate of transformers with the same GPT-2 of 6 layers × 384",
+        "ours.generating:with_cache",
+        "peers.with_transformers:generate",
+        {"best": 1.0, "torch": 0.7},
+        peer="torch",
+        needs=TRANSFORMERS,
     ),
     Row(
         "multi-step",

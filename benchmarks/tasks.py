@@ -24,7 +24,7 @@ class Task:
         shape: of one sample.
         window: steps (epochs, draws) that are timed together.
         slices: batches that one step takes.
-        width: channels of the U-Nets.
+        width: channels of the U-Nets, or tokens that the transformers know.
         samples: of a whole training.
         quick: whether the numbers do not matter.
     """
@@ -82,8 +82,11 @@ UNET2D_CHANNELS, UNET2D_GROUPS, UNET2D_HEAD = (32, 64), 8, 8
 DDIM_STEPS = 50
 # nanoGPT's CPU configuration: its shape, batch and optimizer.
 VOCABULARY = 65
-GPT = {"layers": 4, "heads": 4, "width": 128}
-GPT_ADAMW = {"learning_rate": 1e-3, "weight_decay": 0.1, "beta_1": 0.9, "beta_2": 0.99, "clip": 1.0}
+NANO = {"layers": 4, "heads": 4, "width": 128}
+NANO_ADAMW = {"learning_rate": 1e-3, "weight_decay": 0.1, "beta_1": 0.9, "beta_2": 0.99, "clip": 1.0}
+# nanoGPT's shape for a GPU, which generates from a prompt of so many tokens.
+GPT, PROMPT = {"layers": 6, "heads": 6, "width": 384}, 8
+PUBLISHED = "gpt2"  # folder of its weights, beside the file of the others'
 
 
 def task(name: str, quick: bool) -> Task:
@@ -102,6 +105,9 @@ def task(name: str, quick: bool) -> Task:
         "multi-step": Task("multi-step", 32, (2,), 320 if quick else 1600),
         # As many as MNIST has: an epoch of the length that people know.
         "run": Task("run", 128, (28, 28, 1), 1, samples=1280 if quick else 60_000),
+        # One text until the context is full, from GPT-2's vocabulary; without a cache that would measure the readout.
+        "language-generate": Task("language-generate", 1, (16 if quick else 256,), 1, width=64 if quick else 50_257),
+        "language-cache": Task("language-cache", 1, (16 if quick else 256,), 1, width=64),
     }[name]
     return dataclasses.replace(chosen, quick=quick)
 

@@ -14,11 +14,11 @@ from tasks import (
     CODE,
     EMBEDDING,
     FREQUENCIES,
-    GPT,
-    GPT_ADAMW,
     GROUPS,
     HIDDEN,
     LATENT,
+    NANO,
+    NANO_ADAMW,
     PENALTY,
     PIXELS,
     PYTHAE_HIDDEN,
@@ -217,12 +217,12 @@ def build(task: Task) -> GenerativeModel:
 def gpt(task: Task) -> GenerativeModel:
     """The transformer of genloom-language in nanoGPT's shape."""
     spec = DataSpec(task.shape, kind="text", dtype="int32", value_range=None, vocabulary=VOCABULARY)
-    return create("language/transformer", spec, compile=False, **GPT)
+    return create("language/transformer", spec, compile=False, **NANO)
 
 
 def _adamw(model: GenerativeModel) -> keras.optimizers.Optimizer:
     """AdamW with the decay of matrices only, clipped by the norm of all gradients."""
-    rates = {name: value for name, value in GPT_ADAMW.items() if name != "clip"}
-    optimizer = keras.optimizers.AdamW(**rates, epsilon=ADAM["epsilon"], global_clipnorm=GPT_ADAMW["clip"])
+    rates = {name: value for name, value in NANO_ADAMW.items() if name != "clip"}
+    optimizer = keras.optimizers.AdamW(**rates, epsilon=ADAM["epsilon"], global_clipnorm=NANO_ADAMW["clip"])
     optimizer.exclude_from_weight_decay(var_list=[v for v in model.trainable_variables if len(v.shape) < 2])
     return optimizer

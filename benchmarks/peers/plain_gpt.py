@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from peers.by_hand_torch import keras_epsilon
-from tasks import ADAM, GPT, GPT_ADAMW, Task
+from tasks import ADAM, NANO, NANO_ADAMW, Task
 from torch import nn
 from torch.nn import functional as F
 from windows import Windows, step_by_step
@@ -24,7 +24,7 @@ class Block(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        width = GPT["width"]
+        width = NANO["width"]
         self.first, self.second = (nn.LayerNorm(width, bias=False) for _ in range(2))
         self.qkv = nn.Linear(width, 3 * width, bias=False)
         self.mix = nn.Linear(width, width, bias=False)
@@ -33,7 +33,7 @@ class Block(nn.Module):
     def forward(self, x: Any) -> Any:
         """Mix each token with those before it."""
         n, t, width = x.shape
-        shape = (n, t, GPT["heads"], width // GPT["heads"])
+        shape = (n, t, NANO["heads"], width // NANO["heads"])
         q, k, v = (part.view(shape).transpose(1, 2) for part in self.qkv(self.first(x)).split(width, dim=2))
         mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + self.mix(mixed.transpose(1, 2).reshape(n, t, width))
@@ -47,8 +47,8 @@ class Decoder(nn.Module):
         super().__init__()
         self.embedding = nn.Embedding(*weights["embedding/embeddings"].shape)
         self.places = nn.Embedding(*weights["places/embeddings"].shape)
-        self.blocks = nn.ModuleList(Block() for _ in range(GPT["layers"]))
-        self.norm = nn.LayerNorm(GPT["width"], bias=False)
+        self.blocks = nn.ModuleList(Block() for _ in range(NANO["layers"]))
+        self.norm = nn.LayerNorm(NANO["width"], bias=False)
         with torch.no_grad():
             self.embedding.weight.copy_(weights["embedding/embeddings"])
             self.places.weight.copy_(weights["places/embeddings"])
@@ -80,11 +80,11 @@ def start(task: Task, weights: Path) -> tuple[Callable[[dict[str, Any]], None], 
     matrices = [p for p in model.parameters() if p.dim() >= 2]
     vectors = [p for p in model.parameters() if p.dim() < 2]
     groups = [
-        {"params": matrices, "weight_decay": GPT_ADAMW["weight_decay"]},
+        {"params": matrices, "weight_decay": NANO_ADAMW["weight_decay"]},
         {"params": vectors, "weight_decay": 0.0},
     ]
-    betas = (GPT_ADAMW["beta_1"], GPT_ADAMW["beta_2"])
-    optimizer = torch.optim.AdamW(groups, lr=GPT_ADAMW["learning_rate"], betas=betas, eps=ADAM["epsilon"])
+    betas = (NANO_ADAMW["beta_1"], NANO_ADAMW["beta_2"])
+    optimizer = torch.optim.AdamW(groups, lr=NANO_ADAMW["learning_rate"], betas=betas, eps=ADAM["epsilon"])
     carry: dict[str, Any] = {}
 
     def step(batch: dict[str, Any]) -> None:
@@ -93,8 +93,8 @@ def start(task: Task, weights: Path) -> tuple[Callable[[dict[str, Any]], None], 
         loss = F.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), GPT_ADAMW["clip"])
-        keras_epsilon(optimizer, GPT_ADAMW["beta_2"])
+        torch.nn.utils.clip_grad_norm_(model.parameters(), NANO_ADAMW["clip"])
+        keras_epsilon(optimizer, NANO_ADAMW["beta_2"])
         optimizer.step()
         carry["losses"] = {"loss": loss.detach(), "nats_per_char": loss.detach()}
 

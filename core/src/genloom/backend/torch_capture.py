@@ -231,7 +231,7 @@ class LoopCache:
 
     def run(self, step: Callable[[Any, Any], Any], n: Any, state: Any) -> Any:
         """Apply the step n times; outside a compiled function, plainly."""
-        flat = _leaves(state)
+        flat = [x.contiguous() for x in _leaves(state)]
         module = None
         if self.calls is not None and self.fallback is None and not torch.is_grad_enabled():
             module = self._captured(step, state, flat)
@@ -256,7 +256,8 @@ class LoopCache:
                 return module
 
         def flat_step(i: Any, *leaves: Any) -> tuple[Any, ...]:
-            return tuple(_leaves(step(i, keras.tree.pack_sequence_as(state, list(leaves)))))
+            # The graph was traced for one layout in memory, which what it returns must have in turn.
+            return tuple(x.contiguous() for x in _leaves(step(i, keras.tree.pack_sequence_as(state, list(leaves)))))
 
         # Clones, so that a state that is also a closed-over constant is not taken for the same input.
         inputs = [torch.tensor(0, dtype=torch.int32, device=flat[0].device), *(x.clone() for x in flat)]

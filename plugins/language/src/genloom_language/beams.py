@@ -27,7 +27,9 @@ def check_beams(beams: int, penalty: float, rules: Rules) -> None:
         ConfigError: fewer than one beam, a negative penalty, one without beams, or beams with a rule of drawing.
     """
     if beams < 1 or penalty < 0:
-        raise ConfigError(f"beams={beams} or length_penalty={penalty} is out of range.", mend="Use 1 or more, 0 or more.")
+        raise ConfigError(
+            f"beams={beams} or length_penalty={penalty} is out of range.", mend="Use 1 or more, 0 or more."
+        )
     if beams == 1 and penalty:
         raise ConfigError(f"length_penalty={penalty} has no meaning without beams.", mend="Set beams, such as beams=4.")
     if beams > 1 and rules != Rules():

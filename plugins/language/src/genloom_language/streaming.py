@@ -70,7 +70,9 @@ class Stream:
 
     def _window(self, tokens: np.ndarray[Any, Any], given: int, window: int) -> Iterator[int]:
         """Yield the tokens that follow until the context is full."""
-        state = self._begin(ops.convert_to_tensor(tokens), np.full(1, given, np.int32), random.keys(self.seed + window, 1))
+        state = self._begin(
+            ops.convert_to_tensor(tokens), np.full(1, given, np.int32), random.keys(self.seed + window, 1)
+        )
         for place in range(given, self.model.length):
             state = self._next(*state)
             yield int(ops.convert_to_numpy(state[0])[0, place])
