@@ -56,7 +56,7 @@ def read(model: Transformer, tokens: Any, given: Any, caches: list[Any]) -> list
 
 def left(length: int, given: Any, most: int) -> Any:
     """Return how many tokens the row with most places left has still to draw, an int32 scalar; `most` 0 for all."""
-    places = length - ops.min(given)
+    places = length - ops.min(ops.cast(given, "int32"))
     return ops.minimum(places, most) if most else places
 
 
