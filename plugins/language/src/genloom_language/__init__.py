@@ -100,7 +100,9 @@ def genloom_commands() -> dict[str, tuple[str, str]]:
 def genloom_callbacks(run: Run) -> list[Any]:
     """Return the callback that draws attention, for transformers that show samples at all."""
     config = run.config
-    if config.get("model", {}).get("id") != "language/transformer" or not config["training"].get("sample_every"):
+    if config.get("model", {}).get("id") != "language/transformer" or not config.get("training", {}).get(
+        "sample_every"
+    ):
         return []
     from genloom_language.attention import DrawAttention
 
