@@ -41,7 +41,7 @@ def forget_the_most() -> None:
 
 
 def step(point: dict[str, Any], steps: int) -> dict[str, float]:
-    """Return milliseconds of all cores together, MiB of the first step and of later ones, and what XLA plans for."""
+    """Return milliseconds of all cores, MiB of the first step and of later ones, and on JAX the MiB of XLA's plan."""
     import numpy as np
 
     import genloom
@@ -96,7 +96,7 @@ def page(found: list[tuple[str, int, dict[str, float], dict[str, float]]], shape
         f"process on {os.cpu_count()} cores; {', '.join(f'{name} {value}' for name, value in shape.items())}.",
         "Each cell: blocks kept → computed again (`remat=true`). Memory is the most that the process held, less what",
         "it held before the first step: `first` in that step, which compiles or captures, `later` in those after it;",
-        "`planned` is XLA's own count of temporary arrays. Time is that of all cores together, of one step and `fit`.",
+        "`planned` is XLA's own count of temporary arrays. Time is that of all cores, with `fit` around a step.",
         "",
         "| engine | layers | processor time, ms | first, MiB | later, MiB | planned, MiB |",
         "| --- | --- | --- | --- | --- | --- |",
