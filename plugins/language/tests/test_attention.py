@@ -62,7 +62,8 @@ def test_more_maps_leave_room_for_fewer_tokens_and_every_picture_fits_the_page()
 def run(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A run of seconds with a moving average of its weights."""
     return genloom.train(
-        "language/transformer", "play?length=17", options={"layers": 2, "heads": 2, "width": 16}, steps=6, batch_size=4,
+        "language/transformer", "play?length=17",
+        options={"layers": 2, "heads": 2, "width": 16, "learning_rate": 0.1}, steps=6, batch_size=4,
         ema=0.9, sample_count=1, progress="none", out=tmp_path_factory.mktemp("attention") / "run",
     )  # fmt: skip
 
@@ -85,7 +86,7 @@ def test_a_training_leaves_a_picture_and_the_report_shows_it(run: Any, monkeypat
     assert weights == pytest.approx(np.asarray(ops.convert_to_numpy(model.attention(window[:, :16])))[0], abs=1e-6)
     assert np.abs(kept.astype(int) - np.asarray(Image.open(path))).max() <= 2
     plain = genloom.load(run, weights="trained")
-    assert np.abs(ops.convert_to_numpy(plain.attention(window[:, :16]))[0] - weights).max() > 1e-6
+    assert np.abs(ops.convert_to_numpy(plain.attention(window[:, :16]))[0] - weights).max() > 0.05  # which is seen
 
 
 def test_of_packed_documents_the_longest_that_begins_a_window_is_looked_at(
