@@ -97,6 +97,7 @@ def page(found: list[tuple[str, int, dict[str, float], dict[str, float]]], shape
         "Each cell: blocks kept → computed again (`remat=true`). Memory is the most that the process held, less what",
         "it held before the first step: `first` in that step, which compiles or captures, `later` in those after it;",
         "`planned` is XLA's own count of temporary arrays. Time is that of all cores, with `fit` around a step.",
+        "XLA's compilations came from its cache: the first of a machine takes more memory than a small step.",
         "",
         "| engine | layers | processor time, ms | first, MiB | later, MiB | planned, MiB |",
         "| --- | --- | --- | --- | --- | --- |",

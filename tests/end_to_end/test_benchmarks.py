@@ -87,11 +87,10 @@ def test_blocks_computed_again_hold_less_memory(tmp_path: Path, subprocess_env: 
     done = subprocess.run(command, env=subprocess_env(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     (line,) = [line for line in done.stdout.splitlines() if line.startswith(f"| {ENGINE} ")]
-    cells = [cell.split(" → ") for cell in line.strip("| ").split(" | ")[3:]]
-    for kept, again in cells[1:]:
-        assert float(again) < 0.9 * float(kept)
-    if ENGINE == "jax":  # XLA's plan is exact: half of what the blocks held
-        assert len(cells) == 3 and float(cells[2][1]) < 0.6 * float(cells[2][0])
+    *_, later, planned = line.split("|")[1:-1]
+    # Compiling takes more memory than so small a step, so on JAX what XLA plans for is compared.
+    kept, again = (float(part) for part in (planned if ENGINE == "jax" else later).split("→"))
+    assert again < (0.6 if ENGINE == "jax" else 0.9) * kept
 
 
 def test_what_needs_no_engine_is_measured_alone(subprocess_env: Callable[..., dict[str, str]]) -> None:
