@@ -126,13 +126,13 @@ def test_a_speaker_is_told_from_a_speech(drama: str, shared_data: Path, tmp_path
     """Five folds of 192 speeches of the embedded play, by a model that has read other plays only."""
     text = (shared_data / "tinyshakespeare.txt").read_text("utf-8")
     others = text[text.index("Now is the winter of our discontent") :]  # Coriolanus stands before it
-    documents = [others[start : start + 1000] for start in range(0, len(others), 1000)]
+    documents = [others[start : start + 500] for start in range(0, len(others), 500)]
     read = tmp_path / "read.jsonl"
     read.write_text("".join(json.dumps({"text": document}) + "\n" for document in documents))
     asked = {**QUIET, "schedule": "cosine", "warmup_steps": 20}
-    base = genloom.train(
-        "language/transformer", f"jsonl:{read}", preset="nano-cpu", options=ROTARY, out=tmp_path / "base", **QUIET
-    )
+    shape: dict[str, Any] = {"preset": "nano-cpu", "options": ROTARY}
+    words = f"jsonl:{read}?length=129"
+    base = genloom.train("language/transformer", words, steps=1000, out=tmp_path / "base", **shape, **QUIET)
     ways: dict[str, dict[str, Any]] = {
         "full": {"learning_rate": 1e-3},
         "lora": {"learning_rate": 5e-3, "adapt": "lora:rank=4"},
@@ -140,19 +140,17 @@ def test_a_speaker_is_told_from_a_speech(drama: str, shared_data: Path, tmp_path
     }
     right: dict[str, list[float]] = {}
     for fold in range(5):
-        task, data = speaker_task(fold), write_training(fold, tmp_path / f"fold{fold}.jsonl")
+        task, data = speaker_task(fold), write_training(fold, tmp_path / f"fold{fold}.jsonl") + "?length=129"
         for k in (0, 1):
             right.setdefault(f"{k}-shot", []).extend(_records(base, task, k))
         for name, settings in ways.items():
             run = genloom.train(
                 "language/transformer",
                 data,
-                preset="nano-cpu",
-                options=ROTARY,
                 init_from=base.path,
                 steps=120,
                 out=tmp_path / f"{name}-{fold}",
-                **{**asked, **settings},
+                **{**shape, **asked, **settings},
             )
             right.setdefault(name, []).extend(_records(run, task, 0))
     print()

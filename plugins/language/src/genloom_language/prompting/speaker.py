@@ -18,7 +18,7 @@ __all__ = ["SPEAKERS", "lines", "open_speaker_task", "speaker_task", "write_trai
 SPEAKERS = ("CORIOLANUS", "MENENIUS", "SICINIUS")
 
 _FOLDS = 5
-_LETTERS = 200  # of a speech, its beginning
+_LETTERS = 100  # of a speech, its beginning
 _SPEECH = re.compile(r"(?:^|\n\n)([A-Z][A-Za-z ]+):\n((?:.+\n?)+)")
 
 
