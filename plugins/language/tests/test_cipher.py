@@ -15,10 +15,10 @@ from genloom_language.tokens import load_tokenizer
 
 
 def test_a_text_is_in_one_code_and_only_the_codes_count(tmp_path: Path) -> None:
-    data = genloom.data.open("cipher?symbols=6&pairs=30&n=50")
+    data = genloom.data.open("cipher?symbols=6&pairs=60&n=50")
     (tmp_path / "t.json").write_bytes(data.files["tokenizer.json"])
     tokenizer, batch = load_tokenizer(tmp_path / "t.json"), data.test.arrays(20)
-    assert data.spec.vocabulary == 12 and batch["x"].shape == (20, 60) and batch["x"].dtype == np.int32
+    assert data.spec.vocabulary == 12 and batch["x"].shape == (20, 120) and batch["x"].dtype == np.int32
     codes = set()
     for row, weight in zip(batch["x"], batch["weight"], strict=True):
         text = tokenizer.decode(row.tolist())
@@ -28,6 +28,19 @@ def test_a_text_is_in_one_code_and_only_the_codes_count(tmp_path: Path) -> None:
         assert tokenizer.decode(row[weight > 0].tolist()) == text[1::2]
         codes.add(tuple(code.values()))
     assert len(codes) > 10
+
+
+def test_texts_that_share_a_window_have_codes_of_their_own_and_begin_anew() -> None:
+    batch = genloom.data.open("cipher?symbols=6&pairs=30&n=80").train.arrays()
+    several = 0
+    for x, text, place in zip(batch["x"], batch["document"], batch["place"], strict=True):
+        several += text[-1] > 0
+        assert np.array_equal(np.unique(text), np.arange(text[-1] + 1))
+        for number in range(text[-1] + 1):
+            own = x[text == number]
+            assert np.array_equal(place[text == number], np.arange(len(own)))
+            assert len(set(zip(own[::2].tolist(), own[1::2].tolist(), strict=True))) == len(set(own[::2].tolist()))
+    assert several > 40
 
 
 def test_codes_held_out_are_never_trained_on() -> None:

@@ -28,38 +28,44 @@ _TESTS = 1024  # texts of the test split
 
 @dataclasses.dataclass(frozen=True)
 class Pairs:
-    """A split of texts.
+    """A split of windows, each of one text or of several that do not see one another.
 
     Attributes:
         x: tokens int32 (n, 2 · pairs).
+        text: int32 (n, 2 · pairs), the number of a token's text in its window.
+        place: int32 (n, 2 · pairs), its place in it.
     """
 
     x: NDArray[np.int32]
+    text: NDArray[np.int32]
+    place: NDArray[np.int32]
 
     def __len__(self) -> int:
         return len(self.x)
 
     def take(self, indices: ArrayLike) -> dict[str, NDArray[Any]]:
-        """Return {"x": int32, "weight": float32}, each (n, 2 · pairs): codes are to be predicted, letters are drawn."""
-        x = self.x[np.asarray(indices, np.intp)]
-        codes = (np.arange(x.shape[1]) % 2 == 1).astype(np.float32)
-        return {"x": x, "weight": np.broadcast_to(codes, x.shape).copy()}
+        """Return {"x", "document", "place", "weight"}, each (n, 2 · pairs): codes are predicted, letters are drawn."""
+        rows = np.asarray(indices, np.intp)
+        x = self.x[rows]
+        weight = np.broadcast_to((np.arange(x.shape[1]) % 2 == 1).astype(np.float32), x.shape).copy()
+        return {"x": x, "document": self.text[rows], "place": self.place[rows], "weight": weight}
 
     def arrays(self, limit: int | None = None) -> dict[str, NDArray[Any]]:
-        """Return the first `limit` texts (None: all)."""
+        """Return the first `limit` windows (None: all)."""
         return self.take(np.arange(len(self))[:limit])
 
 
 def open_cipher(rest: str = "", *, symbols: int, pairs: int, n: int, seed: int) -> Dataset:
     """Generate texts in hidden ciphers.
 
-    Many texts ask for few of the letters, so that what was told comes back soon: learning begins with those.
+    Many texts are short and ask for few of the letters, so that what was told comes back soon: learning begins with
+    those, and several share a window. Held-out windows are one text each, which asks for all letters.
 
     Args:
         rest: nothing.
         symbols: letters, and as many codes.
-        pairs: letters with their codes in a text.
-        n: texts to train on.
+        pairs: letters with their codes in a window.
+        n: windows to train on.
         seed: fixes all texts.
 
     Raises:
@@ -70,13 +76,11 @@ def open_cipher(rest: str = "", *, symbols: int, pairs: int, n: int, seed: int) 
     letters, codes = alphabets(symbols)
     tokenizer = train_tokenizer("char", letters + codes)
     names = encode(tokenizer, letters), encode(tokenizer, codes)
-    train = _texts(np.random.default_rng((seed, 0)), n, pairs, names, held_out=False)
-    test = _texts(np.random.default_rng((seed, 1)), _TESTS, pairs, names, held_out=True)
-    note = (
-        f"{n:,} texts of {pairs} pairs, each in a cipher of its own; those of the test split never occur in training."
-    )
+    train = _training(np.random.default_rng((seed, 0)), n, pairs, names)
+    test = _held_out(np.random.default_rng((seed, 1)), pairs, names)
+    note = f"{n:,} windows of {pairs} pairs; every text has a cipher of its own, and those held out never occur here."
     # Codes alone count: nats per character are nats per code.
-    return token_dataset("cipher", tokenizer, Pairs(train), Pairs(test), 2 * pairs, 1.0, (train, test), note)
+    return token_dataset("cipher", tokenizer, train, test, 2 * pairs, 1.0, (train.x, test.x), note)
 
 
 def alphabets(symbols: int) -> tuple[str, str]:
@@ -94,14 +98,44 @@ def secrets(rng: np.random.Generator, n: int, symbols: int, held_out: bool) -> N
     return found[:n]
 
 
-def _texts(rng: np.random.Generator, n: int, pairs: int, names: tuple[Any, Any], held_out: bool) -> NDArray[np.int32]:
+def _training(rng: np.random.Generator, n: int, pairs: int, names: tuple[Any, Any]) -> Pairs:
+    """Return windows of texts whose lengths are log-uniform from 3 pairs to a whole window."""
+    total = n * pairs
+    lengths = np.exp(rng.uniform(np.log(3), np.log(pairs + 1), total // 3 + 1)).astype(np.intp)
+    starts = np.zeros(total, bool)
+    ends = np.cumsum(lengths)
+    starts[ends[ends < total]] = True
+    starts[::pairs] = True
+    text = np.cumsum(starts) - 1  # of every pair, over all windows
+    lengths = np.bincount(text)
+    symbols = len(names[0])
+    # A text asks for so few letters, log-uniform from 2, that each comes twice on average.
+    most = np.clip(lengths // 2, 2, symbols)
+    few = np.minimum(np.exp(rng.uniform(np.log(2), np.log(most + 1))).astype(np.intp), most)
+    x = _written(rng, text, few, secrets(rng, len(lengths), symbols, held_out=False), names)
+    place = 2 * (np.arange(total) - np.flatnonzero(starts)[text])
+    number = text - np.repeat(text[::pairs], pairs)
+    return Pairs(
+        *(_by_window(part, n, pairs) for part in (x, np.stack([number] * 2, 1), np.stack([place, place + 1], 1)))
+    )
+
+
+def _held_out(rng: np.random.Generator, pairs: int, names: tuple[Any, Any]) -> Pairs:
+    """Return windows of one text each."""
+    symbols = len(names[0])
+    text = np.repeat(np.arange(_TESTS), pairs)
+    secret = secrets(rng, _TESTS, symbols, held_out=True)
+    x = _by_window(_written(rng, text, np.full(_TESTS, symbols), secret, names), _TESTS, pairs)
+    return Pairs(x, np.zeros_like(x), np.broadcast_to(np.arange(2 * pairs, dtype=np.int32), x.shape).copy())
+
+
+def _written(rng: np.random.Generator, text: Any, few: Any, secret: Any, names: tuple[Any, Any]) -> NDArray[Any]:
+    """Return tokens (pairs, 2) of letters and codes: a text asks for `few` letters of its own, by its secret."""
     letters, codes = names
-    symbols = len(letters)
-    secret = secrets(rng, n, symbols, held_out)
-    # How many letters a text asks for is log-uniform from 2 to all of them.
-    few = np.exp(rng.uniform(np.log(2), np.log(symbols + 1), (n, 1))).astype(np.intp)
-    few = np.full_like(few, symbols) if held_out else np.minimum(few, symbols)
-    order = rng.permuted(np.tile(np.arange(symbols), (n, 1)), axis=1)
-    asked = np.take_along_axis(order, rng.integers(0, few, (n, pairs)), axis=1)
-    told = np.take_along_axis(secret, asked, axis=1)
-    return np.stack([letters[asked], codes[told]], axis=2).reshape(n, 2 * pairs).astype(np.int32)
+    order = rng.permuted(np.tile(np.arange(len(letters)), (len(few), 1)), axis=1)
+    asked = order[text, (rng.random(len(text)) * few[text]).astype(np.intp)]
+    return np.stack([letters[asked], codes[secret[text, asked]]], axis=1)
+
+
+def _by_window(part: NDArray[Any], n: int, pairs: int) -> NDArray[np.int32]:
+    return part.reshape(n, 2 * pairs).astype(np.int32)

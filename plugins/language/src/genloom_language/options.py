@@ -58,8 +58,8 @@ class CipherOptions:
     """Options of `cipher`."""
 
     symbols: int = option(16, "letters, and as many codes", minimum=4, maximum=26)
-    pairs: int = option(34, "letters with their codes in a text", minimum=2)
-    n: int = option(65_536, "texts to train on", minimum=2)
+    pairs: int = option(34, "letters with their codes in a window", minimum=2)
+    n: int = option(65_536, "windows to train on", minimum=2)
     seed: int = option(0, "fixes all texts", minimum=0)
 
 
