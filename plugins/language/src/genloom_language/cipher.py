@@ -99,12 +99,13 @@ def secrets(rng: np.random.Generator, n: int, symbols: int, held_out: bool) -> N
 
 
 def _training(rng: np.random.Generator, n: int, pairs: int, names: tuple[Any, Any]) -> Pairs:
-    """Return windows of texts whose lengths are log-uniform from 3 pairs to a whole window."""
+    """Return windows of one text and, as many, of texts whose lengths are log-uniform from 3 pairs on."""
     total = n * pairs
     lengths = np.exp(rng.uniform(np.log(3), np.log(pairs + 1), total // 3 + 1)).astype(np.intp)
     starts = np.zeros(total, bool)
     ends = np.cumsum(lengths)
     starts[ends[ends < total]] = True
+    starts[np.arange(total) // pairs % 2 == 0] = False  # every other window is one text
     starts[::pairs] = True
     text = np.cumsum(starts) - 1  # of every pair, over all windows
     lengths = np.bincount(text)

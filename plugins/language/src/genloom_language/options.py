@@ -151,6 +151,6 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "learning_rate": 1e-3,
             "weight_decay": 0.0,
         },
-        "training": {"steps": 2000, "batch_size": 32, "schedule": "cosine", "warmup_steps": 100},
+        "training": {"steps": 5000, "batch_size": 32, "schedule": "wsd", "warmup_steps": 100},
     },
 }  # fmt: skip
