@@ -40,7 +40,7 @@ def test_texts_that_share_a_window_have_codes_of_their_own_and_begin_anew() -> N
             own = x[text == number]
             assert np.array_equal(place[text == number], np.arange(len(own)))
             assert len(set(zip(own[::2].tolist(), own[1::2].tolist(), strict=True))) == len(set(own[::2].tolist()))
-    assert several > 40
+    assert several > 30  # of 40: every other window is one text
 
 
 def test_codes_held_out_are_never_trained_on() -> None:
