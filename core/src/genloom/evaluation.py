@@ -168,6 +168,18 @@ def _context(dataset: Dataset, count: int) -> MetricContext:
 
 
 def scores(names: Sequence[str] | None, drawn: Samples, dataset: Dataset) -> list[MetricResult]:
+    """Measure samples against the held-out ones of a data set, with floors and opponents.
+
+    Args:
+        names: metrics by the names they are reported under; None for all default ones that fit.
+        drawn: the samples.
+        dataset: what they are to be like.
+
+    Raises:
+        ConfigError: a metric that does not apply.
+        DataError: too few samples.
+        NotFoundError: no such metric.
+    """
     from genloom.metrics.choosing import choose
     from genloom.metrics.context import SampleSet
     from genloom.metrics.measuring import measure

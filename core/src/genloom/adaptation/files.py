@@ -61,10 +61,7 @@ def load_adapters(model: GenerativeModel, *files: str | Path, weights: Sequence[
             have.
         DataError: a file that cannot be read.
     """
-    shares = [1.0] * len(files) if weights is None else [float(weight) for weight in weights]
-    if not files or len(shares) != len(files):
-        raise ConfigError(f"{len(files)} files of adapters got {len(shares)} weights.", mend="Give one for each file.")
-    attach(model, _made(model, [_read(file) for file in files], shares))
+    attach(model, _made(model, files, weights))
 
 
 def swap_adapters(model: GenerativeModel, *files: str | Path, weights: Sequence[float] | None = None) -> None:
@@ -74,10 +71,7 @@ def swap_adapters(model: GenerativeModel, *files: str | Path, weights: Sequence[
         ConfigError: as `load_adapters`, or the model has no adapters.
         DataError: a file that cannot be read.
     """
-    shares = [1.0] * len(files) if weights is None else [float(weight) for weight in weights]
-    if not files or len(shares) != len(files):
-        raise ConfigError(f"{len(files)} files of adapters got {len(shares)} weights.", mend="Give one for each file.")
-    made = _made(model, [_read(file) for file in files], shares)
+    made = _made(model, files, weights)
     detach(model)
     attach(model, made)
 
@@ -109,7 +103,12 @@ def _read(file: str | Path) -> dict[str, _Stored]:
         raise DataError(f"The adapters in {str(file)!r} cannot be read: {error}.") from error
 
 
-def _made(model: GenerativeModel, read: list[dict[str, _Stored]], shares: list[float]) -> dict[str, Any]:
+def _made(model: GenerativeModel, files: Sequence[str | Path], weights: Sequence[float] | None) -> dict[str, Any]:
+    """Return the adapters that files hold together, ready to be put on a model."""
+    shares = [1.0] * len(files) if weights is None else [float(weight) for weight in weights]
+    if not files or len(shares) != len(files):
+        raise ConfigError(f"{len(files)} files of adapters got {len(shares)} weights.", mend="Give one for each file.")
+    read = [_read(file) for file in files]
     kinds = {stored.kind for stores in read for stored in stores.values()}
     if kinds != {"lora"} and (len(read) > 1 or shares != [1.0]):
         raise ConfigError(f"Adapters of kind {', '.join(sorted(kinds))} are not added up.", mend="Load one file alone.")

@@ -81,31 +81,19 @@ def update(
             judge.check(model, dataset)
         before = [judge(model, dataset) for dataset in (new, *old)]
         candidate = _candidate(home, new.address, retain, adapt)
-        asked = {**_settings(current, settings), **settings, "retain": retain, "adapt": adapt}
-        stated = current.config["model"]
-        updated = train(
-            stated["id"],
-            data,
-            preset=stated.get("preset"),
-            options=stated.get("options"),
-            init_from=current.path,
-            out=candidate,
-            resume=(candidate / "run.toml").is_file(),
-            seed=seed,
-            **asked,
-        )
-        after = [judge(load(updated), dataset)[0] for dataset in (new, *old)]
+        asked = {**_settings(current, settings), **settings, "retain": retain, "adapt": adapt, "seed": seed}
+        updated = load(_trained(current, data, candidate, asked))
+        after = [judge(updated, dataset)[0] for dataset in (new, *old)]
         scores = [
             _judged(dataset, "old" if i else "new", was, now, lower, tolerance)
             for i, (dataset, (was, lower), now) in enumerate(zip((new, *old), before, after, strict=True))
         ]
         promoted = all(score.passed for score in scores)
-        name = candidate.relative_to(home.path).as_posix()
         entry = {
             "update": int(candidate.name),
             "decision": "promoted" if promoted else "rejected",
-            "head": name if promoted else _name(home, current),
-            "run": name,
+            "head": _name(home, candidate if promoted else current.path),
+            "run": _name(home, candidate),
             "data": new.address,
             "fingerprint": new.fingerprint,
             "gate": gate,
@@ -118,6 +106,22 @@ def update(
         }
         record(home.path, entry)
         return entry
+
+
+def _trained(current: Run, data: str, folder: Path, asked: dict[str, Any]) -> Run:
+    """Train the model of a run on new data from its weights, or go on with what was begun in the folder."""
+    stated = current.config["model"]
+    run: Run = train(
+        stated["id"],
+        data,
+        preset=stated.get("preset"),
+        options=stated.get("options"),
+        init_from=current.path,
+        out=folder,
+        resume=(folder / "run.toml").is_file(),
+        **asked,
+    )
+    return run
 
 
 def rollback(run: str | Path) -> dict[str, Any]:
@@ -188,7 +192,7 @@ def _candidate(home: Run, data: str, retain: str | None, adapt: str | None) -> P
         if not folder.exists():
             return folder
         begun = Run(folder)
-        if folder.relative_to(home.path).as_posix() not in judged and begun.exists:
+        if _name(home, folder) not in judged and begun.exists:
             config = begun.config
             same = (config["data"]["address"], config["training"].get("retain"), config["training"].get("adapt"))
             if same == (data, retain, adapt):
@@ -196,8 +200,8 @@ def _candidate(home: Run, data: str, retain: str | None, adapt: str | None) -> P
         number += 1
 
 
-def _name(home: Run, run: Run) -> str:
-    return run.path.relative_to(home.path).as_posix()
+def _name(home: Run, folder: Path) -> str:
+    return folder.relative_to(home.path).as_posix()
 
 
 def _now() -> str:
