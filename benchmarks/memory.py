@@ -120,7 +120,7 @@ def main() -> None:
     if asked.child:
         print(json.dumps(step(json.loads(asked.child[0]), int(asked.child[1]))))
         return
-    shape, depths = (SHAPE | {"width": 128, "length": 129}, LAYERS[:1]) if asked.quick else (SHAPE, LAYERS)
+    shape, depths = (SHAPE | {"width": 128}, LAYERS[-1:]) if asked.quick else (SHAPE, LAYERS)
     found = []
     for engine in asked.engines:
         for layers in depths:
