@@ -60,6 +60,29 @@ def test_loop_counts_and_carries():
     np.testing.assert_array_equal(array(power), [32.0, 32.0])
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+def test_loop_ends_when_its_state_says_so(compiled: bool):
+    def powers(x, n, most):
+        return backend.loop(lambda _, s: (s[0] * 2.0, s[1]), n, (x, most), lambda s: ops.all(s[0] >= s[1]))[0]
+
+    fn = backend.compiled(powers, Holder()) if compiled else powers
+    x = ops.convert_to_tensor(np.array([1.0, 3.0], "float32"))
+    for n, most, steps in ((10, 6.0, 3), (2, 6.0, 2), (10, 0.5, 0)):
+        found = fn(x, ops.convert_to_tensor(np.int32(n)), ops.convert_to_tensor(np.float32(most)))
+        np.testing.assert_array_equal(array(found), [2.0**steps, 3.0 * 2.0**steps])
+
+
+@pytest.mark.parametrize("shifted", [False, True])
+def test_layer_norm_is_its_formula(shifted: bool):
+    rng = np.random.default_rng(0)
+    x, gamma, beta = 3 + 2 * rng.standard_normal((2, 5, 7)), rng.standard_normal(7), rng.standard_normal(7) * shifted
+    expected = gamma * (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-3) + beta
+    given = [ops.convert_to_tensor(v.astype("float32")) for v in (x, gamma, beta)]
+    found = backend.layer_norm(*given[:2], given[2] if shifted else None, 1e-3)
+    np.testing.assert_allclose(array(found), expected, atol=2e-6)
+    assert ops.dtype(backend.layer_norm(ops.cast(given[0], "bfloat16"), given[1], None, 1e-3)) == "bfloat16"
+
+
 class Holder(keras.Model):
     """A model with one weight, one counter, and functions to compile."""
 

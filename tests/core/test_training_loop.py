@@ -257,6 +257,19 @@ def test_init_from_copies_weights_by_name(models: Any, tmp_path: Path) -> None:
         genloom.train("tests/gan", models.points(), out=tmp_path / "c", init_from=first.path, epochs=1, **QUIET)
 
 
+def test_init_from_keeps_the_options_of_the_run_that_are_not_given_anew(models: Any, tmp_path: Path) -> None:
+    asked = {"options": {"latent": 5, "rate": 0.1}, "steps": 1, **QUIET}
+    first = genloom.train("tests/vae", models.points(), out=tmp_path / "a", **asked)
+    asked = {"init_from": first.path, "options": {"rate": 0.4}, "steps": 0, **QUIET}
+    second = genloom.train("tests/vae", models.points(), out=tmp_path / "b", **asked)
+    options = second.config["model"]["options"]
+    assert (options["latent"], options["rate"]) == (5, 0.4)
+    old, new = (load_latest(run)[0] for run in (first, second))
+    assert all(np.array_equal(new[name], value) for name, value in old.items() if name.startswith("model/"))
+    with pytest.raises(RunError, match="shape"):
+        genloom.train("tests/vae", models.points(), out=tmp_path / "c", **{**asked, "options": {"latent": 3}})
+
+
 def test_a_dry_run_counts_and_writes_nothing(models: Any, tmp_path: Path) -> None:
     plan = genloom.train("tests/vae", models.points(), out=tmp_path / "run", epochs=2, ema=0.9, dry_run=True, **QUIET)
     encoder, decoder = 4 * 8 + 8 + 8 * 4 + 4, 2 * 8 + 8 + 8 * 4 + 4

@@ -13,7 +13,7 @@ import pytest
 from keras import ops
 
 import genloom
-from genloom import DataSpec, random
+from genloom import DataSpec, backend, random
 from genloom.errors import ConfigError
 from genloom_language.beams import searched
 from genloom_language.choosing import Rules
@@ -220,6 +220,33 @@ def test_a_search_that_follows_every_beginning_finds_the_best_text(end: int | No
         model, 1, condition={"tokens": x, "given": np.array([3])}, max_tokens=count, beams=64, length_penalty=penalty
     ).samples[0]
     assert found[3:6].tolist() == everything(model, prompt, count, end, penalty)
+
+
+@pytest.mark.parametrize("beams", [1, 2])
+def test_nothing_is_computed_once_every_text_has_ended(beams: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, whole = made(vocabulary=4, length=60), backend.loop
+    model.tokenizer = WithEnd(2)
+    x, given, steps = np.zeros((3, 60), "int32"), np.array([1, 2, 5], "int32"), []
+
+    def counting(step: Any, n: Any, state: Any, until: Any = None) -> Any:
+        more = None if until is None else lambda s: until(s[0])
+        state, count = whole(lambda i, s: (step(i, s[0]), s[1] + 1), n, (state, ops.zeros((), "int32")), more)
+        steps.append(int(count))
+        return state
+
+    def found(loop: Any) -> np.ndarray:
+        monkeypatch.setattr(backend, "loop", loop)
+        state = begun(model, x, given, random.keys(0, 3))
+        texts = searched(model, state, beams, 0.0, 59) if beams > 1 else continued(model, state, Rules(), 59)[0]
+        return array(texts)
+
+    early = found(counting)
+    late = found(lambda step, n, state, until=None: counting(step, n, state))
+    assert np.array_equal(early, late)
+    first = [row[count:].tolist().index(2) + 1 for row, count in zip(early, given, strict=True)]  # all have ended
+    _, drawn, _, drawn_late = steps
+    assert drawn_late == 59
+    assert drawn == max(first) if beams == 1 else max(first) <= drawn < 59
 
 
 def test_a_search_with_one_beam_is_greedy_and_a_wide_one_is_no_worse() -> None:

@@ -19,6 +19,7 @@ __all__ = [
     "group_norm",
     "image_layout",
     "jvp",
+    "layer_norm",
     "loop",
     "memory",
     "move_towards",
@@ -64,5 +65,6 @@ ran_out_of_memory = _engine.ran_out_of_memory
 step_flops = _engine.step_flops
 traced = _engine.traced
 group_norm = _engine.group_norm
+layer_norm = _engine.layer_norm
 prepare_optimizer = _engine.prepare_optimizer
 StepMixin = _engine.StepMixin

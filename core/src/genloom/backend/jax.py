@@ -16,7 +16,7 @@ from keras.src.backend.common.stateless_scope import get_stateless_scope
 
 from genloom.backend.executions import next_stack, steps_of
 from genloom.backend.memory import physical_memory
-from genloom.backend.normalisation import group_norm_in_ops
+from genloom.backend.normalisation import group_norm_in_ops, layer_norm_in_ops
 from genloom.backend.purity import run_pure
 from genloom.caches import folder_to_keep
 
@@ -27,6 +27,7 @@ __all__ = [
     "group_norm",
     "image_layout",
     "jvp",
+    "layer_norm",
     "loop",
     "memory",
     "move_towards",
@@ -111,12 +112,18 @@ def jvp(fn: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any])
     return jax.jvp(fn, tuple(primals), tuple(tangents))
 
 
-def loop(step: Callable[[Any, Any], Any], n: Any, state: Any) -> Any:
-    """Apply `state = step(i, state)` for i = 0 … n-1, n an int or an int32 scalar.
+def loop(step: Callable[[Any, Any], Any], n: Any, state: Any, until: Callable[[Any], Any] | None = None) -> Any:
+    """Apply `state = step(i, state)` for i = 0 … n-1, n an int or an int32 scalar; none after `until(state)` is true.
 
     What differs between calls must be in `state`.
     """
-    return jax.lax.fori_loop(0, n, step, state)
+    if until is None:
+        return jax.lax.fori_loop(0, n, step, state)
+
+    def going(at: tuple[Any, Any]) -> Any:
+        return jnp.logical_and(at[0] < n, jnp.logical_not(until(at[1])))
+
+    return jax.lax.while_loop(going, lambda at: (at[0] + 1, step(*at)), (jnp.int32(0), state))[1]
 
 
 def remat(fn: Callable[..., Any]) -> Callable[..., Any]:
@@ -225,6 +232,11 @@ def image_layout() -> str:
 def group_norm(x: Any, groups: int, gamma: Any, beta: Any, epsilon: float, axis: int = -1) -> Any:
     """Normalise channels in groups per sample (Wu and He 2018, eq. 7); x of any shape, channels on axis -1 or 1."""
     return group_norm_in_ops(x, groups, gamma, beta, epsilon, axis)
+
+
+def layer_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> Any:
+    """Normalise the last axis of x in float32, with a scale and, unless it is None, a shift (Ba et al. 2016, eq. 4)."""
+    return layer_norm_in_ops(x, gamma, beta, epsilon)
 
 
 def prepare_optimizer(optimizer: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Group normalisation in `keras.ops`, for engines whose compiler fuses it by itself."""
+"""Group and layer normalisation in `keras.ops`, for engines whose compiler fuses them by itself."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from keras import ops
 
-__all__ = ["group_norm_in_ops"]
+__all__ = ["group_norm_in_ops", "layer_norm_in_ops"]
 
 
 def group_norm_in_ops(x: Any, groups: int, gamma: Any, beta: Any, epsilon: float, axis: int) -> Any:
@@ -34,3 +34,18 @@ def group_norm_in_ops(x: Any, groups: int, gamma: Any, beta: Any, epsilon: float
     per_channel[axis] = channels
     y = y * ops.reshape(gamma, per_channel) + ops.reshape(beta, per_channel)
     return ops.cast(y, x.dtype)
+
+
+def layer_norm_in_ops(x: Any, gamma: Any, beta: Any, epsilon: float) -> Any:
+    """Normalise the last axis, in float32 (Ba, Kiros and Hinton 2016, eq. 4).
+
+    Args:
+        x: (…, c).
+        gamma: scale (c,).
+        beta: shift (c,), or None.
+        epsilon: added to the variance.
+    """
+    y = ops.cast(x, "float32")
+    y = y - ops.mean(y, axis=-1, keepdims=True)
+    y = y * ops.rsqrt(ops.mean(ops.square(y), axis=-1, keepdims=True) + epsilon) * ops.cast(gamma, "float32")
+    return ops.cast(y if beta is None else y + ops.cast(beta, "float32"), x.dtype)

@@ -16,7 +16,7 @@ from keras.src.backend.tensorflow.core import name_scope as keras_scope
 
 from genloom.backend.executions import next_stack, steps_of
 from genloom.backend.memory import physical_memory
-from genloom.backend.normalisation import group_norm_in_ops
+from genloom.backend.normalisation import group_norm_in_ops, layer_norm_in_ops
 from genloom.backend.purity import run_pure
 from genloom.caches import folder_to_keep
 
@@ -27,6 +27,7 @@ __all__ = [
     "group_norm",
     "image_layout",
     "jvp",
+    "layer_norm",
     "loop",
     "memory",
     "move_towards",
@@ -90,8 +91,8 @@ def jvp(fn: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any])
     return value, derivative
 
 
-def loop(step: Callable[[Any, Any], Any], n: Any, state: Any) -> Any:
-    """Apply `state = step(i, state)` for i = 0 … n-1, n an int or an int32 scalar.
+def loop(step: Callable[[Any, Any], Any], n: Any, state: Any, until: Callable[[Any], Any] | None = None) -> Any:
+    """Apply `state = step(i, state)` for i = 0 … n-1, n an int or an int32 scalar; none after `until(state)` is true.
 
     What differs between calls must be in `state`.
     """
@@ -101,8 +102,13 @@ def loop(step: Callable[[Any, Any], Any], n: Any, state: Any) -> Any:
         new = step(i, keras.tree.pack_sequence_as(state, list(flat)))
         return (i + 1, *keras.tree.flatten(new))
 
+    def going(i: Any, *flat: Any) -> Any:
+        if until is None:
+            return i < n
+        return tf.logical_and(i < n, tf.logical_not(until(keras.tree.pack_sequence_as(state, list(flat)))))
+
     flat = [tf.convert_to_tensor(x) for x in flat]
-    out = tf.while_loop(lambda i, *_: i < n, body, (tf.constant(0, "int32"), *flat))
+    out = tf.while_loop(going, body, (tf.constant(0, "int32"), *flat))
     return keras.tree.pack_sequence_as(state, list(out[1:]))
 
 
@@ -235,6 +241,11 @@ def image_layout() -> str:
 def group_norm(x: Any, groups: int, gamma: Any, beta: Any, epsilon: float, axis: int = -1) -> Any:
     """Normalise channels in groups per sample (Wu and He 2018, eq. 7); x of any shape, channels on axis -1 or 1."""
     return group_norm_in_ops(x, groups, gamma, beta, epsilon, axis)
+
+
+def layer_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> Any:
+    """Normalise the last axis of x in float32, with a scale and, unless it is None, a shift (Ba et al. 2016, eq. 4)."""
+    return layer_norm_in_ops(x, gamma, beta, epsilon)
 
 
 def prepare_optimizer(optimizer: Any) -> Any:

@@ -31,6 +31,7 @@ __all__ = [
     "group_norm",
     "image_layout",
     "jvp",
+    "layer_norm",
     "loop",
     "memory",
     "move_towards",
@@ -102,12 +103,12 @@ def remat(fn: Callable[..., Any]) -> Callable[..., Any]:
 _LOOPS = LoopCache()
 
 
-def loop(step: Callable[[Any, Any], Any], n: Any, state: Any) -> Any:
-    """Apply `state = step(i, state)` for i = 0 … n-1, n an int or an int32 scalar.
+def loop(step: Callable[[Any, Any], Any], n: Any, state: Any, until: Callable[[Any], Any] | None = None) -> Any:
+    """Apply `state = step(i, state)` for i = 0 … n-1, n an int or an int32 scalar; none after `until(state)` is true.
 
     What differs between calls must be in `state`.
     """
-    return _LOOPS.run(step, n, state)
+    return _LOOPS.run(step, n, state, until)
 
 
 def compiled(fn: Callable[..., Any], owner: Any) -> Callable[..., Any]:
@@ -199,6 +200,13 @@ def group_norm(x: Any, groups: int, gamma: Any, beta: Any, epsilon: float, axis:
         return group_norm_in_ops(x, groups, gamma, beta, epsilon, axis)
     gamma, beta = (keras.ops.cast(keras.ops.convert_to_tensor(v), x.dtype) for v in (gamma, beta))
     return torch.nn.functional.group_norm(x, groups, gamma, beta, epsilon)
+
+
+def layer_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> Any:
+    """Normalise the last axis of x in float32, with a scale and, unless it is None, a shift (Ba et al. 2016, eq. 4)."""
+    y, gamma = (keras.ops.cast(keras.ops.convert_to_tensor(v), "float32") for v in (x, gamma))
+    beta = None if beta is None else keras.ops.cast(keras.ops.convert_to_tensor(beta), "float32")
+    return keras.ops.cast(torch.nn.functional.layer_norm(y, y.shape[-1:], gamma, beta, epsilon), x.dtype)
 
 
 def prepare_optimizer(optimizer: Any) -> Any:

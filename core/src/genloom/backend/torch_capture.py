@@ -229,17 +229,23 @@ class LoopCache:
         self.calls = 0
         return self
 
-    def run(self, step: Callable[[Any, Any], Any], n: Any, state: Any) -> Any:
-        """Apply the step n times; outside a compiled function, plainly."""
+    def run(
+        self, step: Callable[[Any, Any], Any], n: Any, state: Any, until: Callable[[Any], Any] | None = None
+    ) -> Any:
+        """Apply the step n times, or until the state says so; outside a compiled function, plainly."""
         flat = [x.contiguous() for x in _leaves(state)]
         module = None
         if self.calls is not None and self.fallback is None and not torch.is_grad_enabled():
             module = self._captured(step, state, flat)
         if module is None:
             for i in range(int(n)):
+                if until is not None and until(state):
+                    break
                 state = step(torch.tensor(i, dtype=torch.int32), state)
             return state
         for i in range(int(n)):
+            if until is not None and until(keras.tree.pack_sequence_as(state, list(flat))):
+                break
             flat = module(torch.tensor(i, dtype=torch.int32, device=flat[0].device), *flat)
         return keras.tree.pack_sequence_as(state, list(flat))
 

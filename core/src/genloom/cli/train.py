@@ -38,7 +38,12 @@ __all__ = ["train"]
 @setting("--seed", type=click.IntRange(min=0), help="Seed of weights, order and noise.")
 @setting("--seeds", metavar="1,2,3", help="Train one run per seed.")
 @backend
-@setting("--init-from", metavar="RUN", type=click.Path(), help="Start from the weights of this run.")
+@setting(
+    "--init-from",
+    metavar="RUN",
+    type=click.Path(),
+    help="Start from this run: its weights, and without --preset its options.",
+)
 @setting("--adapt", metavar="lora[:K=V,…]", help="Freeze the weights of --init-from and train adapters beside them.")
 @setting("--retain", metavar="NAME[:K=V,…]", help="Remedy against forgetting: replay, ewc, l2sp, lwf or agem.")
 @setting("--out", metavar="RUN", type=click.Path(), help="Where to write the run.")

@@ -153,7 +153,7 @@ def resolve(
         model: an id, or a model object.
         data: an address, or an open data set.
         preset: named option values and training settings of the component.
-        options: the model's options.
+        options: the model's options; those of `init_from` below them when no preset is named.
         asked: training settings the caller gave; None counts as not given.
         seed: any integer.
         init_from: a run.
@@ -177,6 +177,9 @@ def resolve(
     settings = configure(TrainingSettings, *_one_length(layers))
     chain(settings.post).check(dataset.spec)
     _check_adaptation(settings, started=init_from is not None or bool(stored))
+    before = None if init_from is None else open_run(init_from)
+    if component is not None and preset is None and before is not None:
+        options = {**_options_of(before, component), **(options or {})}
     return Job(
         component=component,
         given=None if isinstance(model, str) else model,
@@ -185,8 +188,14 @@ def resolve(
         dataset=dataset,
         settings=settings,
         seed=int(seed),
-        init_from=None if init_from is None else str(open_run(init_from).path),
+        init_from=None if before is None else str(before.path),
     )
+
+
+def _options_of(run: Run, component: Component) -> Mapping[str, Any]:
+    """Return the options of a run's model; of another model none, whose weights will be refused by name."""
+    model = run.config["model"]
+    return dict(model.get("options") or {}) if model["id"] == component.id else {}
 
 
 def _check_adaptation(settings: TrainingSettings, started: bool) -> None:

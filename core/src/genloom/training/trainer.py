@@ -64,7 +64,8 @@ def train(
         resume: go on with the run in `out` where it stopped; bitwise on the same machine, backend and versions, on CPU.
         stop_when: "METRIC<VALUE" (also <=, >, >=), looked at after each epoch.
         patience: epochs without a better held-out number before training stops.
-        init_from: a run whose weights to start from, names and shapes checked.
+        init_from: a run whose weights to start from, names and shapes checked; without a preset the model has its
+            options, but for those given.
         dry_run: build the model and describe the training, write nothing.
         callbacks: Keras callbacks; ones with counters offer `get_state` and `set_state`.
         profile: time some of the steps and write RUN/profile.json and a trace in RUN/profile; changes no weight.

@@ -87,6 +87,7 @@ def searched(model: Transformer, state: Any, beams: int, penalty: float, steps: 
         ops.zeros((n, beams), dtype="int32"),
         ops.zeros((n, beams), dtype="bool"),
     )
-    tokens, _, _, score, count, _ = backend.loop(step, steps, start)
+    over = None if model.end is None else (lambda state: ops.all(state[-1]))
+    tokens, _, _, score, count, _ = backend.loop(step, steps, start, over)
     best = ops.argmax(value(score, count), axis=1)
     return ops.take_along_axis(tokens, best[:, None, None], axis=1)[:, 0]

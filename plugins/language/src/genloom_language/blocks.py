@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from genloom import backend
 from genloom.layers import Dropout, remat
 from genloom_language.options import TransformerOptions
 
@@ -35,12 +36,11 @@ class Norm(keras.layers.Layer):
 
     def call(self, x: Any) -> Any:
         """Return x normalised."""
-        y = ops.cast(x, "float32")
         if self.kind == "layer":
-            y = y - ops.mean(y, axis=-1, keepdims=True)
+            return backend.layer_norm(x, self.scale, self.shift, self.epsilon)
+        y = ops.cast(x, "float32")
         y = y * ops.rsqrt(ops.mean(ops.square(y), axis=-1, keepdims=True) + self.epsilon)
-        y = y * ops.cast(self.scale, "float32")
-        return ops.cast(y if self.shift is None else y + ops.cast(self.shift, "float32"), x.dtype)
+        return ops.cast(y * ops.cast(self.scale, "float32"), x.dtype)
 
 
 class Block(keras.layers.Layer):

@@ -32,6 +32,9 @@ def begun(model: Transformer, tokens: Any, given: Any, keys: Any, cache: bool = 
         cache: keep keys and values of earlier tokens.
     """
     tokens, given = ops.cast(tokens, "int32"), ops.cast(given, "int32")
+    if model.end is not None:  # what no loop comes to, for all texts have ended, reads as ended
+        known = ops.less(ops.arange(int(tokens.shape[1]), dtype="int32"), given[:, None])
+        tokens = ops.where(known, tokens, model.end)
     caches = read(model, tokens, given, model.caches(int(tokens.shape[0]))) if cache else []
     return tokens, caches, given - 1, given, keys
 
@@ -61,7 +64,7 @@ def left(length: int, given: Any, most: int) -> Any:
 
 
 def continued(model: Transformer, state: Any, rules: Rules, steps: Any) -> Any:
-    """Return the state after so many more tokens of each row; a full row stays as it is.
+    """Return the state after so many more tokens of each row, fewer where all have ended; a full row stays as it is.
 
     Args:
         model: whose layers say what is likely.
@@ -78,12 +81,18 @@ def continued(model: Transformer, state: Any, rules: Rules, steps: Any) -> Any:
             logits = penalised(logits, _seen(tokens, place, model.spec.vocabulary), rules)
         drawn = choose(random.fold(keys, place), logits, rules)
         if model.end is not None:
-            last = ops.take_along_axis(tokens, place[:, None], axis=1)[:, 0]
-            over = ops.logical_and(ops.equal(last, model.end), ops.greater_equal(place, given))
-            drawn = ops.where(over, model.end, drawn)
+            drawn = ops.where(ended(tokens, place, given), model.end, drawn)
         return placed(tokens, place, drawn), caches, ops.minimum(place + 1, model.length - 1), given, keys
 
-    return backend.loop(step, steps, state)
+    def ended(tokens: Any, place: Any, given: Any) -> Any:
+        last = ops.take_along_axis(tokens, place[:, None], axis=1)[:, 0]
+        return ops.logical_and(ops.equal(last, model.end), ops.greater_equal(place, given))
+
+    def over(state: Any) -> Any:
+        tokens, _, place, given, _ = state
+        return ops.all(ops.logical_or(ended(tokens, place, given), ops.equal(place, model.length - 1)))
+
+    return backend.loop(step, steps, state, None if model.end is None else over)
 
 
 def placed(tokens: Any, place: Any, drawn: Any) -> Any:

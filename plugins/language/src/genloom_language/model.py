@@ -220,9 +220,10 @@ class Transformer(GenerativeModel):
         """Return -log p(x_t | x_<t) (n, t - 1) of all tokens but the first of x (n, t); the rest as for `logits`."""
         x = ops.cast(ops.convert_to_tensor(x), "int32")
         inside = [None if part is None else part[:, :-1] for part in (document, place)]
-        return ops.sparse_categorical_crossentropy(
-            x[:, 1:], self.logits(x[:, :-1], training, *inside), from_logits=True
-        )
+        logits = self.logits(x[:, :-1], training, *inside)
+        rows = ops.reshape(logits, (-1, self.spec.vocabulary))  # torch would copy what has more axes
+        nats = ops.sparse_categorical_crossentropy(ops.reshape(x[:, 1:], (-1,)), rows, from_logits=True)
+        return ops.reshape(nats, logits.shape[:2])
 
     def _weighted(self, batch: dict[str, Any], training: bool = False) -> tuple[Any, Any]:
         """Return -log p and the weight of every token but the first, each (n, length - 1)."""
