@@ -21,7 +21,7 @@ def sequence(file: str, out: str, backend: str | None, as_json: bool) -> None:
 
     The file names model, preset, options, remedy, metric, seed, [training] and two [[tasks]] or more, each with name,
     data and training. Remedies: replay, ewc, l2sp, lwf, agem, adapters (of its own for each task) or none. Stopped,
-    the same command goes on. DIR/sequence.png shows the matrix.
+    the same command goes on. DIR/report.html shows the matrix.
     """
     engine.choose(backend)
     from genloom.continual import run_sequence

@@ -133,7 +133,7 @@ def run_sequence(sequence: Sequence | str | Path, out: str | Path) -> dict[str, 
 
     Args:
         sequence: what to do, or the TOML file that says it.
-        out: a folder, for one run per task and the results, `sequence.json` and `sequence.png`.
+        out: a folder, for one run per task and the results: `sequence.json`, `sequence.png` and `report.html`.
 
     Returns:
         "tasks" (names), "remedy", "metric", "lower_is_better", "matrix" (T + 1 rows, the first before any task),
@@ -169,9 +169,11 @@ def run_sequence(sequence: Sequence | str | Path, out: str | Path) -> dict[str, 
         _keep(folder, asked, matrix, lower)
     results = _results(asked, matrix, lower, runs)
     write_atomic(folder / FILE, (json.dumps(plain(results), indent=1, allow_nan=False) + "\n").encode())
+    from genloom import report
     from genloom.report.matrix import matrix_picture
 
-    matrix_picture(matrix, [task.name for task in asked.tasks], asked.metric, lower).save(folder / "sequence.png")
+    matrix_picture(matrix, results["tasks"], asked.metric, lower).save(folder / "sequence.png")
+    report.write_sequence(results, folder / "report.html")
     return results
 
 

@@ -15,7 +15,7 @@ from genloom.report.section import Section
 if TYPE_CHECKING:
     from genloom.runs import Run
 
-__all__ = ["Section", "write", "write_comparison"]
+__all__ = ["Section", "write", "write_comparison", "write_sequence"]
 
 
 def write(
@@ -69,3 +69,21 @@ def write_comparison(
     from genloom.report.page import comparison_page
 
     return comparison_page(runs, out, comparison, sections)
+
+
+def write_sequence(found: Mapping[str, Any], out: str | Path) -> Path:
+    """Write one page of tasks learned one after the other: what each did to the others, samples and losses.
+
+    Args:
+        found: what `genloom.continual.run_sequence` returned.
+        out: the HTML file.
+
+    Returns:
+        The file written.
+
+    Raises:
+        ConfigError: a run that is gone.
+    """
+    from genloom.report.page import sequence_page
+
+    return sequence_page(found, Path(out))

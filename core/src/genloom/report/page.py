@@ -15,7 +15,7 @@ from genloom.report.section import Section, plugin_sections
 from genloom.runs import Run, open_run
 from genloom.runs.files import write_atomic
 
-__all__ = ["comparison_page", "run_page"]
+__all__ = ["comparison_page", "run_page", "sequence_page"]
 
 Runs = Sequence[Run | str | Path]
 
@@ -77,6 +77,34 @@ def comparison_page(
         "runs": [(str(run.path), " ".join(facts.command(run))) for run in opened],
     }
     return _written("comparison.html.j2", context, sections, Path(out) if out else opened[0].path / "report.html")
+
+
+def sequence_page(found: Mapping[str, Any], out: Path) -> Path:
+    """Write the page of tasks learned one after the other, from what `genloom.continual.run_sequence` found."""
+    runs = dict(zip(found["tasks"], map(_opened, found["runs"]), strict=True))
+    matrix = matrix_picture(found["matrix"], found["tasks"], found["metric"], found["lower_is_better"])
+    told = ("remedy", "average", "mean_forgetting", "backward_transfer", "forward_transfer")
+    context = {
+        "title": found["sequence"]["model"],
+        "subtitle": f"{len(runs)} tasks, one after the other",
+        "facts": [(name.replace("_", " ").capitalize(), _told(found[name])) for name in told],
+        "matrix": show(matrix, "the score of every task, before the first and after each"),
+        "runs": [
+            {
+                "name": name,
+                "path": str(run.path),
+                "generated": facts.latest_sample(run, f"after {name}"),
+                "text": next((text for _, text in reversed(facts.texts(run))), None),
+            }
+            for name, run in runs.items()
+        ],
+        "panels": curves.shared_panels({name: [run] for name, run in runs.items()}),
+    }
+    return _written("sequence.html.j2", context, (), out)
+
+
+def _told(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _versions(entries: Sequence[Mapping[str, Any]]) -> Any:
