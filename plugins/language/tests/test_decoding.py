@@ -108,6 +108,21 @@ def test_ten_lengths_of_prompts_are_compiled_once() -> None:
     assert counted.calls <= 2 and reading.calls <= 2 * counted.calls + 2
 
 
+# Drawn on torch; a token that is as likely as another would have to differ in its last digits to be another one.
+DRAWN = {
+    "gpt": ["0a8a86831308830669858889", "0688618193866912618a6018", "0a6663886888566958388888"],
+    "llama": ["08aa44a14309999a62740519", "0684116100690514a105a021", "006663745881166a51178401"],
+}
+
+
+@pytest.mark.parametrize("cache", [True, False])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_seed_draws_the_same_tokens_on_every_engine(shape: str, cache: bool) -> None:
+    asked = {"temperature": 1.5, "top_p": 0.9, "cache": cache}
+    drawn = genloom.sample(made(length=24, shape=shape), 3, seed=5, **asked).samples
+    assert ["".join(f"{token:x}" for token in row) for row in drawn] == DRAWN[shape]
+
+
 def test_no_more_tokens_are_drawn_than_were_asked_for() -> None:
     model = reader()
     whole = genloom.sample(model, 2, seed=3, condition={"prompt": ["to be", "or"]}).samples
