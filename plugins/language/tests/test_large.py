@@ -54,6 +54,10 @@ def test_blocks_computed_again_change_nothing(shape: str, packed: bool, noise: s
     _, expected, kept = trained(shape, packed, noise, remat=False)
     if backend.name() == "torch":
         assert model._captured.fallback is None and model._captured.captures == 1
+    if backend.name() == "tensorflow":  # with it this test fails once in forty times
+        import tensorflow
+
+        assert not tensorflow.config.optimizer.get_experimental_options()["dependency_optimization"]
     assert losses == pytest.approx(expected, abs=1e-6)
     for name, value in kept.items():
         np.testing.assert_allclose(weights[name], value, atol=2e-6, err_msg=name)

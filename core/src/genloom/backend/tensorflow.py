@@ -114,6 +114,8 @@ def loop(step: Callable[[Any, Any], Any], n: Any, state: Any, until: Callable[[A
 
 def remat(fn: Callable[..., Any]) -> Callable[..., Any]:
     """Return fn, computed again in the backward pass; it takes tensors and None, draws and writes nothing."""
+    # TensorFlow's pass over dependencies gives one such graph in forty another gradient: docs/engines.md.
+    tf.config.optimizer.set_experimental_options({"dependency_optimization": False})
 
     def run(*args: Any) -> Any:
         at = [i for i, x in enumerate(args) if isinstance(x, tf.Tensor) and x.dtype.is_floating]
