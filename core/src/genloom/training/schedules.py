@@ -45,7 +45,10 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
         if shape not in _SHAPES:
             raise ConfigError(f"schedule must be one of {', '.join(_SHAPES)}, got {shape!r}.{nearest(shape, _SHAPES)}")
         if shape != "constant" and total_steps <= warmup_steps:
-            raise ConfigError(f"{warmup_steps} warm-up steps leave none of {total_steps} for the {shape} schedule.")
+            raise ConfigError(
+                f"{warmup_steps} warm-up steps leave none of {total_steps} for the {shape} schedule.",
+                mend="Train for more steps, or warm up for fewer: --set training.warmup_steps=N.",
+            )
         if not 0.0 < decay_share <= 1.0:
             raise ConfigError(f"decay_share must lie in (0, 1], got {decay_share}.")
         self.rate, self.shape, self.decay_share = float(rate), shape, float(decay_share)
