@@ -39,7 +39,7 @@ def private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
 
 
 def _measured(name: str, n: int, context: MetricContext) -> MetricResult:
-    return measure(find("metric", name), context.train.first(n), context)
+    return measure(find("metric", name), context.train.take(np.arange(n)), context)
 
 
 def test_fd_over_components_of_the_whole_training_set(digits: MetricContext) -> None:
@@ -81,7 +81,7 @@ def test_copies_of_training_samples_are_seen(digits: MetricContext) -> None:
     assert copied.value == 0.0
     assert copied.floor == pytest.approx(1.0, abs=0.1)
     assert copied.lower_is_better is None
-    new = measure(find("metric", "nearest-train"), digits.test.first(500), digits)
+    new = measure(find("metric", "nearest-train"), digits.test.drawn(500), digits)
     assert new.value == pytest.approx(1.0)
     assert new.opponents["marginals"] > 1.5
 
@@ -131,7 +131,7 @@ def test_scores_do_not_depend_on_the_stored_range(digits: MetricContext) -> None
         SampleSet(digits.test.x * 255 - 7),
         digits.spec.replace(value_range=(-7.0, 248.0)),
     )
-    value = measure(find("metric", "fd-pca20"), wide.train.first(200), wide).value
+    value = measure(find("metric", "fd-pca20"), wide.train.take(np.arange(200)), wide).value
     assert value == pytest.approx(_measured("fd-pca20", 200, digits).value, rel=1e-4)
 
 

@@ -146,15 +146,11 @@ def _count(n: int | None, dataset: Dataset) -> int:
 
 def _context(dataset: Dataset, count: int) -> MetricContext:
     """Hold out as many samples as are drawn; the rows are the same for every run and every seed of samples."""
-    import numpy as np
-
+    from genloom.data import drawn_rows
     from genloom.metrics.context import MetricContext, SampleSet
 
     def taken(split: Any, most: int) -> SampleSet:
-        rows = np.arange(len(split))
-        if most < len(rows):
-            rows = np.sort(np.random.default_rng(0).permutation(rows)[:most])
-        batch = split.take(rows)
+        batch = split.take(drawn_rows(len(split), most))
         return SampleSet(batch["x"], batch.get("label"))
 
     train_rows = max(_TRAIN_BYTES // (4 * dataset.spec.size), 1)

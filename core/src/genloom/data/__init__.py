@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from genloom.data.dataset import ArraySplit, Dataset, Split, Subset
     from genloom.data.loader import Loader, steps_per_epoch
     from genloom.data.opening import open
+    from genloom.data.order import drawn_over_classes, drawn_rows
     from genloom.data.spec import DataSpec
     from genloom.data.validation import split_validation, validation_batches
 
@@ -19,6 +20,8 @@ __all__ = [
     "Loader",
     "Split",
     "Subset",
+    "drawn_over_classes",
+    "drawn_rows",
     "open",
     "split_validation",
     "steps_per_epoch",
@@ -32,6 +35,8 @@ _HOMES = {
     "Loader": "loader",
     "Split": "dataset",
     "Subset": "dataset",
+    "drawn_over_classes": "order",
+    "drawn_rows": "order",
     "open": "opening",
     "split_validation": "validation",
     "steps_per_epoch": "loader",

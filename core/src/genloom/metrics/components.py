@@ -22,6 +22,7 @@ def metric_component(
     needs_modes: bool = False,
     floor: str = "train",
     limit: int | None = None,
+    revision: int = 1,
     default: bool = False,
     accepts: tuple[str, ...] = _NUMERIC,
 ) -> Component:
@@ -40,7 +41,8 @@ def metric_component(
         needs_modes: whether the data set must be a mixture with known modes.
         floor: "train" scores training samples against held-out ones, "test" the held-out ones themselves (for a
             metric that searches the training data).
-        limit: most samples it looks at.
+        limit: most samples it looks at, drawn by seed.
+        revision: raised when its arithmetic changes, so that old and new values part.
         default: whether `evaluate` measures it without being asked.
         accepts: kinds of data it takes.
     """
@@ -52,6 +54,7 @@ def metric_component(
         "needs_modes": needs_modes,
         "floor": floor,
         "limit": limit,
+        "revision": revision,
         "default": default,
     }
     return Component("metric", id, target, summary, accepts=accepts, extras=extras)
@@ -132,6 +135,7 @@ COMPONENTS: tuple[Component, ...] = (
         lower_is_better=None,
         floor="test",
         limit=500,
+        revision=2,
         default=True,
     ),
     _own(
@@ -190,6 +194,7 @@ COMPONENTS: tuple[Component, ...] = (
         "Unbiased Gaussian-kernel distance over 20 principal components.",
         lower_is_better=True,
         features="pca20",
+        revision=2,
     ),
     _own("sliced-w2", "sliced_w2", "Squared sliced Wasserstein distance over the values.", lower_is_better=True),
     _own(

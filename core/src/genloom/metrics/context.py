@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from genloom.data.order import drawn_rows
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError
 from genloom.metrics.features import (
@@ -46,13 +47,9 @@ class SampleSet:
         """Return the samples at `rows` (n,)."""
         return SampleSet(self.x[rows], None if self.label is None else self.label[rows])
 
-    def first(self, n: int | None) -> SampleSet:
-        """Return the first n samples, all for None."""
-        return self if n is None or n >= len(self) else self.take(np.arange(n))
-
-    def spread(self, n: int) -> SampleSet:
-        """Return at most n samples at even steps, so that data sorted by class keep every class."""
-        return self if n >= len(self) else self.take(np.linspace(0, len(self) - 1, n).astype(int))
+    def drawn(self, n: int | None, seed: int = 0) -> SampleSet:
+        """Return at most n samples drawn by seed, all for None: the order that data lie in does not show."""
+        return self if n is None or n >= len(self) else self.take(drawn_rows(len(self), n, seed))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -136,7 +133,7 @@ class MetricContext:
     @property
     def fitted(self) -> SampleSet:
         """The training samples that features and opponents are fitted on, at most `FIT_ROWS`."""
-        return self.once("fitted", lambda: self.train.spread(FIT_ROWS))
+        return self.once("fitted", lambda: self.train.drawn(FIT_ROWS))
 
     def _scale(self) -> tuple[float, float]:
         if self.spec.value_range is not None:

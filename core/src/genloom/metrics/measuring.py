@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 import re
 
-import numpy as np
-
 from genloom.metrics import cache
-from genloom.metrics.context import MetricContext, SampleSet
-from genloom.metrics.fingerprint import Fingerprint
+from genloom.metrics.context import FIT_ROWS, MetricContext, SampleSet
+from genloom.metrics.fingerprint import REVISION, Fingerprint
 from genloom.metrics.opponents import OPPONENTS
 from genloom.metrics.result import MetricResult
 from genloom.plugins.component import Component
@@ -24,15 +22,16 @@ def measure(component: Component, generated: SampleSet, context: MetricContext) 
 
     Args:
         component: a metric, made by `genloom.metrics.components.metric_component`.
-        generated: the samples; only the first `limit` of the metric are looked at.
+        generated: the samples; a metric with a `limit` looks at so many of them, drawn by seed.
         context: the real side.
 
     Raises:
         ConfigError: the metric does not apply to these samples.
         DataError: samples that are not finite, or too few of them.
     """
-    samples = generated.first(component.extras.get("limit"))
-    fingerprint = _fingerprint(component, context, len(samples))
+    samples = generated.drawn(component.extras.get("limit"))
+    drawn = [f"{len(samples)} samples drawn"] if len(samples) < len(generated) else []
+    fingerprint = _fingerprint(component, context, len(samples), drawn)
     value = float(component.load()(samples, context))
     references = _references(component, context, fingerprint)
     return MetricResult(
@@ -46,7 +45,9 @@ def measure(component: Component, generated: SampleSet, context: MetricContext) 
     )
 
 
-def _fingerprint(component: Component, context: MetricContext, n: int) -> Fingerprint:
+def _fingerprint(component: Component, context: MetricContext, n: int, drawn: list[str]) -> Fingerprint:
+    """Return the protocol; `drawn` says which parts stand for the whole."""
+    fitted = [f"fitted on {FIT_ROWS} drawn"] if len(context.train) > FIT_ROWS else []
     features = context.features(component.extras.get("features", "values"))
     return Fingerprint(
         # The data may allow fewer components than were asked for: the name says what was used.
@@ -57,6 +58,8 @@ def _fingerprint(component: Component, context: MetricContext, n: int) -> Finger
         features=features.name,
         features_digest=features.digest,
         shape=context.spec.shape,
+        setting=", ".join([*drawn, *fitted]),
+        revision=component.extras.get("revision", REVISION),
     )
 
 
@@ -81,7 +84,7 @@ def _references(component: Component, context: MetricContext, fingerprint: Finge
 def _real_and_simple(component: Component, context: MetricContext, n: int) -> list[tuple[str, SampleSet]]:
     sets = []
     if component.extras.get("floor") == "test":
-        sets.append(("floor", context.test.first(n)))
+        sets.append(("floor", context.test.drawn(n)))
     elif len(context.train) >= n:  # fewer would be another score: Fréchet distances grow as n falls
         sets.append(("floor", _training(context, n)))
     if not component.extras.get("needs_labels"):
@@ -90,11 +93,7 @@ def _real_and_simple(component: Component, context: MetricContext, n: int) -> li
 
 
 def _training(context: MetricContext, n: int) -> SampleSet:
-    def draw() -> SampleSet:
-        rows = np.random.default_rng(context.seed).permutation(len(context.train))
-        return context.train.take(rows[:n])
-
-    return context.once(("training", n), draw)
+    return context.once(("training", n), lambda: context.train.drawn(n, context.seed))
 
 
 def _opponent(name: str, context: MetricContext, n: int) -> SampleSet:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from genloom.data.order import drawn_rows
 from genloom.metrics._arrays import feature_pair, slices
 
 __all__ = ["mmd_rbf", "unbiased_mmd"]
@@ -60,4 +61,4 @@ def _median_distance(y: NDArray[np.float64]) -> float:
     from scipy.spatial.distance import pdist
 
     # A thousand rows give half a million distances: enough for a median, and bounded.
-    return float(np.median(pdist(y[:1000]))) or 1.0
+    return float(np.median(pdist(y[drawn_rows(len(y), 1000)]))) or 1.0

@@ -92,7 +92,7 @@ def nearest_train(generated: SampleSet, context: MetricContext) -> float:
 
     About 1 is new data, near 0 are copies, far above 1 are outliers.
     """
-    held_out = context.once("nearest-train", lambda: _median_nearest(context.test.first(500), context))
+    held_out = context.once("nearest-train", lambda: _median_nearest(context.test.drawn(500), context))
     if held_out == 0.0:
         raise ConfigError("Held-out samples are copies of training samples: copies cannot be told from new samples.")
     return _median_nearest(generated, context) / held_out

@@ -12,6 +12,7 @@ import pytest
 from genloom.data.check import inspect
 from genloom.data.dataset import ArraySplit, Dataset
 from genloom.data.opening import open
+from genloom.data.order import drawn_rows
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, DataError
 from genloom.metrics.context import MetricContext, SampleSet
@@ -87,7 +88,7 @@ class DatasetConformance(_Conformance):
     def test_labels_are_classes(self) -> None:
         """A spec with classes has a label for every sample, below their number; one without has none."""
         dataset = self.opened()
-        batch = dataset.train.arrays(1000)
+        batch = dataset.train.take(drawn_rows(len(dataset.train), 1000))
         if not dataset.spec.classes:
             assert "label" not in batch, "Promise broken: there are labels, and the spec has no classes."
             return

@@ -33,7 +33,7 @@ def density(run: str, data: str | None, n: int, as_json: bool) -> None:
     dataset = genloom.data.open(data or opened.config["data"]["address"])
     if dataset.spec.shape != model.spec.shape:
         raise ConfigError(f"Samples of {dataset.address} are {dataset.spec.shape}, the run's are {model.spec.shape}.")
-    x = dataset.test.arrays(n)["x"]
+    x = dataset.test.take(genloom.data.drawn_rows(len(dataset.test), n))["x"]
     parts = [ops.convert_to_numpy(model.log_prob(x[start : start + CHUNK])) for start in range(0, len(x), CHUNK)]
     nats = np.concatenate(parts).astype(np.float64)
     true = None if dataset.density is None else float(np.mean(dataset.density(x)))

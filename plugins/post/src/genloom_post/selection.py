@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genloom import Samples
+from genloom.data import drawn_rows
 from genloom.errors import ConfigError
 from genloom.postprocess import Origin
 from genloom_post.options import DeduplicateOptions, RejectOptions
@@ -99,7 +100,7 @@ def _by_classifier(samples: Samples, origin: Origin) -> Scores:
 
     _check_alike(samples, origin, "reject")
     split = origin.dataset.train
-    batch = split.take(np.linspace(0, len(split) - 1, min(len(split), FIT_ROWS)).astype(int))
+    batch = split.take(drawn_rows(len(split), FIT_ROWS))
     if "label" not in batch:
         raise ConfigError(f"{origin.dataset.address} has no labels to train a classifier on.", mend="Leave out reject.")
     classifier = classifier_features(batch["x"], batch["label"])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
+from genloom.data import drawn_over_classes
 from genloom.errors import RunError
 from genloom.postprocess import Origin, chain
 from genloom.report.pictures import drawable, picture
@@ -41,7 +42,7 @@ class SampleGrid(keras.callbacks.Callback):
         """Draw the real samples once."""
         path = self.session.run.path / "samples" / "real.png"
         if self.pictures and self.due.period and not path.exists():
-            real = self.split.arrays(self.session.settings.sample_count)["x"]
+            real = self.split.take(drawn_over_classes(self.split, self.session.settings.sample_count))["x"]
             picture(real, self.session.model.spec).save(path)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:

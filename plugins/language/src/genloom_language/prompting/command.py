@@ -20,7 +20,7 @@ __all__ = ["prompt"]
 )
 @click.option("-k", "numbers", type=click.IntRange(min=0), multiple=True, help="Examples before a question.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of the examples.")
-@click.option("--limit", type=click.IntRange(min=1), help="Ask only so many items.")
+@click.option("--limit", type=click.IntRange(min=1), help="Ask only so many items, drawn once for all models.")
 @backend
 @json_flag
 def prompt(

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 import genloom
 from genloom import Run
+from genloom.data import drawn_rows
 from genloom.errors import ConfigError
 from genloom.metrics import Fingerprint, MetricResult
 from genloom.runs import open_run
 from genloom_language.prompting.measures import Measure, choice_measures, cloze_measures, generation_measures
 from genloom_language.prompting.scoring import Scorer, encode_text
-from genloom_language.prompting.task import Task
+from genloom_language.prompting.task import Item, Task
 from genloom_language.tokens import SPECIAL
 
 __all__ = ["FILE", "prompt"]
@@ -43,7 +44,7 @@ def prompt(
         task: what is asked; see `load_task`.
         k: examples before each question, or several numbers of them; None for what the task says.
         seed: draws the examples; None for what the task says.
-        limit: only so many items, the first; None for all.
+        limit: only so many items, drawn once for all models; None for all.
         records: whether the results hold each item's own values, too.
 
     Returns:
@@ -59,14 +60,16 @@ def prompt(
     _check_least(k=min(numbers), seed=seed)
     n = len(task.items) if limit is None else min(limit, len(task.items))
     _check_least(1, limit=n)
-    contexts = {k: [task.context(index, k, seed) for index in range(n)] for k in numbers}
+    rows = drawn_rows(len(task.items), n).tolist()
+    items = [task.items[row] for row in rows]
+    contexts = {k: [task.context(row, k, seed) for row in rows] for k in numbers}
     run = open_run(model_or_run) if isinstance(model_or_run, (str, Path)) else model_or_run
     run = run if isinstance(run, Run) else None
     model = model_or_run if run is None else genloom.load(run)
     scorer = Scorer(model)
     results = []
     for k in numbers:
-        measures, cut = _answered(model, scorer, task, contexts[k])
+        measures, cut = _answered(model, scorer, task, items, contexts[k])
         shared = {"task": task.name, "k": k, "cut": cut}
         results += [_entry(measure, task, k, seed, n) | shared | _records(measure, records) for measure in measures]
     if run is not None:
@@ -92,9 +95,10 @@ def _check_least(least: int = 0, **values: int) -> None:
             raise ConfigError(f"{name} must be at least {least}, got {value}.")
 
 
-def _answered(model: Any, scorer: Scorer, task: Task, contexts: list[str]) -> tuple[list[Measure], int]:
+def _answered(
+    model: Any, scorer: Scorer, task: Task, items: list[Item], contexts: list[str]
+) -> tuple[list[Measure], int]:
     """Return the measures, and how many contexts were cut."""
-    items = task.items[: len(contexts)]
     if task.kind == "generation":
         texts, lost = _generated(model, task, contexts)
         return generation_measures(items, texts), int((lost > 0).sum())
@@ -135,7 +139,8 @@ def _until(text: str, stops: Sequence[str]) -> str:
 
 def _entry(measure: Measure, task: Task, k: int, seed: int, n: int) -> dict[str, Any]:
     name = f"{measure.name}[{task.name},{k}-shot]"
-    setting = json.dumps({"k": k, "seed": seed}, sort_keys=True)
+    drawn = {"items": "drawn"} if n < len(task.items) else {}
+    setting = json.dumps({"k": k, "seed": seed, **drawn}, sort_keys=True)
     fingerprint = Fingerprint(metric=name, data=task.digest, n=n, setting=setting)
     result = MetricResult(name, measure.value, n, measure.lower_is_better, fingerprint, measure.floor)
     return {**result.to_dict(), "measure": measure.name, "stderr": measure.stderr}
