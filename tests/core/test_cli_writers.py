@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import types
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,11 @@ import pytest
 from PIL import Image
 
 from genloom.cli.conditions import class_index, condition, literal
-from genloom.cli.modes import interpolate, reconstruct
-from genloom.cli.writers import check_ending, write
+from genloom.cli.modes import interpolate, points_of_walk, reconstruct
 from genloom.data import ArraySplit, Dataset
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, DataError
+from genloom.sample_files import check_ending, write
 from genloom.samples import Samples
 
 IMAGES = DataSpec((4, 4, 1), classes=3, class_names=("cat", "dog", "owl"), condition=("label",))
@@ -61,13 +62,54 @@ def test_csv_has_names_values_and_labels(tmp_path: Path) -> None:
 
 def test_a_folder_gets_one_file_each(images: Samples, tmp_path: Path) -> None:
     folder = write(images, tmp_path / "many")
-    assert sorted(file.name for file in folder.iterdir()) == [
-        "00000-class2.png",
-        "00001-class0.png",
-        "00002-class1.png",
-    ]
-    with Image.open(folder / "00000-class2.png") as picture:
+    assert sorted(file.name for file in folder.iterdir()) == ["000-owl.png", "001-cat.png", "002-dog.png"]
+    with Image.open(folder / "000-owl.png") as picture:
         assert np.asarray(picture).min() == 255
+
+
+def test_files_are_named_after_classes_whatever_those_are_called(images: Samples, tmp_path: Path) -> None:
+    odd = images.replace(spec=IMAGES.replace(class_names=("../cat", "a/b c", "猫")))
+    assert sorted(file.name for file in odd.save(tmp_path / "odd").iterdir()) == [
+        "000-猫.png",
+        "001-cat.png",
+        "002-a-b-c.png",
+    ]
+    numbered = images.replace(spec=IMAGES.replace(class_names=()))
+    assert sorted(file.name for file in numbered.save(tmp_path / "numbered").iterdir()) == [
+        "000-2.png",
+        "001-0.png",
+        "002-1.png",
+    ]
+
+
+def test_samples_are_saved_from_python_as_by_the_command(images: Samples, tmp_path: Path) -> None:
+    for ending in ("png", "npz", "gif"):
+        written = images.save(str(tmp_path / f"a.{ending}"))
+        assert written == tmp_path / f"a.{ending}"
+        assert written.read_bytes() == write(images, tmp_path / f"b.{ending}").read_bytes()
+    with pytest.raises(ConfigError, match="name a folder"):
+        images.save(tmp_path / "a.jpg")
+
+
+def test_samples_show_themselves_as_a_picture(images: Samples) -> None:
+    picture = images.grid()
+    assert picture.size == (98, 98)
+    assert [picture.getpixel(place) for place in ((24, 24), (74, 24), (24, 74))] == [0, 128, 255]  # by class
+    shown = images._repr_png_()
+    assert shown is not None
+    with Image.open(io.BytesIO(shown)) as opened:
+        np.testing.assert_array_equal(np.asarray(opened), np.asarray(picture))
+    texts = Samples(np.array([["to be"]]), None, None, DataSpec((1,), kind="text", dtype="str"))
+    assert texts._repr_png_() is None
+    with pytest.raises(ConfigError, match="no picture"):
+        texts.grid()
+
+
+def test_samples_describe_themselves_in_one_line(images: Samples) -> None:
+    assert repr(images) == "Samples(3 of kind image, 4 × 4 × 1, labels cat/dog/owl, seed 9, numbers 0 to 2)"
+    many = images.replace(spec=IMAGES.replace(class_names=()), seeds=np.array([5, 6, 9]))
+    assert repr(many) == "Samples(3 of kind image, 4 × 4 × 1, labels 0 to 2, numbers 5 to 9)"
+    assert repr(images.take([]).replace(labels=None, seeds=None)) == "Samples(0 of kind image, 4 × 4 × 1)"
 
 
 @pytest.mark.parametrize(
@@ -142,15 +184,47 @@ def points() -> Dataset:
 
 
 def test_reconstructions_follow_their_originals(points: Dataset) -> None:
-    drawn = reconstruct(Halving(), points, 2)
-    np.testing.assert_allclose(drawn.samples, [[0, 0], [1, 1], [8, 4], [9, 5]])
+    drawn = reconstruct(Halving(), points, 3)
+    np.testing.assert_allclose(drawn.samples[1::2], drawn.samples[::2] + 1)
+    assert sorted(map(tuple, drawn.samples[::2])) == [(0, 0), (0, 8), (8, 4)]
+    assert drawn.seeds is not None
+    np.testing.assert_array_equal(drawn.samples[::2], points.test.take(drawn.seeds[::2])["x"])
+    assert drawn.columns == 6  # pairs are not parted by the end of a row
+
+
+def test_what_is_reconstructed_is_drawn_by_seed_over_classes() -> None:
+    x = np.arange(400, dtype=np.float64)[:, None] * np.ones(2)
+    label = np.repeat(np.arange(4), 100)
+    split = ArraySplit(x, label)
+    dataset = Dataset("points", POINTS.replace(classes=4), split, split, "f" * 16)
+    drawn = reconstruct(Halving(), dataset, 8)
+    assert drawn.labels is not None
+    assert np.bincount(drawn.labels).tolist() == [4, 4, 4, 4]
+    np.testing.assert_array_equal(drawn.labels[::2], drawn.samples[::2, 0] // 100)
+    np.testing.assert_array_equal(reconstruct(Halving(), dataset, 8).samples, drawn.samples)
+    assert not np.array_equal(reconstruct(Halving(), dataset, 8, seed=1).samples, drawn.samples)
 
 
 def test_walks_are_straight_in_the_latent_space(points: Dataset) -> None:
     drawn = interpolate(Halving(), points, 5)
-    np.testing.assert_allclose(drawn.samples, np.array([[0, 0], [2, 1], [4, 2], [6, 3], [8, 4]]) + 1)
+    start, end = drawn.samples[0], drawn.samples[-1]
+    np.testing.assert_allclose(drawn.samples, start + np.linspace(0, 1, 5)[:, None] * (end - start))
+    held_out = points.test.take([0, 1, 2])["x"].tolist()
+    assert [(point - 1).tolist() in held_out for point in (start, end)] == [True, True]
     longer = interpolate(Halving(), points, 16)
-    np.testing.assert_allclose(longer.samples[[7, 8, 15]], [[9, 5], [9, 5], [1, 9]])
+    np.testing.assert_allclose(longer.samples[7], longer.samples[8])  # the next walk begins where this one ended
+
+
+@pytest.mark.parametrize(("n", "points_each"), [(1, 1), (3, 3), (8, 8), (10, 10), (13, 13), (14, 7), (24, 8), (64, 8)])
+def test_a_walk_is_one_row_of_the_picture(points: Dataset, n: int, points_each: int) -> None:
+    assert points_of_walk(n) == points_each
+    images = Dataset(
+        "grey", IMAGES, *[ArraySplit(np.linspace(0, 1, 9).reshape(9, 1, 1, 1) * np.ones((4, 4, 1)))] * 2, "f"
+    )
+    walking = types.SimpleNamespace(spec=IMAGES, encode=lambda x: x, decode=lambda z: z)
+    drawn = interpolate(walking, images, n)
+    assert len(drawn) == n
+    assert drawn.grid().size == (points_each * 50 - 2, n // points_each * 50 - 2)
 
 
 class Labelled(Halving):
@@ -169,9 +243,18 @@ class Labelled(Halving):
 def test_a_conditional_model_gets_the_labels_and_walks_stay_in_a_class() -> None:
     split = ArraySplit(np.array([[0.0, 0.0], [2.0, 2.0], [8.0, 4.0], [4.0, 4.0]]), np.array([0, 1, 0, 1]))
     dataset = Dataset("points", Labelled.spec, split, split, "f" * 16)
-    np.testing.assert_allclose(reconstruct(Labelled(), dataset, 2).samples, [[0, 0], [0, 0], [2, 2], [14, 14]])
-    drawn = interpolate(Labelled(), dataset, 16)
-    np.testing.assert_allclose(drawn.samples[[0, 7, 8, 15]], [[0, 0], [8, 4], [14, 14], [16, 16]])
+    drawn = reconstruct(Labelled(), dataset, 4)
+    assert drawn.labels is not None
+    assert drawn.labels[::2].tolist() == [0, 1, 0, 1]
+    np.testing.assert_allclose(drawn.samples[1::2], drawn.samples[::2] + 12 * drawn.labels[::2, None])
+    walk = interpolate(Labelled(), dataset, 16)
+    assert walk.labels is not None
+    assert walk.labels.tolist() == [0] * 8 + [1] * 8
+    ends = [
+        sorted((point - 12 * label).tolist() for point in walk.samples[rows])
+        for label, rows in enumerate(([0, 7], [8, 15]))
+    ]
+    assert ends == [[[0, 0], [8, 4]], [[2, 2], [4, 4]]]
 
 
 def test_a_model_without_a_latent_space_says_so(points: Dataset) -> None:

@@ -87,3 +87,39 @@ def test_a_wrong_model_or_a_weight_that_is_not_finite_leaves_nothing(models: Any
 def test_the_engine_that_raw_arguments_ask_for() -> None:
     assert asked(["run", "--backend", "torch"]) == asked(["--backend=torch", "run"]) == "torch"
     assert asked(["run"]) is None and asked(["--backend"]) is None and asked([]) is None
+
+
+@pytest.mark.parametrize("path", ["m.keras", "m.h5", "folder"])
+def test_keras_own_format_is_refused_and_the_run_named(model: Any, tmp_path: Path, path: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        model.save(tmp_path / path)
+    assert "genloom.training.write_run" in str(caught.value) and "genloom.load" in str(caught.value)
+    assert not (tmp_path / path).exists()
+
+
+def test_a_family_without_options_is_written_and_loaded(tmp_path: Path) -> None:
+    name = "optionless_family"
+    (tmp_path / f"{name}.py").write_text(OPTIONLESS)
+    load_file(tmp_path / f"{name}.py")
+    model = genloom.create("tests/optionless", genloom.DataSpec((2,), kind="signal", value_range=None))
+    model.b.assign([3.0, 5.0])
+    loaded = genloom.load(write_run("tests/optionless", model, tmp_path / "run"))
+    assert ops.convert_to_numpy(loaded.b.value).tolist() == [3.0, 5.0]
+
+
+OPTIONLESS = """
+from keras import ops
+from genloom import Component, GenerativeModel, Phase, hookimpl
+
+class Optionless(GenerativeModel):
+    def __init__(self, spec, options=None, *, seed=0, noise="native"):
+        super().__init__(spec, options, seed=seed, noise=noise)
+        self.b = self.add_weight(shape=spec.shape, initializer="zeros", name="b")
+
+    def phases(self):
+        return [Phase("fit", lambda: [self.b], lambda batch: (ops.mean((batch["x"] - self.b) ** 2), {}, 1.0))]
+
+@hookimpl
+def genloom_components():
+    return [Component("model", "tests/optionless", "optionless_family:Optionless", "A point.", accepts=("signal",))]
+"""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 
 import keras
 from keras import ops
@@ -65,6 +65,9 @@ class GenerativeModel(backend.StepMixin, keras.Model, metaclass=_Built):
 
     Options: ClassVar[type] = type(None)
     """The family's frozen dataclass of options."""
+
+    options: Any = None
+    """An instance of `Options`; None in a family that has none."""
 
     validation: ClassVar[tuple[str, ...]] = ()
     """Names that `validate` returns."""
@@ -246,6 +249,18 @@ class GenerativeModel(backend.StepMixin, keras.Model, metaclass=_Built):
             for variable, value in zip(optimizer.averaged, kept, strict=True):
                 variable.assign(value)
             self._swapped = False
+
+    def save(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refuse Keras's format: it holds no data spec and no random state, and opening it runs what it says.
+
+        Raises:
+            ConfigError: always.
+        """
+        raise ConfigError(
+            f"{type(self).__name__} has no save(): a model is kept as a run, with the description of its data.",
+            mend="Use genloom.training.write_run(id, model, 'runs/mine') and genloom.load('runs/mine'); "
+            "genloom.train keeps a run by itself.",
+        )
 
     def call(self, keys: Any, condition: dict[str, Any] | None = None) -> Any:
         """Draw samples: `model(keys)` is `model.draw(keys, condition or {})`."""

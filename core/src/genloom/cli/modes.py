@@ -6,21 +6,23 @@ import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from genloom.data import drawn_over_classes
 from genloom.errors import ConfigError
 
 if TYPE_CHECKING:
     from genloom.data.dataset import Dataset
     from genloom.samples import Samples
 
-__all__ = ["PER_WALK", "encoded", "interpolate", "reconstruct"]
+__all__ = ["PER_WALK", "encoded", "interpolate", "points_of_walk", "reconstruct"]
 
-PER_WALK = 8  # points of one walk, ends included: one row of a square grid of 64
+PER_WALK = 8  # points of one walk, ends included, where n allows: one row of a square grid of 64
+PAIRS = 4  # pairs of an original and its reconstruction in one row
 SEARCHED = 1024  # held-out samples looked through for another one of a class
 CHUNK = 256  # samples encoded or decoded at once
 
 
-def reconstruct(model: Any, dataset: Dataset, n: int) -> Samples:
-    """Return n held-out samples, each followed by its reconstruction: 2 n rows.
+def reconstruct(model: Any, dataset: Dataset, n: int, seed: int = 0) -> Samples:
+    """Return n held-out samples, drawn by seed over all classes, each followed by its reconstruction: 2 n rows.
 
     Raises:
         ConfigError: the model has no `encode` and `decode`, or fewer than n samples are held out.
@@ -30,18 +32,19 @@ def reconstruct(model: Any, dataset: Dataset, n: int) -> Samples:
     from genloom.samples import Samples
 
     _require(model, dataset, n)
-    batch = dataset.test.take(np.arange(n))
+    rows = drawn_over_classes(dataset.test, n, seed)
+    batch = dataset.test.take(rows)
     again = _mapped(model, "decode", encoded(model, batch), batch.get("label"))
     pairs = np.stack([batch["x"], again], axis=1)  # (n, 2, *shape)
-    # No labels: they would sort a grid by class, and so part the pairs.
-    return Samples(pairs.reshape(-1, *pairs.shape[2:]), None, np.repeat(np.arange(n), 2), model.spec)
+    labels = np.repeat(batch["label"], 2) if "label" in batch else None
+    return Samples(_joined(pairs), labels, np.repeat(rows, 2), model.spec, columns=2 * min(n, PAIRS))
 
 
-def interpolate(model: Any, dataset: Dataset, n: int) -> Samples:
-    """Return n samples on straight walks through the latent space between held-out samples.
+def interpolate(model: Any, dataset: Dataset, n: int, seed: int = 0) -> Samples:
+    """Return n samples on straight walks through the latent space between held-out samples, one walk to a row.
 
-    Walks have `PER_WALK` points (fewer for a smaller n). Walk w leads from held-out sample w to the next one; to the
-    next one of the same class when the model is conditional, for a walk keeps its label.
+    A walk has about `PER_WALK` points, such that whole walks make n. It leads from one sample, drawn by seed over all
+    classes, to the next; to the next one of the same class when the model is conditional, for a walk keeps its label.
 
     Raises:
         ConfigError: the model has no `encode` and `decode`, or too few samples are held out.
@@ -50,17 +53,22 @@ def interpolate(model: Any, dataset: Dataset, n: int) -> Samples:
 
     from genloom.samples import Samples
 
-    points = min(PER_WALK, n)
-    walks = -(-n // points)
+    points = points_of_walk(n)
+    walks = n // points
     _require(model, dataset, walks + 1)
-    starts, ends = _ends(model, dataset, walks)
+    starts, ends = _ends(model, dataset, walks, seed)
     batch = dataset.test.take(starts)
     a, b = encoded(model, batch), encoded(model, dataset.test.take(ends))  # (walks, *latent)
     t = np.linspace(0.0, 1.0, points, dtype=np.float32).reshape(1, -1, *[1] * (a.ndim - 1))
-    path = (a[:, None] * (1 - t) + b[:, None] * t).reshape(-1, *a.shape[1:])[:n]
-    labels = np.repeat(batch["label"], points)[:n] if "label" in batch else None
-    # No labels here either: the order of the walks is the picture's.
-    return Samples(_mapped(model, "decode", path, labels), None, np.arange(n), model.spec)
+    path = _joined(a[:, None] * (1 - t) + b[:, None] * t)  # (n, *latent)
+    labels = np.repeat(batch["label"], points) if "label" in batch else None
+    shown = labels if _takes_labels(model, "encode") else None  # else a walk leads from one class to another
+    return Samples(_mapped(model, "decode", path, labels), shown, np.arange(n), model.spec, columns=points)
+
+
+def points_of_walk(n: int) -> int:
+    """Return the divisor of n nearest to `PER_WALK`, and at least half of it; n itself where there is none."""
+    return min((d for d in range(PER_WALK // 2, n + 1) if n % d == 0), key=lambda d: abs(d - PER_WALK), default=n)
 
 
 def encoded(model: Any, batch: Mapping[str, Any]) -> Any:
@@ -73,19 +81,23 @@ def encoded(model: Any, batch: Mapping[str, Any]) -> Any:
     return _mapped(model, "encode", batch["x"], batch.get("label"))
 
 
-def _ends(model: Any, dataset: Dataset, walks: int) -> tuple[Any, Any]:
+def _joined(parts: Any) -> Any:
+    """Return (groups, members, …) as (groups · members, …)."""
+    return parts.reshape(-1, *parts.shape[2:])
+
+
+def _ends(model: Any, dataset: Dataset, walks: int, seed: int) -> tuple[Any, Any]:
     """Return the held-out samples that walks start from and lead to."""
     import numpy as np
 
-    starts = np.arange(walks)
+    rows = drawn_over_classes(dataset.test, walks + SEARCHED, seed)
     if not _takes_labels(model, "encode"):
-        return starts, starts + 1
-    near = np.arange(min(len(dataset.test), walks + SEARCHED))
-    labels = dataset.test.take(near)["label"]
-    ends = [next((i for i in near[start + 1 :] if labels[i] == labels[start]), None) for start in starts]
+        return rows[:walks], rows[1 : walks + 1]
+    labels = dataset.test.take(rows)["label"]
+    ends = [next((i for i in range(w + 1, len(rows)) if labels[i] == labels[w]), None) for w in range(walks)]
     if None in ends:
         raise ConfigError(f"{dataset.address} holds out too few samples of a class to walk between.", mend="Lower -n.")
-    return starts, np.asarray(ends)
+    return rows[:walks], rows[np.asarray(ends)]
 
 
 def _require(model: Any, dataset: Dataset, n: int) -> None:

@@ -22,7 +22,13 @@ __all__ = ["sample"]
 @click.command()
 @run_argument
 @click.option("-n", "n", type=click.IntRange(min=1), default=64, show_default=True, help="Number of samples.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the samples.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Seed of the samples; with --mode, of which held-out ones.",
+)
 @click.option("--label", metavar="K", help="Class to draw, by number or name.")
 @click.option("--prompt", metavar="TEXT", help="Text to start from, for models that take one.")
 @click.option("--condition", "conditions", multiple=True, metavar="NAME=VALUE|FILE", help="Another condition.")
@@ -45,8 +51,8 @@ def sample(run: str, out: str | None, mode: str, as_json: bool, **asked: Any) ->
 
     Sample i of a seed is the same whatever -n, on every engine.
     """
-    from genloom.cli.writers import check_ending, write
     from genloom.runs import open_run
+    from genloom.sample_files import check_ending, write
 
     if asked["post"] and asked["no_post"]:
         raise ConfigError("--post and --no-post exclude each other.", mend="Give one of them.")
@@ -98,7 +104,7 @@ def _mapped(run: Run, mode: str, asked: dict[str, Any]) -> Samples:
     if dataset.spec.shape != model.spec.shape:
         raise ConfigError(f"Samples of {dataset.address} are {dataset.spec.shape}, the run's are {model.spec.shape}.")
     function = modes.reconstruct if mode == "reconstruct" else modes.interpolate
-    return steps(function(model, dataset, asked["n"]), Origin(run, lambda: model, dataset))
+    return steps(function(model, dataset, asked["n"], asked["seed"]), Origin(run, lambda: model, dataset))
 
 
 def _default_out(run: Run, drawn: Samples, mode: str, seed: int) -> pathlib.Path:

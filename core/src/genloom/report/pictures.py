@@ -31,12 +31,13 @@ def drawable(spec: DataSpec) -> bool:
     return spec.kind not in ("text", "music")
 
 
-def picture(samples: np.ndarray[Any, Any], spec: DataSpec) -> Image:
+def picture(samples: np.ndarray[Any, Any], spec: DataSpec, columns: int | None = None) -> Image:
     """Draw samples in the way their kind asks for.
 
     Args:
         samples: (n, *spec.shape), in `spec.value_range`.
         spec: what one sample is.
+        columns: images per row; by default the most nearly square layout.
 
     Returns:
         A grid for images, one row of frames per video, a scatter plot for two-dimensional points and
@@ -49,7 +50,7 @@ def picture(samples: np.ndarray[Any, Any], spec: DataSpec) -> Image:
     if not drawable(spec):
         raise ConfigError(f"Samples of kind {spec.kind!r} have no picture.", mend="Write them to .txt or .npz instead.")
     if spec.kind == "image":
-        return grid(samples, spec)
+        return grid(samples, spec, columns)
     if spec.kind == "video":
         frames = samples.reshape(-1, *spec.shape[1:])  # (n * frames, h, w, c)
         return grid(frames, spec.replace(kind="image", shape=spec.shape[1:]), columns=spec.shape[0])

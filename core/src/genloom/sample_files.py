@@ -5,14 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import pathlib
+import re
 from typing import TYPE_CHECKING, Any
 
 from genloom.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from genloom.samples import Samples
 
-__all__ = ["ENDINGS", "check_ending", "write"]
+__all__ = ["ENDINGS", "check_ending", "picture_of", "write"]
 
 FRAME_MS = 120  # milliseconds that one sample of an animation is shown
 
@@ -51,16 +54,26 @@ def write(drawn: Samples, out: str | pathlib.Path) -> pathlib.Path:
     return path
 
 
-def _png(drawn: Samples) -> bytes:
-    """One picture; labelled images stand in the order of their classes."""
+def picture_of(drawn: Samples) -> Image:
+    """Return one picture of all samples; labelled images stand in the order of classes, unless rows have a meaning.
+
+    Raises:
+        ConfigError: no samples, or a kind without a picture.
+    """
     import numpy as np
 
-    from genloom.report.pictures import picture, to_bytes
+    from genloom.report.pictures import picture
 
     samples = drawn.samples
-    if drawn.labels is not None and drawn.spec.kind == "image":
+    if drawn.labels is not None and drawn.columns is None and drawn.spec.kind == "image":
         samples = samples[np.argsort(drawn.labels, kind="stable")]
-    return to_bytes(picture(samples, drawn.spec))
+    return picture(samples, drawn.spec, drawn.columns)
+
+
+def _png(drawn: Samples) -> bytes:
+    from genloom.report.pictures import to_bytes
+
+    return to_bytes(picture_of(drawn))
 
 
 def _npz(drawn: Samples) -> bytes:
@@ -89,17 +102,16 @@ def _gif(drawn: Samples) -> bytes:
 
 
 def _csv(drawn: Samples) -> bytes:
-    """One row per sample, its label last; a header names the columns."""
+    """One row per sample, its class last; a header names the columns."""
     if drawn.spec.kind not in ("signal", "table"):
         raise ConfigError(f"Samples of kind {drawn.spec.kind!r} make no table.", mend="Write .png or .npz.")
     flat = drawn.samples.reshape(len(drawn.samples), -1)  # (n, features)
     names = drawn.spec.columns if len(drawn.spec.columns) == flat.shape[1] else [f"x{i}" for i in range(flat.shape[1])]
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    labels = drawn.labels
-    writer.writerow([*names, *([] if labels is None else ["label"])])
+    writer.writerow([*names, *([] if drawn.labels is None else ["label"])])
     for index, row in enumerate(flat.tolist()):
-        writer.writerow([*row, *([] if labels is None else [int(labels[index])])])
+        writer.writerow([*row, *([] if drawn.labels is None else [_class(drawn, index)])])
     return text.getvalue().encode()
 
 
@@ -118,11 +130,23 @@ ENDINGS = {".png": _png, ".npz": _npz, ".gif": _gif, ".csv": _csv, ".txt": _txt}
 
 
 def _folder(drawn: Samples, folder: pathlib.Path) -> pathlib.Path:
-    """One file per sample: a picture of an image, a text, the numbers of anything else."""
+    """One file per sample, its number and class in the name: a picture of an image, a text, the numbers of the rest."""
     by_kind = {"image": ".png", "signal": ".csv", "table": ".csv"}
     ending = ".txt" if drawn.samples.dtype.kind == "U" else by_kind.get(drawn.spec.kind, ".npz")
     folder.mkdir(parents=True, exist_ok=True)
+    digits = max(3, len(str(len(drawn) - 1)))  # so that files sorted by name are sorted by number
     for index in range(len(drawn)):
-        label = "" if drawn.labels is None else f"-class{int(drawn.labels[index])}"
-        (folder / f"{index:05d}{label}{ending}").write_bytes(ENDINGS[ending](drawn.take([index])))
+        label = "" if drawn.labels is None else f"-{_file_name(str(_class(drawn, index)))}"
+        (folder / f"{index:0{digits}d}{label}{ending}").write_bytes(ENDINGS[ending](drawn.take([index])))
     return folder
+
+
+def _class(drawn: Samples, index: int) -> str | int:
+    """Return the name of a sample's class, its number where classes have no names."""
+    label, names = int(drawn.labels[index]), drawn.spec.class_names  # type: ignore[index]
+    return names[label] if names else label
+
+
+def _file_name(name: str) -> str:
+    """Return a class's name without what a file's name cannot hold, such as a slash."""
+    return re.sub(r"[^\w.+-]+", "-", name).strip("-.") or "class"
