@@ -22,7 +22,8 @@ from genloom.backend.executions import steps_of
 from genloom.backend.memory import physical_memory
 from genloom.backend.normalisation import group_norm_in_ops
 from genloom.backend.purity import run_pure
-from genloom.backend.torch_capture import Captured, LoopCache
+from genloom.backend.torch_capture import Captured
+from genloom.backend.torch_loops import LoopCache
 
 __all__ = [
     "StepMixin",
@@ -299,10 +300,10 @@ class StepMixin:
             )
         return self._captured(data)
 
-    def _seed_step(self) -> None:
+    def _seed_step(self, generator: torch.Generator) -> None:
         # A fixed mix keeps (seed, step) and (seed + 1, step - 1) apart.
         step = int(self.step.value)  # type: ignore[attr-defined]
-        torch.default_generator.manual_seed((self.seed * 0x9E3779B97F4A7C15 + step) & 0x7FFFFFFFFFFFFFFF)  # type: ignore[attr-defined]
+        generator.manual_seed((self.seed * 0x9E3779B97F4A7C15 + step) & 0x7FFFFFFFFFFFFFFF)  # type: ignore[attr-defined]
 
     def test_step(self, data: Any) -> dict[str, Any]:
         """Held-out losses of one batch; called by Keras's `evaluate`."""
