@@ -193,6 +193,7 @@ def recorded(line: Line, wrong: bool) -> Any:
         line.update_batch,
         lambda: [*line.variables, *line.optimizer.variables, *line.metrics_variables],
         line._seed_step,
+        line.step.value.device,
         recorder_of=lambda device: record,
     )
     for batch in batches_to(line, 6):

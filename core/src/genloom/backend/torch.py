@@ -151,11 +151,8 @@ def step_flops(model: Any, data: Any) -> float:
     """Return the floating-point operations of the products and convolutions of one training step on `data`."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    captured = model._captured
-    kept = [value.clone() for value in captured._values()]
     with FlopCounterMode(display=False) as counter:
-        captured(data)
-    captured._restore(kept)
+        model._captured.rehearse(data)
     return float(counter.get_total_flops())
 
 
@@ -265,6 +262,7 @@ class StepMixin:
 
     def make_train_function(self, force: bool = False) -> None:
         """Run the steps of one execution, which Keras hands over as a list; its own refuses more than one."""
+        self._known_step = int(self.step.value)  # type: ignore[attr-defined]
         self.train_function = lambda batches: [self.train_step(batch) for batch in batches][-1]
 
     def make_test_function(self, force: bool = False) -> None:
@@ -291,19 +289,23 @@ class StepMixin:
         optimizer.follow_schedules()
         if getattr(self, "_captured_for", None) is not optimizer:
             self._captured_for = optimizer
+            self._known_step = int(self.step.value)  # type: ignore[attr-defined]
             self._captured = Captured(
                 self.update_batch,  # type: ignore[attr-defined]
                 lambda: [*self.variables, *optimizer.variables, *self.metrics_variables],  # type: ignore[attr-defined]
                 self._seed_step,
+                self.step.value.device,  # type: ignore[attr-defined]
                 enabled=not self.run_eagerly,  # type: ignore[attr-defined]
                 inductor=self.jit_compile is True,  # type: ignore[attr-defined]
             )
-        return self._captured(data)
+        logs = self._captured(data)
+        self._known_step += 1
+        return logs
 
     def _seed_step(self, generator: torch.Generator) -> None:
-        # A fixed mix keeps (seed, step) and (seed + 1, step - 1) apart.
-        step = int(self.step.value)  # type: ignore[attr-defined]
-        generator.manual_seed((self.seed * 0x9E3779B97F4A7C15 + step) & 0x7FFFFFFFFFFFFFFF)  # type: ignore[attr-defined]
+        # A fixed mix keeps (seed, step) and (seed + 1, step - 1) apart. The step is counted here as well as in its
+        # variable, which on a GPU could only be read by waiting for the step before.
+        generator.manual_seed((self.seed * 0x9E3779B97F4A7C15 + self._known_step) & 0x7FFFFFFFFFFFFFFF)  # type: ignore[attr-defined]
 
     def test_step(self, data: Any) -> dict[str, Any]:
         """Held-out losses of one batch; called by Keras's `evaluate`."""

@@ -71,6 +71,7 @@ class Captured:
         fn: `fn(batch) -> dict of tensors`; reads and writes the variables of `state()`.
         state: returns every Keras variable that `fn` may write.
         seed: called with the device's generator before each run.
+        device: where the state lies.
         enabled: False runs eagerly always.
         inductor: compile the captured graph with Inductor; one that it cannot compile is replayed as it is.
         recorder_of: what records on a device, None where nothing does.
@@ -81,11 +82,13 @@ class Captured:
         fn: Callable[[Any], dict[str, Any]],
         state: Callable[[], list[Any]],
         seed: Callable[[torch.Generator], None],
+        device: torch.device,
         enabled: bool = True,
         inductor: bool = False,
         recorder_of: Callable[[torch.device], Recorder | None] = recorder_of,
     ) -> None:
-        self.fn, self.state, self.seed, self.enabled, self.inductor = fn, state, seed, enabled, inductor
+        self.fn, self.state, self.seed, self.device = fn, state, seed, device
+        self.enabled, self.inductor = enabled, inductor
         self.recorder_of = recorder_of
         self.forms: dict[Any, _Form] = {}
         self.captures = 0
@@ -95,7 +98,7 @@ class Captured:
     def __call__(self, data: Any) -> dict[str, Any]:
         """Run one step on a batch pytree."""
         flat = leaves_of(data)
-        with kept_generator(self._device()) as generator:
+        with kept_generator(self.device) as generator:
             if not self.enabled:
                 return self._eager(data, flat, generator)
             form = self.forms.get(signature_of(flat))
@@ -103,8 +106,12 @@ class Captured:
                 return self._on_trial(form, data, flat, generator)
             return self._replay(form, flat, generator)
 
-    def _device(self) -> torch.device:
-        return next(iter(self.state())).value.device
+    def rehearse(self, data: Any) -> None:
+        """Run one step eagerly, for what watches its operations, and put everything back."""
+        before = self._snapshot()
+        with kept_generator(self.device) as generator:
+            self._eager(data, leaves_of(data), generator)
+        self._restore(before)
 
     def _eager(self, data: Any, flat: Sequence[torch.Tensor], generator: torch.Generator) -> dict[str, Any]:
         self.seed(generator)
@@ -192,7 +199,7 @@ class Captured:
             return self._values()
 
         paths = [variable.path for variable in self.state()]
-        repeats = self._device().type == "cpu"
+        repeats = self.device.type == "cpu"
         reason = disagreement(paths, trial.before, trial.after, found, None if repeats else again, form.share)
         self._restore(found)
         return (logs, None) if reason is None else (None, reason)
@@ -213,7 +220,7 @@ class Captured:
         key = signature_of(flat)
         self.captures += key not in self.forms
         form = dataclasses.replace(form, trials=max(form.trials - 1, 0))
-        recorder = self.recorder_of(self._device())
+        recorder = self.recorder_of(self.device)
         if not (form.trials or form.fastest or recorder is None):
             form = self._recorded(form, flat, recorder)
         self.forms[key] = form
