@@ -13,9 +13,16 @@ import pytest
 Trees = dict[str, ast.Module]
 ENGINES = {"jax", "jaxlib", "torch", "tensorflow"}
 BACKEND = "core/src/genloom/backend/"
-CHOOSES_THE_ENGINE = "core/src/genloom/cli/engine.py"  # fails loudly when Keras is loaded with another one already
+CHOOSES_THE_ENGINE = "core/src/genloom/engine.py"  # fails loudly when Keras is loaded with another one already
 LIGHT_PACKAGES = ["genloom.cli", "genloom.data", "genloom.metrics", "genloom.plugins", "genloom.report", "genloom.runs"]
-LIGHT_MODULES = ["genloom", "genloom.builtin", "genloom.errors", "genloom.hookspecs", "genloom.options"]
+LIGHT_MODULES = [
+    "genloom",
+    "genloom.builtin",
+    "genloom.engine",
+    "genloom.errors",
+    "genloom.hookspecs",
+    "genloom.options",
+]
 PLUGINS = ["genloom_diffusion", "genloom_gan", "genloom_language", "genloom_post", "genloom_vae"]
 
 # Run in a fresh process: imports the modules named (and all below a package) and reports the first that drags Keras in.

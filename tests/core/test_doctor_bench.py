@@ -10,8 +10,8 @@ import keras
 import pytest
 from click.testing import CliRunner
 
-from genloom import speedtest
-from genloom.cli import engine, speed
+from genloom import engine, speedtest
+from genloom.cli import speed
 from genloom.cli.doctor import doctor
 from genloom.errors import RunError
 

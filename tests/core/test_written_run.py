@@ -12,7 +12,7 @@ import pytest
 from keras import ops
 
 import genloom
-from genloom.cli.engine import asked
+from genloom.cli.flags import asked_backend
 from genloom.data import ArraySplit
 from genloom.errors import ConfigError, RunError
 from genloom.naming import variable_names

@@ -1,9 +1,14 @@
-"""GenLoom's public API, lazy (PEP 562): importing it imports no Keras, no backend, not even NumPy."""
+"""GenLoom's public API, lazy (PEP 562): importing it imports no Keras, no backend, not even NumPy.
+
+It fixes the engine that Keras will use, see `genloom.engine`; the first public name that needs Keras says which.
+"""
 
 from __future__ import annotations
 
 import importlib
 from typing import TYPE_CHECKING, Any
+
+from genloom import engine
 
 if TYPE_CHECKING:
     from genloom import (
@@ -95,9 +100,32 @@ _ATTRIBUTES = {
     "update": "genloom.continual.updating",
 }
 
+#: Public names that work without an engine.
+_LIGHT = {
+    "Component",
+    "DataSpec",
+    "Run",
+    "Samples",
+    "__version__",
+    "compare",
+    "data",
+    "errors",
+    "hookimpl",
+    "metrics",
+    "option",
+    "options",
+    "postprocess",
+    "report",
+    "runs",
+}
+
+engine.prepare()
+
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used."""
+    """Import a public name when it is first used, and Keras on the chosen engine before one that needs it."""
+    if name in __all__ and name not in _LIGHT:
+        engine.choose()
     if name == "__version__":
         value: Any = _version()
     elif name in _ATTRIBUTES:

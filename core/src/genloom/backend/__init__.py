@@ -1,16 +1,14 @@
 """The only door to a backend: six primitives and the training step, one module for each engine.
 
 `value_and_grad`, `grad`, `jvp`, `compiled`, `loop` and `remat` are what a model may need beyond `keras.ops`. The
-backend is the one Keras chose from `KERAS_BACKEND`; this is the only place that branches on it.
+backend is the one that `genloom.engine` chose; this is the only place that branches on it.
 """
 
 from __future__ import annotations
 
 import importlib
 
-import keras
-
-from genloom.errors import ConfigError
+from genloom.engine import choose
 
 __all__ = [
     "StepMixin",
@@ -34,21 +32,15 @@ __all__ = [
     "value_and_grad",
 ]
 
-_ENGINES = ("jax", "tensorflow", "torch")
+_NAME = choose()
 
 
 def name() -> str:
     """Return the running backend: "jax", "tensorflow" or "torch"."""
-    return str(keras.config.backend())
+    return _NAME
 
 
-if name() not in _ENGINES:
-    raise ConfigError(
-        f"GenLoom runs on {', '.join(_ENGINES)}; Keras was started with {name()!r}.",
-        mend="Set KERAS_BACKEND before Keras is imported.",
-    )
-
-_engine = importlib.import_module(f"genloom.backend.{name()}")
+_engine = importlib.import_module(f"genloom.backend.{_NAME}")
 
 value_and_grad = _engine.value_and_grad
 grad = _engine.grad

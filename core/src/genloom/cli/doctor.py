@@ -18,7 +18,7 @@ import sys
 
 import click
 
-from genloom.cli import engine
+from genloom import engine
 from genloom.cli.flags import json_flag
 from genloom.cli.output import note, print_json, table
 from genloom.cli.speed import KINDS, Speed, advice, measured
@@ -200,12 +200,11 @@ def _threads() -> list[Check]:
 def _caches() -> list[Check]:
     from genloom.caches import cache_directory
 
-    home = pathlib.Path(os.environ.get("KERAS_HOME") or pathlib.Path.home() / ".keras")
     try:
         own = _cache("genloom cache", cache_directory("jax").parent, "GENLOOM_CACHE")
     except OSError as error:
         own = Check("genloom cache", "problem", f"{error}; set GENLOOM_CACHE to a folder of yours")
-    return [_cache("keras cache", home, "KERAS_HOME"), own]
+    return [_cache("keras cache", pathlib.Path(engine.keras_folder()), "KERAS_HOME"), own]
 
 
 def _cache(name: str, folder: pathlib.Path, variable: str) -> Check:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from genloom.cli import engine
+from genloom import engine
 from genloom.cli.flags import backend, json_flag, run_argument
 from genloom.cli.output import print_json
 from genloom.errors import ConfigError

@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from genloom.cli import engine
+from genloom import engine
+from genloom.cli.flags import asked_backend
 from genloom.cli.lazy import LazyCommand
 from genloom.plugins.discovery import report
 from genloom.plugins.hooks import notify
@@ -25,7 +26,7 @@ class PluginCommand(LazyCommand):
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
         """Make the context of the real command."""
-        wanted = engine.asked(args)
+        wanted = asked_backend(args)
         if wanted is not None:
             engine.select(wanted)  # for its error: without a flag the command may do without an engine
         engine.prepare(wanted)

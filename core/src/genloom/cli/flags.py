@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+import os
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
 
-__all__ = ["backend", "json_flag", "run_argument", "setting"]
+__all__ = ["asked_backend", "backend", "json_flag", "run_argument", "setting"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -23,3 +25,13 @@ def setting(flag: str, *names: str, **attributes: Any) -> Callable[[F], F]:
 
 #: --backend, which must be known before Keras is imported.
 backend = setting("--backend", metavar="ENGINE", help="Engine to run on: jax, torch or tensorflow.")
+
+
+def asked_backend(arguments: Sequence[str]) -> str | None:
+    """Return the engine that raw arguments ask for with --backend or GENLOOM_BACKEND, None without."""
+    for argument, following in itertools.zip_longest(arguments, arguments[1:]):
+        if argument.startswith("--backend="):
+            return argument.partition("=")[2]
+        if argument == "--backend":
+            return following or None
+    return os.environ.get("GENLOOM_BACKEND")

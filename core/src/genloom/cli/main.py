@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from genloom import engine
 from genloom.cli.commands import COMMANDS
 from genloom.cli.failures import guarded
 from genloom.cli.lazy import LazyCommand
@@ -53,12 +54,13 @@ def _plugin_commands() -> dict[str, click.Command]:
 def _load_files(ctx: click.Context, _: click.Parameter, files: tuple[str, ...]) -> tuple[str, ...]:
     """Load -p files. A file may import Keras, which fixes the backend: so the engine is chosen before."""
     if files and not ctx.resilient_parsing:
-        from genloom.cli import engine
+        from genloom.cli.flags import asked_backend
         from genloom.plugins.discovery import load_file
 
-        engine.prepare(engine.asked(ctx.meta.get(_ARGUMENTS, ())))
+        engine.prepare(asked_backend(ctx.meta.get(_ARGUMENTS, ())))
         for file in files:
-            load_file(file)
+            with engine.without_notes():
+                load_file(file)
     return files
 
 

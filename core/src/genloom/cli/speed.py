@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 
-from genloom.cli import engine
+from genloom import engine
 from genloom.cli.output import note
 
 __all__ = ["KINDS", "Speed", "advice", "measured"]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from genloom.cli import engine
+from genloom import engine
 from genloom.cli.flags import backend, json_flag, setting
 from genloom.cli.output import note, print_json, table
 from genloom.cli.plan import Plan, environment_settings, gather, read_config
@@ -104,7 +103,7 @@ def _identity(run: Run) -> dict[str, dict[str, Any]]:
     stored = run.config
     training = {"seed": stored["training"]["seed"]}
     # A run goes on bitwise on its own engine only; what the caller names, or what is installed, wins over that.
-    if stored["training"].get("backend") in engine.installed() and not os.environ.get("KERAS_BACKEND"):
+    if stored["training"].get("backend") in engine.installed() and not engine.wished():
         training["backend"] = stored["training"]["backend"]
     return {
         "model": {"id": stored["model"]["id"]},

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from genloom.cli import engine
+from genloom import engine
 from genloom.cli.flags import backend, json_flag, run_argument
 from genloom.cli.output import note, print_json, table
 from genloom.errors import ConfigError
