@@ -22,8 +22,9 @@ Exit codes: 0 done · 1 the run failed · 2 usage or configuration · 3 a plugin
 4 component or plugin absent · 130 interrupted · 143 terminated.
 
 Engine: `--backend`, then `KERAS_BACKEND`, then `keras.json` if that one is installed, then the first installed of jax,
-torch, tensorflow. Before the command: `-p FILE.py` loads a plugin from a file, `--traceback` shows an error's
-traceback, `--version` prints the version.
+torch, tensorflow. A `keras.json` that Keras wrote by itself does not count ([engines](engines.md)).
+Before the command: `-p FILE.py` loads a plugin from a file, `--traceback` shows an error's traceback, `--version`
+prints the version.
 Plugins: `GENLOOM_NO_PLUGINS=1`, `GENLOOM_DISABLE_PLUGINS=a,b`, `GENLOOM_STRICT_PLUGINS=1`.
 """
 

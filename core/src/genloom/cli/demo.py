@@ -34,13 +34,16 @@ def demo(data: str, out: str, quick: bool, backend: str | None, as_json: bool) -
     engines = (first, *(name for name in engine.installed() if name != first))
     plan = Demo(data, Path(out), engines, seeds=(1,) if quick else (1, 2, 3), quick=quick)
     plan.run(note)
+    failure = plan.try_plugin(note)
     found = summarise(plan)
     paths = write_report(plan, found)
+    if not as_json:
+        _print(found)
+        print(f"\nReport: {paths[1]}")
+    if failure is not None:
+        raise failure
     if as_json:
         print_json(**found)
-        return
-    _print(found)
-    print(f"\nReport: {paths[1]}")
 
 
 def _print(found: dict[str, Any]) -> None:

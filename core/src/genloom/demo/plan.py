@@ -16,7 +16,7 @@ from typing import Any
 from genloom.demo.plugin import try_plugin
 from genloom.errors import RunError
 from genloom.runs import Run
-from genloom.runs.files import tell, write_atomic
+from genloom.runs.files import write_atomic
 
 __all__ = ["FAMILIES", "Demo", "Step"]
 
@@ -160,14 +160,18 @@ class Demo:
                 )
             cost = {"seconds": time.monotonic() - started, "peak_memory_mb": peak}
             write_atomic(self.ledger_path, json.dumps({**self.ledger(), step.name: cost}, indent=2).encode())
-        self._try_plugin(say)
 
-    def _try_plugin(self, say: Callable[[str], None]) -> None:
-        """Try the way of a plugin; without a package index the rest of the demo stands all the same."""
+    def try_plugin(self, say: Callable[[str], None]) -> RunError | None:
+        """Take the last step, the way of a plugin; return what went wrong, beside which the rest of the demo stands."""
         try:
             try_plugin(self.plugin_path, self.engines[0], say)
         except RunError as error:
-            tell(f"the plugin was left out: {error} Installing needs the package index; run the demo again.")
+            return RunError(
+                f"The plugin was not tried to its end: {error.message}",
+                mend="What failed stands above; installing needs the package index. Run `genloom demo` again: finished "
+                "steps are kept.",
+            )
+        return None
 
 
 def _run(words: tuple[str, ...]) -> tuple[int, float | None]:
