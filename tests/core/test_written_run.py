@@ -85,8 +85,8 @@ def test_a_wrong_model_or_a_weight_that_is_not_finite_leaves_nothing(models: Any
 
 
 def test_the_engine_that_raw_arguments_ask_for() -> None:
-    assert asked(["run", "--backend", "torch"]) == asked(["--backend=torch", "run"]) == "torch"
-    assert asked(["run"]) is None and asked(["--backend"]) is None and asked([]) is None
+    assert asked_backend(["run", "--backend", "torch"]) == asked_backend(["--backend=torch", "run"]) == "torch"
+    assert asked_backend(["run"]) is None and asked_backend(["--backend"]) is None and asked_backend([]) is None
 
 
 @pytest.mark.parametrize("path", ["m.keras", "m.h5", "folder"])
