@@ -18,7 +18,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from genloom.errors import RunError
-from genloom.runs import Run, checkpoint, manifest, pruning
+from genloom.runs import Run, checkpoint, create_run, manifest, pruning
 
 SPEC = {"shape": [8, 8, 1], "kind": "image"}
 
@@ -46,7 +46,7 @@ def assert_same(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    return Run(tmp_path / "run")
+    return create_run(tmp_path / "run")
 
 
 def test_every_type_and_shape_comes_back_bit_for_bit(run: Run) -> None:
@@ -142,7 +142,7 @@ def resealed(path: Path, **changes: object) -> None:
 
 def test_names_in_the_manifest_are_not_followed(run: Run, tmp_path: Path) -> None:
     path = checkpoint.save(run, 1, state(1))
-    other = checkpoint.save(Run(tmp_path / "other"), 1, {"counter/step": np.array(99)})
+    other = checkpoint.save(create_run(tmp_path / "other"), 1, {"counter/step": np.array(99)})
     resealed(
         path, file=str(other / manifest.STATE), state_file="../../other/checkpoints/step-00000001/state.safetensors"
     )
@@ -282,14 +282,14 @@ KILLED_AT_EVERY_CALL = '''
 import os, pathlib, shutil, signal, sys
 import numpy as np
 import psutil, safetensors.numpy
-from genloom.runs import Run, checkpoint
+from genloom.runs import checkpoint, create_run
 
 folder = pathlib.Path(sys.argv[1])
 again = sys.argv[2] == "again"
 deaths = 0
 while True:
     shutil.rmtree(folder, ignore_errors=True)
-    run = Run(folder)
+    run = create_run(folder)
     checkpoint.save(run, 2 if again else 1, {"w": np.full(1000, 1)})
     child = os.fork()
     if child == 0:

@@ -6,6 +6,7 @@ import json
 import resource
 import subprocess
 import sys
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -125,6 +126,35 @@ def test_completion_offers_commands_flags_and_choices(genloom: Genloom) -> None:
     assert {"--data", "--preset", "--backend"} <= offered("genloom train --")
     assert offered("genloom list m") == {"models", "metrics"}
     assert offered("genloom plugins ") == {"list", "show", "check", "freeze", "sync", "new"}
+
+
+def test_completion_offers_values_and_imports_no_keras(genloom: Genloom, tmp_path: Path) -> None:
+    for name in ("vae", "gan"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "run.toml").touch()
+
+    def offered(words: str) -> set[str]:
+        place = {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split(" ")) - 1)}
+        done = genloom(code=PROBE.replace("WATCHED", "[]"), _GENLOOM_COMPLETE="bash_complete", **place)
+        assert done.stderr.strip() == "HEAVY []"
+        return {line.partition(",")[2] for line in done.stdout.splitlines()}
+
+    assert {"vae/mlp", "vae/conv"} <= offered("genloom train vae")
+    assert offered("genloom train vae/mlp --preset s") == {"small"}
+    assert os.environ["KERAS_BACKEND"] in offered("genloom train --backend ")
+    assert offered("genloom evaluate --metric fd") == {"fd-pca20", "fd-classifier32"}
+    assert offered("genloom train --data di") == {"digits"}
+    assert offered("genloom sample ru") == {"runs/"}
+    assert offered("genloom compare runs/vae runs/") == {"runs/vae", "runs/gan"}
+    assert offered("genloom show c") >= {"clip", "coverage"}
+    assert "genloom" in offered("genloom plugins show g")
+
+
+def test_a_bare_command_prints_its_help_and_is_no_error(genloom: Genloom) -> None:
+    for words, first in (((), "Usage: genloom [OPTIONS]"), (("plugins",), "Usage: genloom plugins"), (("data",), "")):
+        done = genloom(*words)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith(first) and "Commands:" in done.stdout
 
 
 def test_completion_imports_no_engine_and_is_silent_about_broken_plugins(

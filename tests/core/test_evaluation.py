@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import types
 from pathlib import Path
 from typing import Any
 
+import click.testing
 import numpy as np
 import pytest
 
-from genloom import data
+from genloom import data, evaluation
+from genloom.cli.evaluate import evaluate as command
 from genloom.errors import ConfigError, DataError, NotFoundError, RunError
 from genloom.evaluation import compare, evaluate
 from genloom.metrics import Fingerprint, comparable
-from genloom.runs import Run
+from genloom.runs import Run, save
 
 
 @pytest.fixture(autouse=True)
@@ -133,6 +137,50 @@ def test_a_second_evaluation_adds_to_the_first(tmp_path: Path) -> None:
     assert names.count("precision") == names.count("recall") == 1
     evaluate(run, ["recall"], sampler=Sampler(0.0), n=60, seed=1)
     assert [entry["name"] for entry in run.metrics() if entry["role"] == "score"] == ["recall"]
+
+
+def test_scores_of_an_earlier_step_are_marked_and_go_when_measured_again(tmp_path: Path) -> None:
+    runs = [_run(tmp_path / "a"), _run(tmp_path / "b")]
+    for run in runs:
+        save(run, 5, {"w": np.zeros(1)})
+        document = evaluate(run, ["precision", "recall"], 20, sampler=Sampler(0.1))
+        assert document["step"] == 5
+        losses = [entry["value"] for entry in document["results"] if entry["name"] == "val_loss"]
+        assert losses == [9.0]  # of step 5; that of step 10 is logged, but no weights of it are there
+        assert not run.outdated
+    save(runs[1], 10, {"w": np.zeros(1)})
+    assert [(row["step"], row["outdated"]) for row in compare(runs)["rows"]] == [(5, False), (5, True)]
+    evaluate(runs[1], ["precision"], 20, sampler=Sampler(0.1))
+    assert [(row["step"], row["outdated"]) for row in compare(runs)["rows"]] == [(5, False), (10, False)]
+    assert "recall" not in {entry["name"] for entry in runs[1].metrics()}
+
+
+def test_a_damaged_file_of_scores_is_written_anew_and_that_is_said(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = _run(tmp_path / "run")
+    (run.path / "metrics.json").write_text('[{"name": "fd')
+    evaluate(run, ["precision"], 20, sampler=Sampler(0.1))
+    assert "metrics.json' cannot be read" in (told := capfd.readouterr().err) and "written anew" in told
+    assert "precision" in {entry["name"] for entry in run.metrics()}
+
+
+def test_a_full_disk_loses_no_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = _run(tmp_path / "run")
+
+    def refused(_: Path, content: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    kept = evaluate(run, ["precision"], 20, sampler=Sampler(0.1), write=False)
+    assert not (run.path / "metrics.json").exists()
+    monkeypatch.setattr(evaluation, "evaluate", lambda *_, write, **__: None if write else kept)
+    monkeypatch.setattr(Path, "write_bytes", refused)
+    for words in ((), ("--json",)):
+        done = click.testing.CliRunner().invoke(command, [str(run.path), *words])
+        assert done.exit_code == 1
+        assert "metrics.json' could not be written: No space left on device. Free some space" in done.stderr
+        found = {e["name"] for e in json.loads(done.stdout)["results"]} if words else done.stdout
+        assert "precision" in found
 
 
 def test_changed_data_infinite_samples_and_wrong_n_are_refused(tmp_path: Path) -> None:

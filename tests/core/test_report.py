@@ -83,6 +83,7 @@ def made(path: Path, model: str = "vae/conv", seed: int = 0, score: float = 1.0)
         run.append_log(
             {"step": step, "epoch": 1 + step // 21, "seconds": 2.0 * step, "losses": losses, "rates": {"main": 1e-3}}
         )
+    run.finish(40, 2, 80.0)
     spec, rng = DataSpec((8, 8, 1)), np.random.default_rng(seed)
     for name in ("real", "epoch-0001", "epoch-0002", "post-before", "post-clip"):
         grid(rng.random((4, 8, 8, 1)), spec).save(run.path / "samples" / f"{name}.png")
@@ -147,7 +148,19 @@ def test_damaged_pieces_are_left_out(tmp_path: Path) -> None:
     assert page.headings == ["Samples", "Measured", "Losses", "Post-processing"]
     assert page.row("fd") == ["fd ≈", "–", "–", "–", ""]
     (run.path / "metrics.json").write_text("[")
-    assert "Measured" not in Page(report.write(run)).headings
+    text = report.write(run).read_text("utf-8")
+    assert "metrics.json" in text and "Measure again: genloom evaluate" in text
+
+
+def test_scores_of_an_earlier_step_are_marked(tmp_path: Path) -> None:
+    runs = [made(tmp_path / name) for name in ("old", "new")]
+    for run, step in zip(runs, (40, 20), strict=True):
+        save(run, 40, {"model/kernel": np.zeros(3)})
+        run.write_metrics([result("fd[pca20]", 1.0, step=step, seed=0)])
+    said = "new was measured at step 20 and has been trained to 40 since. Measure again: genloom evaluate"
+    assert said in report.write(runs[1]).read_text("utf-8")
+    assert "was measured at step" not in report.write(runs[0]).read_text("utf-8")
+    assert report.write_comparison(runs).read_text("utf-8").count("was measured at step") == 1
 
 
 def test_what_a_run_says_is_text_not_markup(tmp_path: Path) -> None:

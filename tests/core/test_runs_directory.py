@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from genloom.errors import ConfigError, RunError
-from genloom.runs import Run, create_run, list_runs, open_run
+from genloom.runs import Run, create_run, list_runs, open_run, save
 
 CONFIG = {
     "model": {"id": "vae/conv", "preset": None, "seed": 3, "options": {"latent": 16, "widths": (32, 64)}},
@@ -127,7 +127,9 @@ def test_status_follows_the_log(run: Run) -> None:
     assert run.status == "interrupted"
     run.append_log(line(20))
     assert run.status == "interrupted"
-    run.append_log(line(30))  # three epochs of ten steps were planned
+    run.append_log(line(30))  # three epochs of ten steps were planned, but the end was not saved
+    assert run.status == "interrupted"
+    run.finish(30, 3, 15.0)
     assert run.status == "finished"
 
 
@@ -216,7 +218,24 @@ def test_the_listing_has_one_row_per_run(run: Run, tmp_path: Path) -> None:
     assert [row["status"] for row in rows] == ["damaged", "interrupted", "interrupted"]
     expected = {"path": str(run.path), "id": "vae/conv", "data": "digits", "engine": "jax", "seed": 3, "step": 20}
     expected |= {"steps": 30, "losses": {"loss": 0.25}, "seconds": 10.0, "status": "interrupted"}
+    expected |= {"saved": None, "scored": None, "outdated": False}
     assert rows[-1] == expected
+
+
+def test_the_listing_says_what_is_saved_and_which_scores_are_of_another_step(run: Run, tmp_path: Path) -> None:
+    def row() -> tuple[object, ...]:
+        (found,) = list_runs(tmp_path)
+        return found["step"], found["saved"], found["scored"], found["outdated"]
+
+    run.append_log(line(20))
+    save(run, 10, {"w": np.zeros(2)})
+    assert row() == (20, 10, None, False)
+    run.write_metrics([{"name": "fd[pixels]", "value": 1.0, "step": 10}])
+    assert row() == (20, 10, 10, False)
+    save(run, 20, {"w": np.zeros(2)})
+    assert row() == (20, 20, 10, True)
+    (run.path / "metrics.json").write_text("[")
+    assert row() == (20, 20, None, False)
 
 
 def test_listing_what_is_no_folder_is_a_configuration_error(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,11 +13,12 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import safetensors.numpy
 
 import genloom
-from genloom.errors import ConfigError
+from genloom.errors import ConfigError, RunError
 from genloom.plugins.discovery import load_file
-from genloom.runs import load_latest
+from genloom.runs import checkpoint, load_latest
 
 MODELS = Path(__file__).parents[1] / "core" / "training_models.py"
 
@@ -193,3 +195,69 @@ def test_a_run_is_loaded_from_the_registry_and_another_data_set_is_refused(model
     given = genloom.train(model, models.points(), out=tmp_path / "g", epochs=1, **SETTINGS)
     with pytest.raises(ConfigError, match="trained on a model object"):
         genloom.load(given)
+
+
+def test_a_run_whose_checkpoints_are_gone_does_not_begin_again(models: Any, tmp_path: Path) -> None:
+    settings = {**SETTINGS, "seed": 2, "epochs": 1, "checkpoint_steps": 0}
+    run = genloom.train("tests/plain", models.points(), out=tmp_path / "run", **settings)
+    assert run.saved_step == 9
+    before = lines(run)
+    shutil.rmtree(run.path / "checkpoints")
+    for _ in range(2):  # the first attempt leaves the folder there, and empty
+        with pytest.raises(RunError, match="has no usable checkpoint") as refused:
+            genloom.train("tests/plain", models.points(), out=run.path, seed=2, epochs=2, resume=True)
+        assert refused.value.mend
+    assert run.saved_step is None and lines(run) == before
+
+
+def test_a_run_stopped_before_its_first_checkpoint_begins_again(models: Any, tmp_path: Path) -> None:
+    class Stop(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            if batch == 3:
+                raise RuntimeError("stop")
+
+    settings = {**SETTINGS, "seed": 2, "epochs": 1, "checkpoint_steps": 0, "log_every": 1}
+    with pytest.raises(RuntimeError, match="stop"):
+        genloom.train("tests/plain", models.points(), out=tmp_path / "run", callbacks=[Stop()], **settings)
+    run = genloom.Run(tmp_path / "run")
+    assert run.saved_step is None and run.last_entry["step"] == 3
+    resumed = genloom.train("tests/plain", models.points(), out=run.path, seed=2, resume=True)
+    same(genloom.train("tests/plain", models.points(), out=tmp_path / "whole", **settings), resumed)
+
+
+def test_a_run_that_could_not_save_its_end_has_not_finished(
+    models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(arrays: Any, file: Path) -> None:
+        if "step-00000018" in str(file):
+            raise safetensors.SafetensorError("I/O error: No space left on device (os error 28)")
+        safetensors.numpy.save_file(arrays, file)
+
+    settings = {**SETTINGS, "seed": 2, "epochs": 2, "checkpoint_steps": 0}
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "write_arrays", full)
+        with pytest.raises(RunError, match=r"step-00000018' could not be written: No space left") as failed:
+            genloom.train("tests/plain", models.points(), out=tmp_path / "run", **settings)
+    assert "Free some space" in failed.value.mend
+    run = genloom.Run(tmp_path / "run")
+    assert (run.status, run.saved_step, run.last_entry["step"]) == ("interrupted", 9, 18)
+    resumed = genloom.train("tests/plain", models.points(), out=run.path, seed=2, resume=True)
+    same(genloom.train("tests/plain", models.points(), out=tmp_path / "whole", **settings), resumed)
+    assert resumed.status == "finished"
+
+
+def test_what_is_unexpected_of_a_resumed_training_is_said(
+    models: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    settings = {**SETTINGS, "seed": 2, "schedule": "cosine", "learning_rate": 1e-3}
+    run = genloom.train("tests/plain", models.points(), out=tmp_path / "run", epochs=2, **settings)
+    assert "schedule" not in capfd.readouterr().err
+    genloom.train("tests/plain", models.points(), out=run.path, seed=2, resume=True)
+    assert "has ended at step 18" in capfd.readouterr().err
+    genloom.train("tests/plain", models.points(), out=run.path, seed=2, epochs=4, resume=True)
+    # The last update of 18 has rate ½(1 + cos 17π/18)·10⁻³ = 7.6·10⁻⁶, update 18 of 36 has 5·10⁻⁴.
+    said = "the cosine schedule is stretched from 18 to 36 steps: the learning rate goes from 7.6e-06 to 0.0005."
+    assert said in capfd.readouterr().err
+    genloom.train("tests/plain", models.points(), out=tmp_path / "none", steps=0, batch_size=300, seed=2)
+    told = capfd.readouterr().err
+    assert "no steps are asked for" in told and "a batch of 300 holds some of the 180 training samples" in told

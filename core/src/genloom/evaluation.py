@@ -16,7 +16,7 @@ from genloom.metrics.fingerprint import Fingerprint
 from genloom.metrics.result import MetricResult
 from genloom.postprocess import chain
 from genloom.runs import Run, open_run
-from genloom.runs.files import tell
+from genloom.runs.files import make_folder, tell, write_atomic
 from genloom.sampling import own_post
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from genloom.postprocess import Chain
     from genloom.samples import Samples
 
-__all__ = ["compare", "evaluate"]
+__all__ = ["compare", "evaluate", "keep"]
 
 #: `(n, seed)` → an object with `.samples` (n, *shape) and `.labels` (n,) or None.
 Sampler = Callable[[int, int], Any]
@@ -49,10 +49,11 @@ def evaluate(
     sampler: Sampler | None = None,
     dataset: Dataset | None = None,
     post: Iterable[str] | None = None,
+    write: bool = True,
 ) -> dict[str, Any]:
     """Sample a run, measure the samples against held-out data, and write RUN/metrics.json.
 
-    Results of an earlier evaluation of the same step stay in the file unless they are measured again. With
+    Results of an earlier evaluation stay in the file unless they are measured again, or are of another step. With
     post-processors the samples are measured before and after them, and pictures of both are put into RUN/samples;
     what comes out in another shape or range than the data's is shown only.
 
@@ -64,6 +65,7 @@ def evaluate(
         sampler: draws samples instead of the run's own model.
         dataset: the run's data, for a run that was trained on a data set object; None opens its address.
         post: post-processors in order; None takes those the run was trained with, () none.
+        write: False leaves metrics.json as it is; `keep` writes results later.
 
     Returns:
         schema_version, run, model, data, n, seed, step, and "results": dicts of `MetricResult.to_dict` with "role"
@@ -73,7 +75,7 @@ def evaluate(
     Raises:
         ConfigError: no run there, a metric or post-processor that does not apply, n below 1.
         DataError: the data changed since the training, or hold too few samples.
-        RunError: the model drew samples that are not finite.
+        RunError: the model drew samples that are not finite, or the disk refused.
     """
     run = run if isinstance(run, Run) else open_run(run)
     config = run.config
@@ -83,22 +85,38 @@ def evaluate(
     steps.check(dataset.spec)
     count = _count(n, dataset)
     engine = "injected" if sampler else _engine()
-    model = None if sampler else _loaded(run)  # once, so that a second draw meets a compiled sampler
+    # Opened once, so that a second draw meets a compiled sampler.
+    model, step = (None, run.saved_step or 0) if sampler else _loaded(run)
     drawn, costs = _draw(sampler or _sampler(model), count, seed, engine, dataset)
     entries = [
         *_entries("score", scores(metrics, drawn, dataset)),
         *_entries("cost", costs),
-        *_entries("loss", _validation_losses(run, config)),
+        *_entries("loss", _validation_losses(run, config, step)),
         *_entries("loss", _test_losses(model, config, dataset)),
     ]
     if texts:
         after = _scores_after(metrics, _post_processed(run, model, steps, drawn, dataset), dataset)
         entries += [{**entry, "post": list(texts)} for entry in _entries("post", after)]
-    stamp = {"seed": seed, "step": _step(run)}
+    stamp = {"seed": seed, "step": step}
     results = [{**entry, **stamp} for entry in entries]
-    run.write_metrics(_merged(run.metrics(), results))
+    if write:
+        keep(run, results)
     head = {"schema_version": 1, "run": str(run.path), "model": config["model"]["id"], "data": dataset.address}
     return {**head, "n": count, **stamp, "results": results}
+
+
+def keep(run: Run, results: Sequence[dict[str, Any]]) -> None:
+    """Write results into RUN/metrics.json, beside those of the same weights and samples that are not measured now.
+
+    Raises:
+        RunError: the disk refused.
+    """
+    try:
+        earlier = run.metrics()
+    except RunError as error:
+        tell(f"{error.message} It is written anew, and what it held is lost.")
+        earlier = []
+    run.write_metrics(_merged(earlier, list(results)))
 
 
 def compare(runs: Sequence[Run | str | Path]) -> dict[str, Any]:
@@ -109,7 +127,8 @@ def compare(runs: Sequence[Run | str | Path]) -> dict[str, Any]:
 
     Returns:
         schema_version, columns, rows, references (floor and opponents) and spread over seeds: see
-        `genloom.metrics.table.table`.
+        `genloom.metrics.table.table`. A row says the "step" that was measured and whether its scores are "outdated",
+        the run having been trained further since.
 
     Raises:
         ConfigError: no runs, or one that was not evaluated.
@@ -192,10 +211,10 @@ def scores(names: Sequence[str] | None, drawn: Samples, dataset: Dataset) -> lis
     return [measure(component, generated, context) for component in chosen]
 
 
-def _loaded(run: Run) -> Any:
-    from genloom.loading import load  # `compare`, which shares this file, imports no Keras
+def _loaded(run: Run) -> tuple[Any, int]:
+    from genloom.loading import load_with_step  # `compare`, which shares this file, imports no Keras
 
-    return load(run)
+    return load_with_step(run)
 
 
 def _sampler(model: Any) -> Sampler:
@@ -218,10 +237,19 @@ def _post_processed(run: Run, model: Any, steps: Chain, drawn: Samples, dataset:
     made = steps(drawn, Origin(run, None if model is None else lambda: model, dataset))
     for name, shown in (("before", drawn), ("after", made)):
         if drawable(shown.spec):
-            path = run.path / "samples" / f"post-{name}.png"
-            path.parent.mkdir(exist_ok=True)
-            picture(shown.samples[:_SHOWN], shown.spec).save(path)
+            _write_picture(run.path / "samples" / f"post-{name}.png", picture(shown.samples[:_SHOWN], shown.spec))
     return made
+
+
+def _write_picture(path: Path, image: Any) -> None:
+    """Write a picture; one that the disk refuses is no reason to lose the scores."""
+    from genloom.report.pictures import to_bytes
+
+    try:
+        make_folder(path.parent)
+        write_atomic(path, to_bytes(image))
+    except RunError as error:
+        tell(str(error))
 
 
 def _scores_after(names: Sequence[str] | None, made: Samples, dataset: Dataset) -> list[MetricResult]:
@@ -278,10 +306,12 @@ def _cost(name: str, value: float, n: int, data: str, setting: str) -> MetricRes
     return MetricResult(name, value, n, True, fingerprint)
 
 
-def _validation_losses(run: Run, config: dict[str, Any]) -> list[MetricResult]:
+def _validation_losses(run: Run, config: dict[str, Any], step: int) -> list[MetricResult]:
     """Return the run's last own held-out losses; they compare among runs of one model only."""
     last: dict[str, Any] = {}
     for entry in run.log():
+        if step and entry.get("step", 0) > step:
+            break  # logged, but never saved: not of the weights that are measured
         held_out = {name: value for name, value in entry.get("losses", {}).items() if name.startswith("val_")}
         last = held_out or last
     options = json.dumps({**_model(config), "validation": config.get("training", {}).get("validation")}, sort_keys=True)
@@ -335,11 +365,6 @@ def _merged(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[s
     return [*kept, *new]
 
 
-def _step(run: Run) -> int:
-    latest = run.latest()
-    return 0 if latest is None else int(latest.name.rpartition("-")[2])
-
-
 def _model(config: dict[str, Any]) -> dict[str, Any]:
     return {key: config["model"].get(key) for key in ("id", "preset", "options")}
 
@@ -354,4 +379,5 @@ def _row(run: Run) -> dict[str, Any]:
     seed = config["model"].get("seed", config.get("training", {}).get("seed"))
     # Runs are compared as their models draw; what post-processing adds stands in each run's own report.
     measured = [entry for entry in results if entry.get("value") is not None and entry.get("role") != "post"]
-    return {"run": str(run.path), "model": config["model"]["id"], "seed": seed, "config": shared, "results": measured}
+    head = {"run": str(run.path), "model": config["model"]["id"], "seed": seed, "config": shared}
+    return {**head, "step": run.scored_step, "outdated": run.outdated, "results": measured}

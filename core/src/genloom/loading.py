@@ -17,7 +17,7 @@ from genloom.training.state import restore_weights, weights_by_name
 if TYPE_CHECKING:
     from genloom.model import GenerativeModel
 
-__all__ = ["load", "rebuild", "trained_weights"]
+__all__ = ["load", "load_with_step", "rebuild", "trained_weights"]
 
 
 def load(
@@ -39,16 +39,23 @@ def load(
         NotFoundError: the model's plugin is not installed.
         RunError: no whole checkpoint, or arrays that do not fit the model.
     """
+    return load_with_step(run, model, weights=weights)[0]
+
+
+def load_with_step(
+    run: Run | str | Path, model: GenerativeModel | None = None, *, weights: Literal["ema", "trained"] = "ema"
+) -> tuple[GenerativeModel, int]:
+    """Open a run's model as `load` does, and say of which step its weights are."""
     if weights not in ("ema", "trained"):
         raise ConfigError(f"weights must be 'ema' or 'trained', got {weights!r}.{nearest(weights, ('ema', 'trained'))}")
     opened = open_run(run) if isinstance(run, (str, Path)) else run
     config = opened.config
     built = rebuild(config) if model is None else model
-    arrays, _ = load_latest(opened)
+    arrays, manifest = load_latest(opened)
     restore_weights(built, arrays, averaged=weights == "ema")
     built.attach(opened)
     built.trainable = False
-    return built
+    return built, int(manifest["step"])
 
 
 def rebuild(config: dict[str, Any]) -> GenerativeModel:

@@ -46,10 +46,10 @@ def write(drawn: Samples, out: str | pathlib.Path) -> pathlib.Path:
     path = check_ending(out)
     if path.is_dir() or not path.suffix:
         return _folder(drawn, path)
-    from genloom.runs.files import write_atomic
+    from genloom.runs.files import make_folder, write_atomic
 
     content = ENDINGS[path.suffix](drawn)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     write_atomic(path, content)
     return path
 
@@ -131,13 +131,15 @@ ENDINGS = {".png": _png, ".npz": _npz, ".gif": _gif, ".csv": _csv, ".txt": _txt}
 
 def _folder(drawn: Samples, folder: pathlib.Path) -> pathlib.Path:
     """One file per sample, its number and class in the name: a picture of an image, a text, the numbers of the rest."""
+    from genloom.runs.files import make_folder, write_atomic
+
     by_kind = {"image": ".png", "signal": ".csv", "table": ".csv"}
     ending = ".txt" if drawn.samples.dtype.kind == "U" else by_kind.get(drawn.spec.kind, ".npz")
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     digits = max(3, len(str(len(drawn) - 1)))  # so that files sorted by name are sorted by number
     for index in range(len(drawn)):
         label = "" if drawn.labels is None else f"-{_file_name(str(_class(drawn, index)))}"
-        (folder / f"{index:0{digits}d}{label}{ending}").write_bytes(ENDINGS[ending](drawn.take([index])))
+        write_atomic(folder / f"{index:0{digits}d}{label}{ending}", ENDINGS[ending](drawn.take([index])))
     return folder
 
 

@@ -1,23 +1,29 @@
-"""`genloom compare`: measured runs side by side; scores with different fingerprints never share a column."""
+"""`genloom compare`: measured runs side by side; scores with different fingerprints never share a row."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
-from genloom.cli.flags import json_flag
+from genloom.cli.flags import json_flag, runs_argument
 from genloom.cli.output import note, print_json, table
 
 __all__ = ["compare"]
 
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, metavar="RUN…", type=click.Path())
+@runs_argument
 @click.option("--out", metavar="report.html", type=click.Path(), help="Write the comparison as one HTML file.")
 @json_flag
 def compare(runs: tuple[str, ...], out: str | None, as_json: bool) -> None:
-    """Compare runs that `genloom evaluate` has measured."""
+    """Compare runs that `genloom evaluate` has measured.
+
+    A row is a measure: ↓ lower is better, ↑ higher is better, ≈ nearer to real data is better. Real data and simple
+    opponents stand beside the runs; scores measured in different ways get rows of their own.
+    """
     from genloom.evaluation import compare as lay_out
 
     result = lay_out(list(runs))
@@ -25,12 +31,44 @@ def compare(runs: tuple[str, ...], out: str | None, as_json: bool) -> None:
     if as_json:
         print_json(**result, **({"out": written} if written is not None else {}))
         return
-    headings = ("run", "model", "seed", *(column["name"] for column in result["columns"]))
-    lines = [(row["run"], row["model"], row["seed"], *map(_number, row["values"])) for row in result["rows"]]
-    lines += [(row["name"], "", "", *map(_number, row["values"])) for row in result["references"]]
-    table(headings, lines)
+    _print(result)
     if written is not None:
         note(f"Report: {written}")
+
+
+def _print(result: Mapping[str, Any]) -> None:
+    rows, references = result["rows"], result["references"]
+    names = _short([row["run"] for row in rows])
+    marked = [name + ("*" if row["outdated"] else "") for name, row in zip(names, rows, strict=True)]
+    head = [("model", *(row["model"] for row in rows)), ("seed", *(row["seed"] for row in rows))]
+    lines = [(*line, *[""] * len(references)) for line in head]
+    for number, measure in enumerate(_measures(result["columns"])):
+        lines.append((measure, *(_number(row["values"][number]) for row in (*rows, *references))))
+    others = ["real data" if each["name"] == "floor" else each["name"] for each in references]
+    table(("measure", *marked, *others), lines, split=True)
+    for name, row in zip(names, rows, strict=True):
+        if row["outdated"]:
+            note(f"* {name}: scores of step {row['step']}, trained further since: genloom evaluate {row['run']}")
+
+
+def _measures(columns: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return name and direction of each measure; of one name measured in two ways, also the fingerprint."""
+    from genloom.report.standing import DIRECTIONS
+
+    names = [column["name"] for column in columns]
+    found = []
+    for column in columns:
+        twice = f" {column['fingerprint'][:6]}" if names.count(column["name"]) > 1 else ""
+        found.append(f"{column['name']} {DIRECTIONS[column['lower_is_better']][0]}{twice}")
+    return found
+
+
+def _short(paths: Sequence[str]) -> list[str]:
+    """Return the paths without the folder that all of them are in."""
+    if len(paths) < 2:
+        return [os.path.basename(os.path.normpath(path)) for path in paths]
+    shared = os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in paths])
+    return [os.path.relpath(path, shared) for path in paths]
 
 
 def _report(runs: tuple[str, ...], out: str) -> Any:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from genloom.cli import offers
 from genloom.cli.flags import json_flag
 from genloom.cli.output import note, print_json, table
 from genloom.errors import NotFoundError, nearest
@@ -39,7 +40,7 @@ def list_command(kind: str | None, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("id")
+@click.argument("id", shell_complete=offers.ids)
 @json_flag
 def show(id: str, as_json: bool) -> None:
     """Show the component ID: where it comes from, its options and its presets."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from genloom.cli import offers
 from genloom.cli.flags import json_flag
 from genloom.cli.output import note, print_json, table
 
@@ -18,7 +19,7 @@ def data() -> None:
 
 
 @data.command()
-@click.argument("source", metavar="SRC")
+@click.argument("source", metavar="SRC", shell_complete=offers.data)
 @click.option("--out", metavar="FILE.png", type=click.Path(), help="Write a grid of training pictures.")
 @json_flag
 def check(source: str, out: str | None, as_json: bool) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from genloom import engine
+from genloom.cli import offers
 from genloom.cli.flags import backend, json_flag
 from genloom.cli.output import note, print_json, table
 
@@ -15,7 +16,14 @@ __all__ = ["demo"]
 
 
 @click.command()
-@click.option("--data", default="digits", show_default=True, metavar="SRC", help="Pictures: digits, mnist, idx:DIR.")
+@click.option(
+    "--data",
+    default="digits",
+    show_default=True,
+    metavar="SRC",
+    help="Pictures: digits, mnist, idx:DIR.",
+    shell_complete=offers.data,
+)
 @click.option("--out", default="runs/demo", show_default=True, type=click.Path(), metavar="DIR", help="Where to write.")
 @click.option("--quick", is_flag=True, help="Train for seconds only, to try the machinery.")
 @backend

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from genloom import engine
+from genloom.cli import offers
 from genloom.cli.flags import backend, json_flag, run_argument
 from genloom.cli.output import print_json
 from genloom.errors import ConfigError
@@ -17,7 +18,7 @@ __all__ = ["encode"]
 
 @click.command()
 @run_argument
-@click.option("--data", metavar="SRC", required=True, help="Data to encode.")
+@click.option("--data", metavar="SRC", required=True, help="Data to encode.", shell_complete=offers.data)
 @click.option("--out", metavar="z.npz", type=click.Path(), required=True, help="File to write.")
 @backend
 @json_flag
@@ -73,9 +74,9 @@ def _save(arrays: dict[str, Any], path: pathlib.Path) -> None:
 
     import numpy as np
 
-    from genloom.runs.files import write_atomic
+    from genloom.runs.files import make_folder, write_atomic
 
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     write_atomic(path, buffer.getvalue())

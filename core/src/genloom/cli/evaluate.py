@@ -7,21 +7,39 @@ from typing import Any
 import click
 
 from genloom import engine
+from genloom.cli import offers
 from genloom.cli.flags import backend, json_flag, run_argument
-from genloom.cli.output import print_json, table
+from genloom.cli.output import note, print_json, table
+from genloom.errors import RunError
 
 __all__ = ["evaluate"]
 
 
 @click.command()
 @run_argument
-@click.option("--metric", "metrics", multiple=True, metavar="M", help="Measure only this one (repeatable).")
+@click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    metavar="M",
+    help="Measure only this one (repeatable).",
+    shell_complete=offers.metrics,
+)
 @click.option("-n", "n", type=click.IntRange(min=1), help="Samples to draw; as many as are held out by default.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the samples.")
-@click.option("--post", multiple=True, metavar="NAME[:K=V,…]", help="Measure after this post-processor, too.")
+@click.option(
+    "--post",
+    multiple=True,
+    metavar="NAME[:K=V,…]",
+    help="Measure after this post-processor, too.",
+    shell_complete=offers.postprocessors,
+)
 @backend
 @json_flag
+@click.pass_context
 def evaluate(
+    ctx: click.Context,
+    /,
     run: str,
     metrics: tuple[str, ...],
     n: int | None,
@@ -40,12 +58,19 @@ def evaluate(
     opened = open_run(run)
     engine.choose(backend)
     from genloom.evaluation import evaluate as measure
+    from genloom.evaluation import keep
 
-    result = measure(opened, list(metrics) or None, n, seed, post=post or None)
+    result = measure(opened, list(metrics) or None, n, seed, post=post or None, write=False)
+    # Printed before they are written, so that a full disk loses none.
     if as_json:
         print_json(**result)
-        return
-    table(("metric", "value", "floor", "n", "opponents"), [_cells(entry) for entry in result["results"]])
+    else:
+        table(("metric", "value", "floor", "n", "opponents"), [_cells(entry) for entry in result["results"]])
+    try:
+        keep(opened, result["results"])
+    except RunError as error:
+        note(f"Error: {error}")  # not raised: with --json, standard output holds one document
+        ctx.exit(error.exit_code)
 
 
 def _cells(entry: dict[str, Any]) -> tuple[Any, ...]:

@@ -40,6 +40,9 @@ def guarded(command: Callable[[], Any], arguments: Sequence[str]) -> int:
         # The reader of a pipe left (`genloom list | head`); without this Python complains once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message())  # a bare `genloom` or `genloom plugins` asks for help, which is no error
+        return 0
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else int(error.code is not None)
     except BaseException as error:

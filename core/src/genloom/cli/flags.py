@@ -9,12 +9,17 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["asked_backend", "backend", "json_flag", "run_argument", "setting"]
+from genloom.cli import offers
+
+__all__ = ["asked_backend", "backend", "json_flag", "run_argument", "runs_argument", "setting"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 json_flag = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-run_argument = click.argument("run", type=click.Path(), metavar="RUN")
+run_argument = click.argument("run", type=click.Path(), metavar="RUN", shell_complete=offers.runs)
+runs_argument = click.argument(
+    "runs", nargs=-1, required=True, metavar="RUN…", type=click.Path(), shell_complete=offers.runs
+)
 
 
 def setting(flag: str, *names: str, **attributes: Any) -> Callable[[F], F]:
@@ -24,7 +29,9 @@ def setting(flag: str, *names: str, **attributes: Any) -> Callable[[F], F]:
 
 
 #: --backend, which must be known before Keras is imported.
-backend = setting("--backend", metavar="ENGINE", help="Engine to run on: jax, torch or tensorflow.")
+backend = setting(
+    "--backend", metavar="ENGINE", help="Engine to run on: jax, torch or tensorflow.", shell_complete=offers.engines
+)
 
 
 def asked_backend(arguments: Sequence[str]) -> str | None:

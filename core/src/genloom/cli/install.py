@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from genloom.cli import offers
 from genloom.cli.flags import json_flag
 from genloom.cli.output import note, print_json
 from genloom.errors import ConfigError, PluginError, RunError
@@ -47,7 +48,7 @@ def install(names: tuple[str, ...], yes: bool, dry_run: bool, as_json: bool) -> 
 
 
 @click.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME…")
+@click.argument("names", nargs=-1, required=True, metavar="NAME…", shell_complete=offers.plugins)
 @yes_flag
 @dry_run_flag
 @json_flag

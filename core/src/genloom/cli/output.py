@@ -7,11 +7,16 @@ import os
 import pathlib
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from genloom.cli.failures import SCHEMA_VERSION
 
-__all__ = ["note", "print_json", "table"]
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["note", "on_terminal", "print_json", "table"]
+
+_GAP = 2  # characters that rich puts around a cell
 
 
 def note(text: str) -> None:
@@ -24,21 +29,52 @@ def print_json(**content: Any) -> None:
     print(json.dumps({"schema_version": SCHEMA_VERSION, **_plain(content)}, indent=2, allow_nan=False))
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
-    """Print a table: drawn to the width of a terminal, tab-separated in a pipe so that `cut` and `awk` read it."""
+def table(headings: Sequence[str], rows: Iterable[Sequence[Any]], *, split: bool = False) -> None:
+    """Print a table: drawn to the width of a terminal, tab-separated in a pipe so that `cut` and `awk` read it.
+
+    Args:
+        headings: of the columns.
+        rows: cells as many as headings; None is an empty one.
+        split: columns that do not fit beside each other follow below, under the first column again; else cells wrap.
+    """
     cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
-    if not sys.stdout.isatty():
+    if not on_terminal():
         for line in (list(headings), *cells):
             print("\t".join(" ".join(cell.split()) for cell in line))
         return
     from rich.console import Console
+
+    console = Console()
+    for number, part in enumerate(_parts([list(headings), *cells], console.width) if split else [[headings, *cells]]):
+        if number:
+            console.print()
+        _draw(console, part)
+
+
+def on_terminal() -> bool:
+    """Say whether a person reads what is printed."""
+    return sys.stdout.isatty()
+
+
+def _draw(console: Console, lines: Sequence[Sequence[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(*headings, title=title, title_justify="left", box=None, header_style="bold")
-    for line in cells:
+    drawn = Table(*(Text(heading) for heading in lines[0]), box=None, header_style="bold")
+    for line in lines[1:]:
         drawn.add_row(*(Text(cell) for cell in line))
-    Console().print(drawn)
+    console.print(drawn)
+
+
+def _parts(lines: Sequence[Sequence[str]], width: int) -> list[list[list[str]]]:
+    """Cut columns into parts that fit into `width` characters, each with the first column."""
+    widths = [max(map(len, column)) + _GAP for column in zip(*lines, strict=True)]
+    parts: list[list[int]] = [[0]]
+    for column in range(1, len(widths)):
+        if len(parts[-1]) > 1 and sum(widths[c] for c in parts[-1]) + widths[column] > width:
+            parts.append([0])
+        parts[-1].append(column)
+    return [[[line[column] for column in part] for line in lines] for part in parts]
 
 
 def _plain(value: Any) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import click
 
+from genloom.cli import offers
 from genloom.cli.flags import json_flag
 from genloom.cli.install import dry_run_flag, goes_ahead, installed_and_checked, yes_flag
 from genloom.cli.output import note, print_json, table
@@ -40,7 +41,7 @@ def list_plugins(as_json: bool) -> None:
 
 
 @plugins.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=offers.plugins)
 @json_flag
 def show_plugin(name: str, as_json: bool) -> None:
     """Show the plugin NAME (its own name or that of its distribution): components, hooks, what is wrong."""
@@ -59,7 +60,7 @@ def show_plugin(name: str, as_json: bool) -> None:
 
 
 @plugins.command("check")
-@click.argument("names", nargs=-1, metavar="[NAME]…")
+@click.argument("names", nargs=-1, metavar="[NAME]…", shell_complete=offers.plugins)
 @click.option("--seconds", type=click.FloatRange(min=0.1), default=60.0, show_default=True, help="Limit for each.")
 @json_flag
 def check_plugins(names: tuple[str, ...], seconds: float, as_json: bool) -> None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from genloom import engine
+from genloom.cli import offers
 from genloom.cli.flags import backend, json_flag, run_argument
-from genloom.cli.output import print_json
+from genloom.cli.output import note, print_json
 from genloom.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -39,9 +40,20 @@ __all__ = ["sample"]
     show_default=True,
     help="Draw new samples, rebuild held-out ones, or walk between them.",
 )
-@click.option("--data", metavar="SRC", help="Data to reconstruct or walk between; the run's own by default.")
+@click.option(
+    "--data",
+    metavar="SRC",
+    help="Data to reconstruct or walk between; the run's own by default.",
+    shell_complete=offers.data,
+)
 @click.option("--set", "assignments", multiple=True, metavar="K=V", help="A sampling option, such as steps=50.")
-@click.option("--post", multiple=True, metavar="NAME[:K=V,…]", help="A post-processor, such as clip (repeatable).")
+@click.option(
+    "--post",
+    multiple=True,
+    metavar="NAME[:K=V,…]",
+    help="A post-processor, such as clip (repeatable).",
+    shell_complete=offers.postprocessors,
+)
 @click.option("--no-post", is_flag=True, help="Leave out the post-processors that the run was trained with.")
 @click.option("--out", type=click.Path(), metavar="FILE", help="Where to write: .png .npz .gif .csv .txt, or a folder.")
 @backend
@@ -60,19 +72,27 @@ def sample(run: str, out: str | None, mode: str, as_json: bool, **asked: Any) ->
     if out is not None:
         check_ending(out)
     chosen = engine.choose(asked["backend"])
+    if opened.saved_step is not None:
+        note(_weights(opened))
     drawn = _generated(opened, asked) if mode == "generate" else _mapped(opened, mode, asked)
     path = write(drawn, out if out is not None else _default_out(opened, drawn, mode, asked["seed"]))
     if as_json:
         shape = list(drawn.samples.shape)
-        print_json(run=opened.path, out=path, mode=mode, engine=chosen, seed=asked["seed"], shape=shape)
+        stated = {"step": opened.saved_step, "status": opened.status}
+        print_json(run=opened.path, out=path, mode=mode, engine=chosen, seed=asked["seed"], shape=shape, **stated)
     else:
         print(path)
+
+
+def _weights(run: Run) -> str:
+    """Say which step's weights are used, and how far the run was to go where it has not ended."""
+    step = f"Weights of step {run.saved_step}"
+    return f"{step}." if run.status == "finished" else f"{step} of {run.planned_steps or '?'}: the run is {run.status}."
 
 
 def _generated(run: Run, asked: dict[str, Any]) -> Samples:
     import genloom
     from genloom.cli.conditions import condition, literal
-    from genloom.cli.output import note
     from genloom.data.spec import DataSpec
     from genloom.options import parse_assignments
 

@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from genloom import engine
+from genloom.cli import offers
 from genloom.cli.flags import backend, json_flag, setting
 from genloom.cli.output import note, print_json, table
 from genloom.cli.plan import Plan, environment_settings, gather, read_config
@@ -21,9 +22,19 @@ __all__ = ["train"]
 
 
 @click.command()
-@click.argument("model", required=False)
-@setting("--data", metavar="SRC", help="Data to train on, such as digits, toy:8-ring or images:DIR.")
-@setting("--preset", metavar="NAME", help="Named option values, such as tiny, small or base (see: genloom show MODEL).")
+@click.argument("model", required=False, shell_complete=offers.models)
+@setting(
+    "--data",
+    metavar="SRC",
+    help="Data to train on, such as digits, toy:8-ring or images:DIR.",
+    shell_complete=offers.data,
+)
+@setting(
+    "--preset",
+    metavar="NAME",
+    help="Named option values, such as tiny, small or base (see: genloom show MODEL).",
+    shell_complete=offers.presets,
+)
 @click.option(
     "--set", "assignments", multiple=True, metavar="K=V", help="A model option, or training.K=V (repeatable)."
 )
@@ -33,7 +44,13 @@ __all__ = ["train"]
 @setting("--batch-size", type=click.IntRange(min=1), help="Samples per step.")
 @setting("--stop-when", metavar="METRIC<VALUE", help="Stop once a metric passes a value, such as 'val_loss<90'.")
 @setting("--patience", type=click.IntRange(min=1), help="Stop after this many epochs without improvement.")
-@setting("--post", multiple=True, metavar="NAME[:K=V,…]", help="A post-processor of the run's samples (repeatable).")
+@setting(
+    "--post",
+    multiple=True,
+    metavar="NAME[:K=V,…]",
+    help="A post-processor of the run's samples (repeatable).",
+    shell_complete=offers.postprocessors,
+)
 @setting("--seed", type=click.IntRange(min=0), help="Seed of weights, order and noise.")
 @setting("--seeds", metavar="1,2,3", help="Train one run per seed.")
 @backend
@@ -41,11 +58,12 @@ __all__ = ["train"]
     "--init-from",
     metavar="RUN",
     type=click.Path(),
+    shell_complete=offers.runs,
     help="Start from this run: its weights, and without --preset its options.",
 )
 @setting("--adapt", metavar="lora[:K=V,…]", help="Freeze the weights of --init-from and train adapters beside them.")
 @setting("--retain", metavar="NAME[:K=V,…]", help="Remedy against forgetting: replay, ewc, l2sp, lwf or agem.")
-@setting("--out", metavar="RUN", type=click.Path(), help="Where to write the run.")
+@setting("--out", metavar="RUN", type=click.Path(), help="Where to write the run.", shell_complete=offers.runs)
 @click.option("--resume", is_flag=True, help="Go on with the run in --out.")
 @click.option("--profile", is_flag=True, help="Say where the time of a step goes, and write a trace into RUN/profile.")
 @click.option("--dry-run", is_flag=True, help="Check everything and build the model, but train nothing.")

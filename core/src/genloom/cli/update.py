@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from genloom import engine
+from genloom.cli import offers
 from genloom.cli.flags import backend, json_flag, run_argument
 from genloom.cli.output import note, print_json, table
 from genloom.errors import ConfigError
@@ -16,7 +17,7 @@ __all__ = ["update"]
 
 @click.command()
 @run_argument
-@click.option("--data", metavar="NEW", help="New data to learn from.")
+@click.option("--data", metavar="NEW", help="New data to learn from.", shell_complete=offers.data)
 @click.option(
     "--gate",
     metavar="METRIC",

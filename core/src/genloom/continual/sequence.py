@@ -31,7 +31,7 @@ from genloom.errors import ConfigError, RunError, nearest
 from genloom.loading import load
 from genloom.metrics import continual
 from genloom.runs import Run
-from genloom.runs.files import plain, write_atomic
+from genloom.runs.files import make_folder, plain, write_atomic
 from genloom.training.configuration import resolve
 from genloom.training.trainer import train
 
@@ -147,7 +147,7 @@ def run_sequence(sequence: Sequence | str | Path, out: str | Path) -> dict[str, 
     """
     asked = sequence if isinstance(sequence, Sequence) else read_sequence(sequence)
     folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     done = _begun(folder, asked)
     datasets = [_opened(task.data) for task in asked.tasks]
     judge = Judge(asked.metric, seed=asked.seed)
@@ -171,8 +171,10 @@ def run_sequence(sequence: Sequence | str | Path, out: str | Path) -> dict[str, 
     write_atomic(folder / FILE, (json.dumps(plain(results), indent=1, allow_nan=False) + "\n").encode())
     from genloom import report
     from genloom.report.matrix import matrix_picture
+    from genloom.report.pictures import to_bytes
 
-    matrix_picture(matrix, results["tasks"], asked.metric, lower).save(folder / "sequence.png")
+    image = matrix_picture(matrix, results["tasks"], asked.metric, lower)
+    write_atomic(folder / "sequence.png", to_bytes(image))
     report.write_sequence(results, folder / "report.html")
     return results
 

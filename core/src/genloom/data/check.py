@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from genloom.data.dataset import Dataset
 from genloom.data.opening import open as open_dataset
 from genloom.data.summary import summarise
 from genloom.errors import ConfigError
+from genloom.runs.files import make_folder, write_atomic
 
 __all__ = ["SCHEMA_VERSION", "check", "inspect"]
 
@@ -99,6 +101,8 @@ def _draw(dataset: Dataset, out: Path) -> Path:
     for place, picture in enumerate(pixels):
         top, left = (place // _SIDE) * (height + 1) + 1, (place % _SIDE) * (width + 1) + 1
         grid[top : top + height, left : left + width] = picture
-    out.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(grid[..., 0] if channels == 1 else grid).save(out)
+    make_folder(out.parent)
+    buffer = io.BytesIO()
+    Image.fromarray(grid[..., 0] if channels == 1 else grid).save(buffer, "PNG")
+    write_atomic(out, buffer.getvalue())
     return out

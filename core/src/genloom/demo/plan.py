@@ -16,7 +16,7 @@ from typing import Any
 from genloom.demo.plugin import try_plugin
 from genloom.errors import RunError
 from genloom.runs import Run
-from genloom.runs.files import write_atomic
+from genloom.runs.files import make_folder, write_atomic
 
 __all__ = ["FAMILIES", "Demo", "Step"]
 
@@ -145,7 +145,7 @@ class Demo:
         Raises:
             RunError: a command failed; what was finished is kept, and the same demo goes on from there.
         """
-        (self.out / "engines").mkdir(parents=True, exist_ok=True)
+        make_folder(self.out / "engines")
         for step in self.steps():
             if step.done():
                 say(f"# done already: {step.name}")

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genloom.caches import cache_directory
+from genloom.errors import RunError
 from genloom.runs.files import tell, write_atomic
 
 __all__ = ["read", "write"]
@@ -45,7 +46,7 @@ def write(key: str, arrays: Mapping[str, Any]) -> None:
     content = body.getvalue()
     try:
         write_atomic(_path(key), hashlib.sha256(content).hexdigest().encode() + content)
-    except OSError as error:
+    except (OSError, RunError) as error:
         tell(f"the metrics' cache cannot be written ({error}); set GENLOOM_CACHE to another folder.")
 
 

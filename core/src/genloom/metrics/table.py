@@ -11,22 +11,23 @@ __all__ = ["table"]
 
 Entry = Mapping[str, Any]
 
+_STATED = ("run", "model", "seed", "step", "outdated")
+
 
 def table(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Arrange results in columns by name and fingerprint.
 
     Args:
-        rows: one per run: "run", "model", "seed", "config" (what its seeds share) and "results" (metrics.json).
+        rows: one per run: "run", "model", "seed", "config" (what its seeds share), "step" that was measured, whether it
+            is "outdated", and "results" (metrics.json).
 
     Returns:
-        "columns": name, fingerprint, n, lower_is_better, protocol; "rows": run, model, seed and "values" aligned
-        with the columns, None where not measured; "references": the floor and the opponents, aligned too; "spread":
+        "columns": name, fingerprint, n, lower_is_better, protocol; "rows": run, model, seed, step, outdated and "values"
+        aligned with the columns, None where not measured; "references": the floor and the opponents, aligned too; "spread":
         for each model with several seeds, mean and standard deviation (n − 1) per column.
     """
     columns = _columns(rows)
-    body = [
-        {**{k: row[k] for k in ("run", "model", "seed")}, "values": _values(row["results"], columns)} for row in rows
-    ]
+    body = [{**{key: row[key] for key in _STATED}, "values": _values(row["results"], columns)} for row in rows]
     return {
         "schema_version": 1,
         "columns": list(columns.values()),

@@ -25,6 +25,7 @@ __all__ = [
     "post",
     "post_chain",
     "post_scores",
+    "score_warning",
     "table",
     "texts",
     "updates",
@@ -89,6 +90,17 @@ def measured(run: Run) -> list[dict[str, Any]]:
     except RunError:
         return []
     return [{**row, "opponents": row["opponents"] if isinstance(row.get("opponents"), dict) else {}} for row in named]
+
+
+def score_warning(run: Run) -> str | None:
+    """Return what is wrong with the scores of a run: a damaged file, or another step than the run is at; else None."""
+    try:
+        if not run.outdated:
+            return None
+        step = f"{run.path.name} was measured at step {run.scored_step:,} and has been trained to {run.saved_step:,} since."
+    except RunError as error:
+        step = error.message
+    return f"{step} Measure again: genloom evaluate {run.path}"
 
 
 def parameters(run: Run) -> int | None:

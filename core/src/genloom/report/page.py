@@ -13,7 +13,7 @@ from genloom.report.matrix import matrix_picture
 from genloom.report.numerals import count, number
 from genloom.report.section import Section, plugin_sections
 from genloom.runs import Run, open_run
-from genloom.runs.files import write_atomic
+from genloom.runs.files import make_folder, write_atomic
 
 __all__ = ["comparison_page", "run_page", "sequence_page"]
 
@@ -38,6 +38,7 @@ def run_page(run: Run | str | Path, out: str | Path | None, sections: Sequence[S
         "post_scores": facts.post_scores(results),
         "panels": curves.loss_panels(run),
         "opponents": list(dict.fromkeys(name for result in results for name in result["opponents"])),
+        "warning": facts.score_warning(run),
         "metrics": [result for result in results if result["role"] not in ("cost", "loss", "post")],
         "costs": [result for result in results if result["role"] in ("cost", "loss")],
         "lineage": facts.lineage(run),
@@ -72,6 +73,7 @@ def comparison_page(
         ],
         "panels": curves.shared_panels(models),
         "measured": measured,
+        "warnings": [warning for run in opened if (warning := facts.score_warning(run))],
         "references": [name for name, _ in measured[0]["rows"][0]["references"]] if measured else [],
         "seeds": max(len(members) for members in models.values()),
         "runs": [(str(run.path), " ".join(facts.command(run))) for run in opened],
@@ -131,11 +133,15 @@ def _arranged(runs: Sequence[Run]) -> dict[str, Any]:
     ]
     return table(
         [
-            {"run": str(run.path), "model": "", "seed": index, "config": str(run.path), "results": results}
+            {"run": str(run.path), "model": "", "seed": index, "config": str(run.path), "results": results, **_age(run)}
             for index, (run, results) in enumerate(measured)
             if results
         ]
     )
+
+
+def _age(run: Run) -> dict[str, Any]:
+    return {"step": run.scored_step, "outdated": run.outdated}
 
 
 def _common(runs: Sequence[Run]) -> list[tuple[str, str]]:
@@ -164,6 +170,6 @@ def _written(template: str, context: dict[str, Any], sections: Sequence[Section 
     extra = [section if isinstance(section, Section) else Section(section[0], html=section[1]) for section in sections]
     pictures = [[show(image.copy(), caption) for caption, image in section.figures] for section in extra]
     text = environment.get_template(template).render(**context, sections=list(zip(extra, pictures, strict=True)))
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     write_atomic(out, text.encode())
     return out

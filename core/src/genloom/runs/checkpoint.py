@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from genloom.errors import RunError
 from genloom.runs import manifest, pruning
-from genloom.runs.files import sync_directory, sync_file, tell
+from genloom.runs.files import sync_directory, sync_file, tell, writing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,19 +62,14 @@ def save(
     checkpoints = run.path / "checkpoints"
     target = checkpoints / manifest.folder_name(int(step))
     stored, table = _storable(arrays)
-    try:
-        checkpoints.mkdir(parents=True, exist_ok=True)
+    with writing(target):
+        checkpoints.mkdir(exist_ok=True)  # not its parents: a run that was removed meanwhile is not begun again
         pruning.sweep(checkpoints)
         draft = pruning.hidden(pruning.DRAFT, target)
         with pruning.in_progress(draft):
             _write(draft, int(step), stored, {**(manifest_extra or {}), "arrays": table})
             _publish(draft, target)
         pruning.prune(run, keep=keep, keep_best=keep_best, keep_also=target)
-    except OSError as cause:
-        raise RunError(
-            f"The checkpoint {str(target)!r} could not be written: {cause}.",
-            mend="The earlier ones are intact; free some space or mend the permissions, then --resume.",
-        ) from cause
     return target
 
 
@@ -152,11 +147,9 @@ def _storable(arrays: Mapping[str, np.ndarray[Any, Any]]) -> tuple[Arrays, dict[
 
 
 def _write(draft: Path, step: int, stored: Arrays, content: dict[str, Any]) -> None:
-    from safetensors.numpy import save_file
-
     draft.mkdir()
     state = draft / manifest.STATE
-    save_file(stored, state)
+    write_arrays(stored, state)
     sync_file(state)
     with open(state, "rb") as handle:
         digest = hashlib.file_digest(handle, "sha256").hexdigest()
@@ -164,6 +157,13 @@ def _write(draft: Path, step: int, stored: Arrays, content: dict[str, Any]) -> N
     (draft / manifest.MANIFEST).write_bytes(sealed)
     sync_file(draft / manifest.MANIFEST)
     sync_directory(draft)
+
+
+def write_arrays(stored: Arrays, file: Path) -> None:
+    """Write the arrays of a checkpoint; safetensors has an error of its own for a full disk."""
+    from safetensors.numpy import save_file
+
+    save_file(stored, file)
 
 
 def _publish(draft: Path, target: Path) -> None:

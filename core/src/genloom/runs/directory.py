@@ -12,7 +12,7 @@ from typing import Any
 
 from genloom.errors import ConfigError, RunError
 from genloom.runs import lineage, manifest
-from genloom.runs.files import plain, tell, write_atomic
+from genloom.runs.files import make_folder, plain, tell, write_atomic, writing
 from genloom.runs.lock import LOCK_NAME, RunLock, holder
 
 __all__ = ["Run", "create_run", "open_run"]
@@ -99,11 +99,21 @@ class Run:
 
     @property
     def status(self) -> str:
-        """One of running (a process holds the lock), finished (as planned, or `finish` was called), interrupted."""
+        """One of running (a process holds the lock), finished (`finish` was called, all being saved), interrupted."""
         if holder(self.path) is not None:
             return "running"
-        last = functools.reduce(lambda _, entry: entry, self.log(), dict[str, Any]())
-        return "finished" if last.get("status") == "finished" or self._reached(last) else "interrupted"
+        return "finished" if self.last_entry.get("status") == "finished" else "interrupted"
+
+    @property
+    def saved_step(self) -> int | None:
+        """The step of the newest checkpoint, whose weights are sampled; None without any."""
+        latest = self.latest()
+        return None if latest is None else manifest.step_of(latest)
+
+    @property
+    def last_entry(self) -> dict[str, Any]:
+        """The last line of the log, {} without any."""
+        return functools.reduce(lambda _, entry: entry, self.log(), dict[str, Any]())
 
     def log(self) -> Iterator[dict[str, Any]]:
         """Yield the lines of log.jsonl in order: "step", "epoch", "seconds", "losses", "rates".
@@ -124,7 +134,7 @@ class Run:
     def append_log(self, entry: Mapping[str, Any]) -> None:
         """Add one line to log.jsonl; a number that is not finite is written as null."""
         line = json.dumps(plain(entry), allow_nan=False).encode() + b"\n"
-        with open(self.path / LOG, "ab+") as handle:
+        with writing(self.path / LOG), open(self.path / LOG, "ab+") as handle:
             handle.truncate(_whole_bytes(handle))
             handle.write(line)
 
@@ -205,10 +215,24 @@ class Run:
         text = json.dumps(plain(results), indent=1, allow_nan=False) + "\n"
         write_atomic(self.path / METRICS, text.encode())
 
-    def _reached(self, last: Mapping[str, Any]) -> bool:
-        """Say whether the last logged step is the last planned one."""
-        planned = self.planned_steps
-        return planned is not None and last.get("step", 0) >= planned
+    @property
+    def scored_step(self) -> int | None:
+        """The step that the scores in metrics.json are of; None where nothing was measured.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        steps = [result["step"] for result in self.metrics() if isinstance(result.get("step"), int)]
+        return steps[-1] if steps else None
+
+    @property
+    def outdated(self) -> bool:
+        """Whether the scores in metrics.json are of another step than the weights: the run was trained further since.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        return None not in (self.scored_step, self.saved_step) and self.scored_step != self.saved_step
 
 
 def open_run(path: str | Path, *, head: bool = True) -> Run:
@@ -249,8 +273,8 @@ def create_run(path: str | Path, resume: bool = False) -> Run:
         raise ConfigError(
             f"The folder {str(run.path)!r} is not empty and is not a run.", mend="Choose another --out or empty it."
         )
-    (run.path / "checkpoints").mkdir(parents=True, exist_ok=True)
-    (run.path / "samples").mkdir(exist_ok=True)
+    for name in ("checkpoints", "samples"):
+        make_folder(run.path / name)
     return run
 
 

@@ -2,27 +2,83 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import math
 import os
+import re
 import secrets
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["plain", "sync_directory", "sync_file", "tell", "write_atomic"]
+from genloom.errors import RunError
+
+__all__ = ["make_folder", "plain", "sync_directory", "sync_file", "tell", "write_atomic", "writing"]
+
+_SPACE = "Free some space, then give the command again; a training goes on with --resume."
+_RIGHTS = "Name a place that may be written to, or mend its permissions."
+_GONE = "Was the folder removed or moved meanwhile? Put it back, or name another one."
+#: What helps against a refusal of the disk, by its number.
+_MENDS = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _SPACE),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), _RIGHTS),
+    **dict.fromkeys((errno.ENOENT, errno.ENOTDIR, errno.ESTALE), _GONE),
+}
+_NUMBER = re.compile(r"\(os error (\d+)\)")
 
 
 def write_atomic(path: Path, content: bytes) -> None:
-    """Replace `path` by `content` in one step: readers see the old file or the new one, never a part."""
+    """Replace `path` by `content` in one step: readers see the old file or the new one, never a part.
+
+    Raises:
+        RunError: the disk refused.
+    """
     draft = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+    with writing(path):
+        try:
+            draft.write_bytes(content)
+            sync_file(draft)
+            os.replace(draft, path)
+        finally:
+            with contextlib.suppress(OSError):  # what stopped the writing is the one to be told
+                draft.unlink(missing_ok=True)
+        sync_directory(path.parent)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, where they are not there yet.
+
+    Raises:
+        RunError: the disk refused, or a file is in the way.
+    """
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what goes wrong while `path` is written into one error that names it, the cause and the mend.
+
+    Raises:
+        RunError: the disk refused.
+    """
+    from safetensors import SafetensorError
+
     try:
-        draft.write_bytes(content)
-        sync_file(draft)
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
-    sync_directory(path.parent)
+        yield
+    except (OSError, SafetensorError) as cause:
+        number, reason = _refusal(cause)
+        raise RunError(f"{str(path)!r} could not be written: {reason}.", mend=_MENDS.get(number, _RIGHTS)) from cause
+
+
+def _refusal(cause: Exception) -> tuple[int, str]:
+    """Return the number and the words of a refusal; safetensors states the number within its words only."""
+    if isinstance(cause, OSError):
+        return cause.errno or 0, cause.strerror or str(cause)
+    found = _NUMBER.search(str(cause))
+    return (int(found[1]), os.strerror(int(found[1]))) if found else (0, str(cause))
 
 
 def sync_file(path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from genloom.errors import ConfigError
+from genloom.errors import ConfigError, RunError
 from genloom.runs.directory import Run
 
 __all__ = ["list_runs"]
@@ -20,8 +20,9 @@ def list_runs(directory: str | Path) -> list[dict[str, Any]]:
 
     Returns:
         Rows with "path" (str), "id" (model), "data", "engine", "seed", "step" (last logged), "steps"
-        (planned, None when unknown), "losses" (last logged), "seconds" and "status": finished,
-        interrupted, running, or damaged for a run.toml that cannot be read.
+        (planned, None when unknown), "saved" (step of the newest checkpoint, None without any), "losses" (last
+        logged), "seconds", "scored" (step that was measured, None without any), "outdated" (whether the run was trained
+        further since) and "status": finished, interrupted, running, or damaged for a run.toml that cannot be read.
 
     Raises:
         ConfigError: `directory` is not a folder.
@@ -46,7 +47,8 @@ def _run_folders(root: Path) -> Iterator[Path]:
 def _row(path: Path) -> dict[str, Any]:
     run = Run(path)
     row: dict[str, Any] = {"path": str(path), "id": None, "data": None, "engine": None, "seed": None}
-    row |= {"step": 0, "steps": None, "losses": {}, "seconds": 0.0, "status": "damaged"}
+    row |= {"step": 0, "steps": None, "saved": None, "losses": {}, "seconds": 0.0, "scored": None, "outdated": False}
+    row["status"] = "damaged"
     try:
         config = run.config
     except ConfigError:
@@ -54,12 +56,19 @@ def _row(path: Path) -> dict[str, Any]:
     model, data, training = (_table(config, key) for key in ("model", "data", "training"))
     row |= {"id": model.get("id"), "data": data.get("address"), "seed": training.get("seed", model.get("seed"))}
     row["engine"] = training.get("backend") or _table(config, "versions").get("backend")
-    row["steps"] = run.planned_steps
+    row |= {"steps": run.planned_steps, "saved": run.saved_step, **_scores(run)}
     for entry in run.log():
         row["step"], row["seconds"] = entry.get("step", row["step"]), entry.get("seconds", row["seconds"])
         row["losses"] = entry.get("losses") or row["losses"]
     row["status"] = run.status
     return row
+
+
+def _scores(run: Run) -> dict[str, Any]:
+    try:
+        return {"scored": run.scored_step, "outdated": run.outdated}
+    except RunError:  # a damaged metrics.json, which is measured again
+        return {}
 
 
 def _table(config: dict[str, Any], key: str) -> dict[str, Any]:

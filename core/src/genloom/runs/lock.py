@@ -11,7 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from genloom.errors import ConfigError
+from genloom.errors import ConfigError, RunError
+from genloom.runs.files import writing
 
 __all__ = ["LOCK_NAME", "RunLock", "holder"]
 
@@ -32,6 +33,7 @@ class RunLock:
 
     Raises:
         ConfigError: on entering, when another process is writing this run.
+        RunError: on entering, when the folder cannot be written to.
     """
 
     def __init__(self, run_path: Path) -> None:
@@ -50,23 +52,33 @@ class RunLock:
     ) -> None:
         self._depth -= 1
         if self._depth == 0 and self._handle is not None:
-            self.path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # the lock ends with its handle; a file left behind blocks nobody
+                self.path.unlink()
             os.close(self._handle)
             self._handle = None
 
     def _acquire(self) -> int:
         for _ in range(RETRIES):
-            handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+            with writing(self.path):
+                handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
             if not _lock(handle, self.path):
                 os.close(handle)
                 raise self._busy()
             if self._still_named(handle):
-                owner = json.dumps(_identity()).encode()
-                os.ftruncate(handle, 0)
-                os.pwrite(handle, owner, 0)
+                self._sign(handle)
                 return handle
             os.close(handle)
         raise self._busy()
+
+    def _sign(self, handle: int) -> None:
+        """Write the owner into the file that was just locked."""
+        try:
+            with writing(self.path):
+                os.ftruncate(handle, 0)
+                os.pwrite(handle, json.dumps(_identity()).encode(), 0)
+        except RunError:
+            os.close(handle)
+            raise
 
     def _still_named(self, handle: int) -> bool:
         """Say whether the file just locked is still the one under the lock's name, not one just removed."""

@@ -286,8 +286,8 @@ def versions() -> dict[str, Any]:
 
 
 def free_path(job: Job) -> Path:
-    """Return a folder under `runs` that is not there yet, named after model, data and seed."""
-    name = f"{job.model_id.rpartition('/')[2]}-{job.dataset.address.partition(':')[0]}-seed{job.seed}"
+    """Return a folder under `runs` that is not there yet, named after family, model, data and seed."""
+    name = f"{job.model_id.replace('/', '-')}-{job.dataset.address.partition(':')[0]}-seed{job.seed}"
     path, number = Path("runs") / name, 2
     while path.exists():
         path, number = Path("runs") / f"{name}-{number}", number + 1

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genloom.errors import ConfigError
 from genloom.runs import Run, create_run, load_latest
-from genloom.runs.files import write_atomic
+from genloom.runs.files import tell, write_atomic
 from genloom.training.assembly import assemble
 from genloom.training.configuration import Job, check_same, free_path, resolve
 from genloom.training.feeding import Feed
+from genloom.training.notices import notices
 from genloom.training.optimizing import compile_model
 from genloom.training.plan import Plan
 from genloom.training.profiling import check_length, profile_of
@@ -109,7 +109,7 @@ def train(
 
 def _train(job: Job, run: Run, callbacks: Sequence[Any], profiled: bool) -> Run:
     """Train from the run's last checkpoint, or from the beginning."""
-    arrays, manifest = load_latest(run) if run.latest() is not None else ({}, {"step": 0})
+    arrays, manifest = _saved(run)
     model = job.start(resumed=bool(arrays))
     feed = Feed(job.dataset, model, job.settings, job.seed, job.memory)
     plan = Plan.of(job.settings, feed.steps_per_epoch)
@@ -117,13 +117,15 @@ def _train(job: Job, run: Run, callbacks: Sequence[Any], profiled: bool) -> Run:
     if arrays:
         restore(model, arrays)
     if _ended(run, job, plan, manifest["step"]):
+        tell(f"{str(run.path)!r} has ended at step {manifest['step']}: nothing is left to do. More: epochs or steps.")
         return run
     if profiled:
         check_length(plan.total_steps - manifest["step"], job.settings.steps_per_execution)
+    notices(run, model, job, feed, plan)
+    run.rewind_log(manifest["step"])  # before the new length is written: a run of that length has not ended
     run.write_config(job.document(feed.steps_per_epoch))
     for name, content in job.dataset.files.items():
         write_atomic(run.path / name, content)
-    run.rewind_log(manifest["step"])
     session = Session(
         run, model, job.settings, plan, manifest["step"], seconds_before=manifest.get("seconds", 0.0), resumed=arrays
     )
@@ -156,17 +158,38 @@ def _train(job: Job, run: Run, callbacks: Sequence[Any], profiled: bool) -> Run:
     return run
 
 
+def _saved(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return arrays and manifest to go on from: of the last checkpoint, or step 0 where none was due so far.
+
+    Raises:
+        RunError: no checkpoint is whole, or those that were written are gone.
+    """
+    if run.latest() is None and (not run.exists or run.last_entry.get("step", 0) < _first_save(run)):
+        return {}, {"step": 0}
+    return load_latest(run)
+
+
+def _first_save(run: Run) -> int:
+    """Return the step of the first checkpoint that the run's cadences ask for, 1 where they are not known."""
+    stated = run.config.get("training", {})
+    due = (
+        stated.get("checkpoint_steps", 0),
+        stated.get("checkpoint_every", 0) * stated.get("steps_per_epoch", 0),
+        run.planned_steps or 0,
+    )
+    return min((step for step in due if step > 0), default=1)
+
+
 def _ended(run: Run, job: Job, plan: Plan, step: int) -> bool:
     """Whether the run has ended as planned, by its length or a rule of its own, and is not asked for more."""
     if not run.exists or not step:
         return False
-    last = functools.reduce(lambda _, entry: entry, run.log(), dict[str, Any]())
     before = run.config["training"]
     asked = dataclasses.asdict(job.settings)
     rules = all(before.get(name) == asked[name] for name in ("stop_when", "patience"))
     planned = Plan.of(job.settings, plan.steps_per_epoch).total_steps
     was = before["steps"] if "steps" in before else before.get("epochs", 0) * plan.steps_per_epoch
-    return last.get("status") == "finished" and rules and planned == was
+    return run.last_entry.get("status") == "finished" and rules and planned == was
 
 
 def _stored(out: str | Path | None, resume: bool) -> dict[str, Any] | None:

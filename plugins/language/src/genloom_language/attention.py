@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 import genloom.data
 from genloom.errors import GenLoomError
+from genloom.report.pictures import to_bytes
 from genloom.runs import Run
-from genloom.runs.files import tell
+from genloom.runs.files import tell, write_atomic
 from genloom_language.heat_maps import heat_maps, tokens_that_fit
 from genloom_language.model import Transformer
 from genloom_language.tokens import FILE, load_tokenizer
@@ -53,7 +54,7 @@ class DrawAttention(keras.callbacks.Callback):
         x = x[: min(tokens_that_fit(len(layers), heads), self.model.length - 1)]
         weights = self._weights(x)[layers, :heads]
         image = heat_maps(weights, self._labels(x, weights.shape[-1]), [layer + 1 for layer in layers])
-        image.save(self.run.path / "samples" / "attention.png")
+        write_atomic(self.run.path / "samples" / "attention.png", to_bytes(image))
 
     def _weights(self, x: NDArray[np.int32]) -> NDArray[np.float32]:
         """Return (layers, heads, t, t), or t + 1 columns where a learned prompt comes first."""

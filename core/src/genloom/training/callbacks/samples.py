@@ -11,8 +11,8 @@ import keras
 from genloom.data import drawn_over_classes
 from genloom.errors import RunError
 from genloom.postprocess import Origin, chain
-from genloom.report.pictures import drawable, picture
-from genloom.runs.files import tell
+from genloom.report.pictures import drawable, picture, to_bytes
+from genloom.runs.files import tell, write_atomic
 from genloom.training.cadence import Every
 from genloom.training.session import Session
 
@@ -43,7 +43,7 @@ class SampleGrid(keras.callbacks.Callback):
         path = self.session.run.path / "samples" / "real.png"
         if self.pictures and self.due.period and not path.exists():
             real = self.split.take(drawn_over_classes(self.split, self.session.settings.sample_count))["x"]
-            picture(real, self.session.model.spec).save(path)
+            write_atomic(path, to_bytes(picture(real, self.session.model.spec)))
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Draw, where an epoch is due; samples that cannot be shown are no reason to end the training."""
@@ -62,14 +62,14 @@ class SampleGrid(keras.callbacks.Callback):
             self._write_texts(drawn, file.with_suffix(".txt"))
             return
         image = picture(drawn.samples, drawn.spec)
-        image.save(file.with_suffix(".png"))
+        write_atomic(file.with_suffix(".png"), to_bytes(image))
         _show_in_notebook(image)
 
     def _write_texts(self, drawn: Samples, file: Path) -> None:
         """Write what the run's post-processors make of tokens, where that is text."""
         made = chain(self.session.settings.post)(drawn, Origin(self.session.run, lambda: self.session.model))
         if made.samples.dtype.kind == "U":
-            file.write_text("\n\n".join(made.samples[:, 0].tolist()) + "\n", "utf-8")
+            write_atomic(file, ("\n\n".join(made.samples[:, 0].tolist()) + "\n").encode())
 
 
 def _show_in_notebook(image: Any) -> None:

@@ -17,6 +17,7 @@ from genloom.data import drawn_rows
 from genloom.errors import ConfigError
 from genloom.metrics import Fingerprint, MetricResult
 from genloom.runs import open_run
+from genloom.runs.files import write_atomic
 from genloom_language.prompting.measures import Measure, choice_measures, cloze_measures, generation_measures
 from genloom_language.prompting.scoring import Scorer, encode_text
 from genloom_language.prompting.task import Item, Task
@@ -159,9 +160,7 @@ def _keep(file: Path, results: list[dict[str, Any]]) -> None:
     steps, now = {entry["step"] for entry in results}, {entry["fingerprint"] for entry in results}
     kept = [entry for entry in _earlier(file) if entry.get("step") in steps and entry.get("fingerprint") not in now]
     text = json.dumps([_finite(entry) for entry in (*kept, *results)], indent=1, allow_nan=False) + "\n"
-    draft = file.with_name(f".{file.name}.{os.getpid()}")  # a reader sees the old file or the new one
-    draft.write_text(text, "utf-8")
-    draft.replace(file)
+    write_atomic(file, text.encode())
 
 
 def _earlier(file: Path) -> list[Mapping[str, Any]]:

@@ -1,0 +1,77 @@
+"""The table of `genloom compare`: measures in rows, runs in columns, at any width of a terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click.testing
+import numpy as np
+import pytest
+
+from genloom.cli import output
+from genloom.cli.compare import compare
+from genloom.runs import create_run, save
+
+
+def result(name: str, value: float, fingerprint: str, lower: bool | None, **extra: Any) -> dict[str, Any]:
+    stated = {"name": name, "value": value, "fingerprint": fingerprint, "lower_is_better": lower, "role": "score"}
+    return {**stated, "n": 360, "floor": 0.25, "opponents": {"mixture": 2.5}, "protocol": {}, "step": 10} | extra
+
+
+def runs(folder: Path, *names: str) -> list[str]:
+    for number, name in enumerate(names):
+        run = create_run(folder / name)
+        run.write_config({"model": {"id": "vae/mlp", "seed": number}, "data": {"address": "digits"}})
+        save(run, 10, {"w": np.zeros(1)})
+        scores = [result("fd[pca20]", 1.0 + number, "aaaaaaaa", True), result("precision", 0.5, "bbbbbbbb", False)]
+        run.write_metrics([*scores, result("fd[pca20]", 3.0, "cccccccc", True), result("c2st", 0.7, "dddddddd", None)])
+    return [str(folder / name) for name in names]
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Draw tables as on a terminal of so many columns, and return what is printed."""
+
+    def run(words: list[str], width: int) -> click.testing.Result:
+        monkeypatch.setenv("COLUMNS", str(width))
+        monkeypatch.setattr(output, "on_terminal", lambda: True)
+        return click.testing.CliRunner().invoke(compare, words)
+
+    return run
+
+
+def test_measures_are_rows_with_their_direction(tmp_path: Path) -> None:
+    words = runs(tmp_path, "a", "b")
+    done = click.testing.CliRunner().invoke(compare, words)
+    assert [line.split("\t") for line in done.stdout.splitlines()] == [
+        ["measure", "a", "b", "real data", "mixture"],
+        ["model", "vae/mlp", "vae/mlp", "", ""],
+        ["seed", "0", "1", "", ""],
+        ["fd[pca20] ↓ aaaaaa", "1", "2", "0.25", "2.5"],
+        ["fd[pca20] ↓ cccccc", "3", "3", "0.25", "2.5"],
+        ["precision ↑", "0.5", "0.5", "0.25", "2.5"],
+        ["c2st ≈", "0.7", "0.7", "0.25", "2.5"],
+    ]
+
+
+def test_what_does_not_fit_follows_below(tmp_path: Path, drawn: Any) -> None:
+    names = [f"a-name-of-twenty-four-{number:02d}" for number in range(6)]
+    words = runs(tmp_path, *names)
+    done = drawn(words, 80)
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "…" not in done.stdout
+    heads = [line.split() for line in lines if line.startswith("measure")]
+    assert [name for head in heads for name in head[1:]] == [*names, "real", "data", "mixture"]
+    assert sum(line.startswith("precision ↑") for line in lines) == len(heads) == 4
+    wide = drawn(words, 400).stdout.splitlines()
+    assert sum(line.startswith("measure") for line in wide) == 1
+
+
+def test_runs_trained_further_since_are_marked(tmp_path: Path) -> None:
+    words = runs(tmp_path, "a", "b")
+    save(create_run(words[1], resume=True), 20, {"w": np.zeros(1)})
+    done = click.testing.CliRunner().invoke(compare, words)
+    assert done.stdout.splitlines()[0].split("\t")[1:3] == ["a", "b*"]
+    assert done.stderr == f"* b: scores of step 10, trained further since: genloom evaluate {words[1]}\n"
