@@ -59,13 +59,13 @@ def test_what_does_not_fit_follows_below(tmp_path: Path, drawn: Any) -> None:
     names = [f"a-name-of-twenty-four-{number:02d}" for number in range(6)]
     words = runs(tmp_path, *names)
     done = drawn(words, 80)
-    lines = done.stdout.splitlines()
-    assert max(map(len, lines)) <= 80
+    lines = [line.strip() for line in done.stdout.splitlines()]
+    assert max(map(len, done.stdout.splitlines())) <= 80
     assert "…" not in done.stdout
     heads = [line.split() for line in lines if line.startswith("measure")]
     assert [name for head in heads for name in head[1:]] == [*names, "real", "data", "mixture"]
     assert sum(line.startswith("precision ↑") for line in lines) == len(heads) == 4
-    wide = drawn(words, 400).stdout.splitlines()
+    wide = [line.strip() for line in drawn(words, 400).stdout.splitlines()]
     assert sum(line.startswith("measure") for line in wide) == 1
 
 

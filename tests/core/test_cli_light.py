@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import subprocess
 import sys
-import os
 from collections.abc import Callable
 from pathlib import Path
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from genloom.cli.failures import SCHEMA_VERSION
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.table import Table as RichTable
 
 __all__ = ["note", "on_terminal", "print_json", "table"]
 
@@ -29,12 +29,15 @@ def print_json(**content: Any) -> None:
     print(json.dumps({"schema_version": SCHEMA_VERSION, **_plain(content)}, indent=2, allow_nan=False))
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[Any]], *, split: bool = False) -> None:
+def table(
+    headings: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None, *, split: bool = False
+) -> None:
     """Print a table: drawn to the width of a terminal, tab-separated in a pipe so that `cut` and `awk` read it.
 
     Args:
         headings: of the columns.
         rows: cells as many as headings; None is an empty one.
+        title: stands above the table on a terminal.
         split: columns that do not fit beside each other follow below, under the first column again; else cells wrap.
     """
     cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
@@ -44,11 +47,11 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[Any]], *, split: bool
         return
     from rich.console import Console
 
-    console = Console()
-    for number, part in enumerate(_parts([list(headings), *cells], console.width) if split else [[headings, *cells]]):
+    console, lines = Console(), [list(headings), *cells]
+    for number, part in enumerate(_parts(lines, console.width) if split else [lines]):
         if number:
             console.print()
-        _draw(console, part)
+        console.print(_drawn(part, title if number == 0 else None))
 
 
 def on_terminal() -> bool:
@@ -56,14 +59,16 @@ def on_terminal() -> bool:
     return sys.stdout.isatty()
 
 
-def _draw(console: Console, lines: Sequence[Sequence[str]]) -> None:
+def _drawn(lines: Sequence[Sequence[str]], title: str | None) -> RichTable:
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(*(Text(heading) for heading in lines[0]), box=None, header_style="bold")
+    drawn = Table(title=title, title_justify="left", box=None, header_style="bold")
+    for heading in lines[0]:
+        drawn.add_column(Text(heading))
     for line in lines[1:]:
         drawn.add_row(*(Text(cell) for cell in line))
-    console.print(drawn)
+    return drawn
 
 
 def _parts(lines: Sequence[Sequence[str]], width: int) -> list[list[list[str]]]:

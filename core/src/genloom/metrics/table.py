@@ -22,9 +22,9 @@ def table(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             is "outdated", and "results" (metrics.json).
 
     Returns:
-        "columns": name, fingerprint, n, lower_is_better, protocol; "rows": run, model, seed, step, outdated and "values"
-        aligned with the columns, None where not measured; "references": the floor and the opponents, aligned too; "spread":
-        for each model with several seeds, mean and standard deviation (n − 1) per column.
+        "columns": name, fingerprint, n, lower_is_better, protocol; "rows": run, model, seed, step, outdated and
+        "values" aligned with the columns, None where not measured; "references": the floor and the opponents, aligned
+        too; "spread": for each model with several seeds, mean and standard deviation (n − 1) per column.
     """
     columns = _columns(rows)
     body = [{**{key: row[key] for key in _STATED}, "values": _values(row["results"], columns)} for row in rows]

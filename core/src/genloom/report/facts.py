@@ -97,10 +97,11 @@ def score_warning(run: Run) -> str | None:
     try:
         if not run.outdated:
             return None
-        step = f"{run.path.name} was measured at step {run.scored_step:,} and has been trained to {run.saved_step:,} since."
+        steps = f"was measured at step {run.scored_step:,} and has been trained to {run.saved_step:,} since"
+        fault = f"{run.path.name} {steps}."
     except RunError as error:
-        step = error.message
-    return f"{step} Measure again: genloom evaluate {run.path}"
+        fault = error.message
+    return f"{fault} Measure again: genloom evaluate {run.path}"
 
 
 def parameters(run: Run) -> int | None:
