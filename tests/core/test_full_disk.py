@@ -17,12 +17,12 @@ import safetensors
 
 import genloom
 import genloom.report
-from genloom.cli.writers import write
 from genloom.data import DataSpec
 from genloom.data.check import check
 from genloom.errors import RunError
 from genloom.plugins.discovery import load_file
 from genloom.runs import Run, create_run, files, save
+from genloom.sample_files import write
 from genloom.samples import Samples
 
 PICTURES = Samples(np.zeros((2, 8, 8, 1), "float32"), None, None, DataSpec((8, 8, 1)))
