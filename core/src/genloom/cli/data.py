@@ -12,6 +12,8 @@ from genloom.cli.output import note, print_json, table
 
 __all__ = ["data"]
 
+_APART = ("class_names", "class_frequencies", "mean", "scale")  # said in a table or a sentence of their own
+
 
 @click.group()
 def data() -> None:
@@ -31,7 +33,8 @@ def check(source: str, out: str | None, as_json: bool) -> None:
         print_json(**found)
         return
     print(f"{found['address']} (fingerprint {found['fingerprint']})")
-    print("; ".join(f"{name} {_word(value)}" for name, value in found["spec"].items() if not name.startswith("class_")))
+    print("; ".join(f"{name} {_word(value)}" for name, value in found["spec"].items() if name not in _APART))
+    print(found["treatment"])
     names = [name for name in found["train"] if name != "classes"]
     table(("split", *names), [(part, *(_word(found[part].get(name)) for name in names)) for part in ("train", "test")])
     _print_classes(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from genloom.data.dataset import Dataset
 from genloom.data.opening import open as open_dataset
+from genloom.data.spec import DataSpec
 from genloom.data.summary import summarise
 from genloom.errors import ConfigError
 from genloom.runs.files import make_folder, write_atomic
@@ -18,6 +20,8 @@ __all__ = ["SCHEMA_VERSION", "check", "inspect"]
 
 SCHEMA_VERSION = 1
 _RARE = 0.1  # a class below this share of an even one is worth a warning
+_STEPS = 256  # of float32 within one deviation; fewer and values come in visible steps
+_SHOWN = 4  # names in a sentence
 _BORDER, _SIDE = 32, 8  # grey between the pictures of the grid, and pictures along a side
 
 
@@ -30,9 +34,10 @@ def check(address: str, out: str | Path | None = None, **options: Any) -> dict[s
         options: options of the source.
 
     Returns:
-        Plain values for JSON: schema_version, address, fingerprint, spec, notes, train and test (each with samples,
-        dtype, minimum, maximum, mean, deviation, constant, duplicates, nan, out_of_range and, when labelled,
-        classes as name -> count), leaked (test samples that are in train too), warnings (sentences), and out.
+        Plain values for JSON: schema_version, address, fingerprint, spec, notes, treatment (what is done to values
+        before a model sees them), train and test (each with samples, dtype, minimum, maximum, mean, deviation,
+        constant, duplicates, nan, out_of_range and, when labelled, classes as name -> count), leaked (test samples
+        that are in train too), warnings (sentences), and out.
 
     Raises:
         DataError: the data cannot be used; names the file and the mend.
@@ -51,14 +56,55 @@ def inspect(dataset: Dataset, out: str | Path | None = None) -> dict[str, Any]:
         "fingerprint": dataset.fingerprint,
         "spec": dataset.spec.to_dict(),
         "notes": list(dataset.notes),
+        "treatment": treatment(dataset.spec, train.constant_places),
         "train": train.to_dict(),
         "test": test.to_dict(),
         "leaked": sum(name in seen for name in test.hashes),
     }
-    report["warnings"] = _warnings(report)
+    report["warnings"] = [*_warnings(report), *_coarse(dataset.spec, train.constant_places)]
     if out is not None:
         report["out"] = str(_draw(dataset, Path(out)))
     return report
+
+
+def treatment(spec: DataSpec, constant: Sequence[int] = ()) -> str:
+    """Say what is done to values before a model sees them; samples come back in the data's own units.
+
+    Args:
+        spec: of the data.
+        constant: places of the last axis that have one value only.
+    """
+    if spec.value_range is not None:
+        low, high = spec.value_range
+        return f"Values from {low:g} to {high:g}: models see them from -1 to 1."
+    if not spec.scale:
+        return "Models see the values as they are."
+    what = "channel" if len(spec.shape) > 1 else "column"
+    varying = [place for place in range(len(spec.scale)) if place not in constant]
+    shown = [f"{_place(spec, place)} {spec.mean[place]:.5g} ± {spec.scale[place]:.5g}" for place in varying]
+    text = f"Unbounded: models see (x - mean) / deviation of each {what} ({_listed(shown)}), samples are in x's units."
+    names = _listed([_place(spec, place) for place in constant])
+    return text + (f" One value only, and so only shifted: {what} {names}." if constant else "")
+
+
+def _coarse(spec: DataSpec, constant: Sequence[int]) -> list[str]:
+    """Warn of places whose mean is so large that float32 leaves their spread few steps."""
+    coarse = [
+        _place(spec, place)
+        for place in range(len(spec.scale))
+        if place not in constant and spec.scale[place] < _STEPS * abs(spec.mean[place]) * np.finfo(np.float32).eps
+    ]
+    words = "have a mean so large that float32 keeps few of their digits: subtract it before."
+    return [f"{_listed(coarse)} {words}"] if coarse else []
+
+
+def _place(spec: DataSpec, place: int) -> str:
+    return spec.columns[place] if len(spec.columns) == len(spec.scale) else str(place)
+
+
+def _listed(names: Sequence[str]) -> str:
+    rest = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _warnings(report: dict[str, Any]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from genloom.data.address import Address
 from genloom.data.dataset import Dataset
+from genloom.data.standardising import standardised
 from genloom.errors import ConfigError
 
 __all__ = ["open"]
@@ -37,4 +38,4 @@ def open(address: str, **options: Any) -> Dataset:
     checked = component.configure(**given)
     values = {} if checked is None else {f.name: getattr(checked, f.name) for f in dataclasses.fields(checked)}
     dataset = component.load()(parsed.rest, **values)
-    return dataclasses.replace(dataset, address=str(Address(parsed.scheme, parsed.rest, given)))
+    return standardised(dataclasses.replace(dataset, address=str(Address(parsed.scheme, parsed.rest, given))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +24,10 @@ class DataSpec:
         kind: one of `KINDS`.
         dtype: NumPy name of the stored type.
         value_range: (lowest, highest) value of a sample, or None when values are unbounded.
+        mean: of unbounded data: the training samples' mean, one for each place of the last axis (a column, a
+            channel). Empty means 0. `genloom.data.open` and `genloom.train` measure it.
+        scale: of unbounded data: their standard deviation, laid out as `mean`; 1 where a column is constant. Empty
+            means 1.
         classes: number of classes, 0 without labels.
         class_names: one name per class, or empty.
         class_frequencies: share of each class in the training data; labels are drawn from it when no
@@ -35,7 +40,7 @@ class DataSpec:
 
     Raises:
         ConfigError: an unknown kind, an empty or non-positive shape, an inverted range, names that do not
-            match the number of classes.
+            match the number of classes, a mean and scale that do not fit.
     """
 
     shape: tuple[int, ...]
@@ -50,6 +55,8 @@ class DataSpec:
     rate: float | None = None
     maximum_length: int = 0
     condition: tuple[str, ...] = ()
+    mean: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -61,6 +68,21 @@ class DataSpec:
         for name in ("class_names", "class_frequencies"):
             if getattr(self, name) and len(getattr(self, name)) != self.classes:
                 raise ConfigError(f"{name} has {len(getattr(self, name))} entries for {self.classes} classes.")
+        if self.mean or self.scale:
+            self._check_scale()
+
+    def _check_scale(self) -> None:
+        """Raise ConfigError unless mean and scale are finite, positive where they divide, and one per place."""
+        wanted = int(self.shape[-1])
+        if self.value_range is not None:
+            raise ConfigError(f"Data in {self.value_range} have no mean and scale.", mend="Give value_range=None.")
+        if not len(self.mean) == len(self.scale) == wanted:
+            raise ConfigError(
+                f"mean and scale have {len(self.mean)} and {len(self.scale)} entries; samples of {self.shape} need "
+                f"{wanted}."
+            )
+        if not all(map(math.isfinite, self.mean)) or not all(0 < value < math.inf for value in self.scale):
+            raise ConfigError("mean must be finite and scale positive.", mend="See: genloom data check SRC.")
 
     @property
     def size(self) -> int:
@@ -80,17 +102,44 @@ class DataSpec:
         """Half the width of the value range, 1 when unbounded."""
         return 1.0 if self.value_range is None else (self.value_range[1] - self.value_range[0]) / 2
 
+    @property
+    def log_volume(self) -> float:
+        """Log of how many times more volume a sample has than its normalised form: what a density in nats loses."""
+        if self.scale:
+            return self.size / len(self.scale) * sum(map(math.log, self.scale))
+        return self.size * math.log(self.half_width)
+
     def normalise(self, x: Any) -> Any:
-        """Map samples from the value range to [-1, 1] (identity when unbounded). Any array or tensor."""
-        return (x - self.centre) / self.half_width
+        """Map samples (…, *shape), or flat ones (…, size), from their own units to those a model works in.
+
+        The value range goes to [-1, 1]; unbounded data get mean 0 and deviation 1. Any floating array or tensor.
+        """
+        mean, scale = self._units(x)
+        return (x - mean) / scale
 
     def denormalise(self, x: Any) -> Any:
-        """Map samples from [-1, 1] back to the value range. Any array or tensor."""
-        return x * self.half_width + self.centre
+        """Map samples back to the data's own units: the inverse of `normalise`."""
+        mean, scale = self._units(x)
+        return x * scale + mean
+
+    def _units(self, x: Any) -> tuple[Any, Any]:
+        """Return what normalising subtracts and divides by: numbers, or rows as long as the last axis of x."""
+        if not self.scale:
+            return self.centre, self.half_width
+        import numpy as np
+
+        repeats = max(1, int(x.shape[-1]) // len(self.scale))
+        mean, scale = np.tile(self.mean, repeats), np.tile(self.scale, repeats)
+        if isinstance(x, np.ndarray):
+            return mean.astype(x.dtype), scale.astype(x.dtype)
+        from keras import ops  # x is a tensor, so an engine is there
+
+        return ops.convert_to_tensor(mean, x.dtype), ops.convert_to_tensor(scale, x.dtype)
 
     def replace(self, **changes: Any) -> DataSpec:
-        """Return a copy with some fields changed."""
-        return dataclasses.replace(self, **changes)
+        """Return a copy with some fields changed; a mean and scale are left out of one with another range or shape."""
+        plain = {"mean": (), "scale": ()} if {"value_range", "shape"} & set(changes) else {}
+        return dataclasses.replace(self, **{**plain, **changes})
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists, numbers and strings, without empty fields: TOML and JSON can hold it."""

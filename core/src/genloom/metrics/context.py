@@ -83,7 +83,8 @@ class MetricContext:
     def values(self, samples: SampleSet) -> NDArray[np.float64]:
         """Return samples flattened (n, d) and scaled, so that scores do not depend on the unit values are stored in.
 
-        The value range maps to [0, 1]; unbounded values are divided by their spread over the training data.
+        The value range maps to [0, 1]; unbounded values are standardised as the spec says, or divided by their spread
+        over the training data where it says nothing.
         """
         offset, scale = self._scale()
         return (np.asarray(samples.x, np.float64).reshape(len(samples), -1) - offset) / scale
@@ -135,8 +136,13 @@ class MetricContext:
         """The training samples that features and opponents are fitted on, at most `FIT_ROWS`."""
         return self.once("fitted", lambda: self.train.drawn(FIT_ROWS))
 
-    def _scale(self) -> tuple[float, float]:
-        if self.spec.value_range is not None:
-            low, high = self.spec.value_range
+    def _scale(self) -> tuple[Any, Any]:
+        """Return what is subtracted and divided by: numbers, or rows (d,)."""
+        spec = self.spec
+        if spec.value_range is not None:
+            low, high = spec.value_range
             return low, high - low
+        if spec.scale:
+            repeats = spec.size // len(spec.scale)
+            return np.tile(spec.mean, repeats), np.tile(spec.scale, repeats)
         return 0.0, self.once("spread", lambda: float(np.std(self.train.x, dtype=np.float64)) or 1.0)

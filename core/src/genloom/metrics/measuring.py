@@ -48,6 +48,7 @@ def measure(component: Component, generated: SampleSet, context: MetricContext) 
 def _fingerprint(component: Component, context: MetricContext, n: int, drawn: list[str]) -> Fingerprint:
     """Return the protocol; `drawn` says which parts stand for the whole."""
     fitted = [f"fitted on {FIT_ROWS} drawn"] if len(context.train) > FIT_ROWS else []
+    units = ["standardised"] if context.spec.scale else []
     features = context.features(component.extras.get("features", "values"))
     return Fingerprint(
         # The data may allow fewer components than were asked for: the name says what was used.
@@ -58,7 +59,7 @@ def _fingerprint(component: Component, context: MetricContext, n: int, drawn: li
         features=features.name,
         features_digest=features.digest,
         shape=context.spec.shape,
-        setting=", ".join([*drawn, *fitted]),
+        setting=", ".join([*drawn, *fitted, *units]),
         revision=component.extras.get("revision", REVISION),
     )
 

@@ -204,7 +204,7 @@ class ModelConformance(LightImport):
         """Sample i is the same drawn alone and among others."""
         model = self._sampled()
         together, apart = self._samples(model, 6, chunk=6), self._samples(model, 6, chunk=2)
-        off = float(np.abs(together - apart).max()) / self.spec.half_width
+        off = self._distance(together, apart)
         assert off <= 1e-4, f"Promise broken: samples differ by {off:.2g} of half the range with the batch size."
 
     def test_samples_equal_the_stored_ones(self) -> None:
@@ -215,8 +215,7 @@ class ModelConformance(LightImport):
         with np.load(stored, allow_pickle=False) as arrays:
             model = self.make(9)
             state.restore_weights(model, {k: arrays[k] for k in arrays.files if k != "samples"}, averaged=False)
-            off = float(np.abs(self._samples(model, 8, weights="trained") - arrays["samples"]).max())
-        off /= self.spec.half_width
+            off = self._distance(self._samples(model, 8, weights="trained"), arrays["samples"])
         assert off <= 2e-4, f"Promise broken: samples differ by {off:.2g} of half the range from the stored ones."
 
     def test_declared_backends_all_pass(self) -> None:
@@ -292,6 +291,10 @@ class ModelConformance(LightImport):
         if self._impurity() is not None:
             pytest.skip("needs a pure draw(): see test_draw_is_pure")
         return self._compiled_draw(model, n)
+
+    def _distance(self, a: np.ndarray, b: np.ndarray) -> float:
+        """Return the largest difference of samples, in half ranges or, of unbounded data, in deviations."""
+        return float(np.abs(self.spec.normalise(a) - self.spec.normalise(b)).max())
 
     def _sampled(self) -> Any:
         """Return the trained model when its samples are usable at all."""

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, cast
 from genloom.adaptation import EWC, L2SP, adapt, needs_memory, old_data, parse_adapter, parse_retention, retain
 from genloom.creation import check_kind, instantiate
 from genloom.data.opening import open as open_data
+from genloom.data.spec import DataSpec
+from genloom.data.standardising import in_units_of, standardised
 from genloom.errors import ConfigError
 from genloom.loading import trained_weights
 from genloom.options import configure
@@ -146,6 +148,7 @@ def resolve(
     seed: int,
     init_from: str | Path | None,
     stored: Mapping[str, Any],
+    spec: Mapping[str, Any] | None = None,
 ) -> Job:
     """Check everything that was asked for.
 
@@ -158,6 +161,7 @@ def resolve(
         seed: any integer.
         init_from: a run.
         stored: training settings of the run to resume.
+        spec: of the data of the run to resume, as its run.toml has it.
 
     Raises:
         ConfigError: anything unknown, out of range or contradictory.
@@ -166,7 +170,8 @@ def resolve(
     asked = {name: value for name, value in asked.items() if value is not None}
     if "epochs" in asked and "steps" in asked:
         raise ConfigError(f"epochs={asked['epochs']} and steps={asked['steps']} exclude each other.", mend="Give one.")
-    dataset = open_data(data) if isinstance(data, str) else data
+    before = None if init_from is None else open_run(init_from)
+    dataset = _in_units(open_data(data) if isinstance(data, str) else standardised(data), spec, before)
     component = find("model", model) if isinstance(model, str) else None
     if component is None and (options or preset):
         raise ConfigError("A model object has its options already.", mend="Leave out options and preset.")
@@ -177,7 +182,6 @@ def resolve(
     settings = configure(TrainingSettings, *_one_length(layers))
     chain(settings.post).check(dataset.spec)
     _check_adaptation(settings, started=init_from is not None or bool(stored))
-    before = None if init_from is None else open_run(init_from)
     if component is not None and preset is None and before is not None:
         options = {**_options_of(before, component), **(options or {})}
     return Job(
@@ -190,6 +194,12 @@ def resolve(
         seed=int(seed),
         init_from=None if before is None else str(before.path),
     )
+
+
+def _in_units(dataset: Dataset, spec: Mapping[str, Any] | None, before: Run | None) -> Dataset:
+    """Return the data in the units that the weights to go on with were trained in."""
+    stated = spec if spec is not None or before is None else before.config["data"]["spec"]
+    return dataset if stated is None else in_units_of(dataset, DataSpec.from_dict(stated))
 
 
 def _options_of(run: Run, component: Component) -> Mapping[str, Any]:

@@ -95,6 +95,7 @@ def train(
         seed=seed,
         init_from=init_from,
         stored={} if stored is None else stored["training"],
+        spec=None if stored is None else stored["data"]["spec"],
     )
     if dry_run:
         from genloom.training.dry_run import describe

@@ -14,7 +14,7 @@ __all__ = ["Line"]
 
 
 class Line:
-    """Unbounded data stay as they are; bounded ones go through a logit (Dinh et al. 2017, section 4.1).
+    """Unbounded data are standardised as their spec says; bounded ones go through a logit (Dinh et al. 2017, section 4.1).
 
     With v in [0, 1] over the value range and L levels, w = (v (L - 1) + e) / L spreads level i over [i/L, (i + 1)/L]
     for e in [0, 1), and u = logit(a + (1 - 2a) w). Data that were not rounded have w = v.
@@ -33,7 +33,7 @@ class Line:
     def __init__(self, spec: DataSpec, levels: int) -> None:
         if levels and (spec.value_range is None or levels < 2):
             raise ConfigError(f"levels={levels} needs data with a value range, and two levels or more.")
-        self.range, self.levels, self.size = spec.value_range, levels, spec.size
+        self.spec, self.range, self.levels, self.size = spec, spec.value_range, levels, spec.size
 
     def to(self, x: Any, spread: Any = 0.5) -> tuple[Any, Any]:
         """Map x (n, size) to u, and return log |du/dx| (n,).
@@ -43,7 +43,7 @@ class Line:
             spread: e in [0, 1), a number or (n, size): the middle of each step unless noise is given.
         """
         if self.range is None:
-            return x, ops.zeros_like(x[:, 0])
+            return self.spec.normalise(x), ops.zeros_like(x[:, 0]) - self.spec.log_volume
         low, high = self.range
         v, width = (x - low) / (high - low), high - low
         if self.levels:
@@ -55,7 +55,7 @@ class Line:
     def back(self, u: Any) -> Any:
         """Map u (n, size) to the value range, to the middle of each step."""
         if self.range is None:
-            return u
+            return self.spec.denormalise(u)
         low, high = self.range
         v = (ops.sigmoid(u) - self.edge) / (1.0 - 2.0 * self.edge)
         if self.levels:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar, Literal
 
 import keras
@@ -42,7 +41,7 @@ class Diffusion(GenerativeModel):
 
     Options: ClassVar[type] = DiffusionOptions
     validation: ClassVar[tuple[str, ...]] = ("loss", "bound")
-    """Held-out `loss` as trained, and `bound`, the variational bound in nats per dimension of the value range."""
+    """Held-out `loss` as trained, and `bound`, the variational bound in nats per dimension, in the data's own units."""
 
     def __init__(
         self,
@@ -134,9 +133,10 @@ class Diffusion(GenerativeModel):
             return predictions(self.options.target, self._network(z, t, label), z, *self._scales(t))[1]
 
         errors = [self._errors(x, u[:, j], noise[:, j], label) for j in range(_LEVELS)]
-        bound = variational_bound(predict_noise, self.process, x, u, noise) / math.prod(self.spec.shape)
-        # A density over the value range instead of [-1, 1].
-        return {"loss": sum(errors) / _LEVELS, "bound": ops.reshape(bound, (n,)) + math.log(self.spec.half_width)}
+        bound = variational_bound(predict_noise, self.process, x, u, noise)
+        # A density in the data's own units instead of normalised ones.
+        bound = (ops.reshape(bound, (n,)) + self.spec.log_volume) / self.spec.size
+        return {"loss": sum(errors) / _LEVELS, "bound": bound}
 
     def draw(
         self,

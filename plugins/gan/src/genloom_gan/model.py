@@ -209,7 +209,8 @@ class DCGAN(GAN):
 
     def build_generator(self, classes: int) -> keras.Model:
         """Return a convolutional generator with batch normalisation."""
-        return conv_generator(self.spec.shape, self.options.latent, self.options.channels, classes)
+        bounded = self.spec.value_range is not None
+        return conv_generator(self.spec.shape, self.options.latent, self.options.channels, classes, bounded=bounded)
 
     def build_discriminator(self, classes: int) -> keras.Model:
         """Return a convolutional discriminator; batch normalisation only without the R1 penalty, one of each sample."""
@@ -245,7 +246,8 @@ class WGANGP(GAN):
 
     def build_generator(self, classes: int) -> keras.Model:
         """Return a convolutional generator with batch normalisation."""
-        return conv_generator(self.spec.shape, self.options.latent, self.options.channels, classes)
+        bounded = self.spec.value_range is not None
+        return conv_generator(self.spec.shape, self.options.latent, self.options.channels, classes, bounded=bounded)
 
     def build_discriminator(self, classes: int) -> keras.Model:
         """Return a convolutional critic without batch normalisation."""

@@ -110,9 +110,14 @@ def _sides(shape: Sequence[int], levels: int) -> list[tuple[int, int]]:
 
 
 def conv_generator(
-    shape: Sequence[int], latent: int, channels: Sequence[int], classes: int = 0, norm: bool = True
+    shape: Sequence[int],
+    latent: int,
+    channels: Sequence[int],
+    classes: int = 0,
+    norm: bool = True,
+    bounded: bool = True,
 ) -> keras.Model:
-    """Return a convolutional generator: (n, latent) → (n, height, width, c) in [-1, 1].
+    """Return a convolutional generator: (n, latent) → (n, height, width, c), in [-1, 1] by tanh when bounded.
 
     Nearest-neighbour growth and a 3×3 convolution stand for the transposed convolutions of Radford et al. 2016, which
     leave a checkerboard (Odena et al. 2016).
@@ -127,7 +132,7 @@ def conv_generator(
         x = layers.ReLU()(layout.norm(x) if norm else x)
         x = layout.conv(layout.upsample(x, *sides[level]), channels[max(level - 1, 0)])
     x = layers.ReLU()(layout.norm(x) if norm else x)
-    x = layout.conv(x, int(shape[-1]), activation="tanh", kernel_initializer="glorot_uniform")
+    x = layout.conv(x, int(shape[-1]), activation="tanh" if bounded else None, kernel_initializer="glorot_uniform")
     return _model(inputs, layout.leave(x), "generator")
 
 

@@ -27,8 +27,8 @@ _LOG_VARIANCE_BOUND = 10.0  # |log σ²| of q(z|x); keeps exp() finite before th
 class VAE(GenerativeModel):
     """A variational autoencoder (Kingma and Welling 2014) around an encoder and a decoder.
 
-    Loss: −ELBO = E_q[−log p(x|z)] + β KL(q(z|x) ‖ p(z|y)), mean over the batch, in nats of the data normalised to
-    [-1, 1]; its two terms are logged as `reconstruction` and `kl`.
+    Loss: −ELBO = E_q[−log p(x|z)] + β KL(q(z|x) ‖ p(z|y)), mean over the batch, in nats of the normalised data; its
+    two terms are logged as `reconstruction` and `kl`.
 
     Args:
         spec: what one sample is.
@@ -41,7 +41,7 @@ class VAE(GenerativeModel):
         **values: option values by name.
 
     Raises:
-        ConfigError: a network whose shapes do not fit, or an unknown option.
+        ConfigError: a network whose shapes do not fit, a Bernoulli of data without a range, or an unknown option.
     """
 
     Options: ClassVar[type] = VAEOptions
@@ -59,6 +59,8 @@ class VAE(GenerativeModel):
         **values: Any,
     ) -> None:
         super().__init__(spec, options, seed=seed, noise=noise, **values)
+        if self.options.likelihood == "bernoulli" and spec.value_range is None:
+            raise ConfigError("likelihood=bernoulli needs data with a value range.", mend="Use likelihood=gaussian.")
         size, classes = self.options.latent, spec.classes if self.options.conditional else 0
         self.encoder = self.build_encoder(classes) if encoder is None else encoder
         self.decoder = self.build_decoder(classes) if decoder is None else decoder
@@ -173,8 +175,8 @@ class VAE(GenerativeModel):
             likelihood = self.likelihood.log_prob(x, _float(run_network(self.decoder, z, labels)))
             weights.append(likelihood + self.prior.log_prob(z, labels) - gaussian_log_prob(z, mean, log_variance))
         nats = ops.logsumexp(ops.stack(weights), axis=0) - math.log(draws)
-        scale = self.spec.size * math.log(self.spec.half_width)  # Change of units from [-1, 1] to the spec's.
-        return nats - (scale if self.options.likelihood == "gaussian" else 0.0)
+        # Change of units, from the normalised data's to the spec's.
+        return nats - (self.spec.log_volume if self.options.likelihood == "gaussian" else 0.0)
 
     def _one_hot(self, batch: dict[str, Any], n: int) -> Any:
         """Return one-hot labels (n, classes), or None when no network takes them."""

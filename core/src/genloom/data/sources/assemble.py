@@ -36,18 +36,19 @@ def class_frequencies(label: NDArray[Any], classes: int) -> tuple[float, ...]:
 
 
 def check_finite(x: NDArray[Any], name: str) -> None:
-    """Refuse NaN and infinity, naming the first row that has one.
+    """Refuse NaN and what is infinite in float32, naming the first row that has one.
 
     Raises:
         DataError: naming `name`, the number of bad rows and the first of them.
     """
     if not np.issubdtype(x.dtype, np.floating):
         return
-    bad = np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(axis=1))
+    with np.errstate(over="ignore"):
+        bad = np.flatnonzero(~np.isfinite(x.reshape(len(x), -1).astype(np.float32)).all(axis=1))
     if len(bad):
         raise DataError(
             f"{name} has NaN or infinite values in {len(bad)} of {len(x)} rows, first in row {bad[0]}.",
-            mend="Remove or repair those rows.",
+            mend="Remove or repair those rows; float32 ends at 3.4e38.",
         )
 
 
