@@ -210,6 +210,72 @@ def test_a_truncated_picture(classes, suffix, request):
         open_images(str(classes), channels=3).train.arrays()
 
 
+def spoil(*paths: Path) -> None:
+    """Cut pictures off: a third behind their head, a third in it, a third at their beginning."""
+    for number, path in enumerate(paths):
+        content = path.read_bytes()
+        path.write_bytes(content[: (len(content) * 3 // 5, 20, 0)[number % 3]])
+
+
+def test_broken_pictures_are_counted_in_one_error(classes):
+    spoil(*(classes / "cat" / f"{i}.png" for i in (1, 3, 5, 7, 9)), classes / "dog" / "0.png")
+    words = r"6 of 20 pictures are broken: \S+cat/1\.png, \S+cat/3\.png, \S+5\.png, \S+7\.png and 2 more\."
+    refusal(classes, words + r".*cat/1\.png is a broken picture.*skip_broken=true")
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_broken_pictures_are_skipped_on_request(classes, kept, request):
+    if not kept:
+        request.getfixturevalue("streamed")
+    whole = open_images(str(classes))
+    assert open_images(str(classes), skip_broken=True).fingerprint == whole.fingerprint
+    spoil(classes / "cat" / "1.png", classes / "cat" / "2.png", classes / "dog" / "0.png")
+    dataset = open_images(str(classes), skip_broken=True)
+    assert (len(dataset.train), len(dataset.test)) == (16, 1)
+    assert dataset.train.arrays()["label"].tolist() == [0] * 8 + [1] * 8
+    assert dataset.notes[0].startswith("3 broken pictures were skipped: ")
+    assert "cat/1.png, " in dataset.notes[0]
+    for i in range(10):
+        (classes / "dog" / f"{i}.png").write_bytes(b"")
+    refusal(classes, "12 of 20 pictures are broken; a class or split has no other", skip_broken=True)
+
+
+def test_what_systems_put_into_folders_is_ignored(classes):
+    for name in ("__MACOSX/cat", "@eaDir", "$RECYCLE.BIN"):
+        (classes / name).mkdir(parents=True)
+    draw(classes / "__MACOSX" / "cat" / "0.png", 0)
+    for name in ("Thumbs.db", "cat/Thumbs.db", "desktop.ini", "dog/._1.png"):
+        (classes / name).write_bytes(b"x")
+    dataset = open_images(str(classes))
+    assert dataset.spec.class_names == ("cat", "dog")
+    assert dataset.notes == ()
+
+
+def test_linked_class_folders_are_followed(classes, tmp_path_factory):
+    whole = open_images(str(classes))
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "dogs"
+    (classes / "dog").rename(elsewhere)
+    (classes / "dog").symlink_to(elsewhere)
+    linked = open_images(str(classes))
+    assert linked.fingerprint == whole.fingerprint
+    assert linked.train.arrays()["label"].sum() == 9
+
+
+def test_links_that_lead_back_or_nowhere_are_refused(classes):
+    link = classes / "dog" / "more"
+    link.symlink_to(classes)
+    refusal(classes, r"dog/more leads to .*, which is read as .* already\. Remove one of the two")
+    link.unlink()
+    (classes / "same").symlink_to(classes / "cat")
+    refusal(classes, r"leads to \S+/cat, which is read as \S+ already")
+    (classes / "same").unlink()
+    (classes / "gone").symlink_to(classes / "absent")
+    refusal(classes, r"gone is a link that leads nowhere")
+    (classes / "gone").unlink()
+    (classes / "round").symlink_to(classes / "round")
+    refusal(classes, r"round is a link that leads nowhere")
+
+
 def test_mixed_channels_are_named_and_can_be_chosen(classes):
     draw(classes / "cat" / "7.png", 0, channels=1)
     draw(classes / "dog" / "2.png", 0, channels=4)

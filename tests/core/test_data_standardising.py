@@ -1,4 +1,4 @@
-"""Data without a value range are standardised: measured in float64 on the training samples, undone exactly, kept by runs."""
+"""Data without a value range are standardised: by the training samples, in float64, undone exactly, kept by runs."""
 
 from __future__ import annotations
 

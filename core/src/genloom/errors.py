@@ -7,7 +7,7 @@ instead of a traceback and choose the right exit code, and a Python user can cat
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 __all__ = [
     "ConfigError",
@@ -16,6 +16,7 @@ __all__ = [
     "NotFoundError",
     "PluginError",
     "RunError",
+    "listed",
     "nearest",
 ]
 
@@ -66,3 +67,9 @@ def nearest(name: str, names: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the closest of `names`, or "" when none is close."""
     close = difflib.get_close_matches(name, list(names), n=1)
     return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def listed(names: Sequence[str], most: int = 4) -> str:
+    """Return names as part of a sentence, "a, b, c, d and 3 more"."""
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")

@@ -13,15 +13,14 @@ from genloom.data.dataset import Dataset
 from genloom.data.opening import open as open_dataset
 from genloom.data.spec import DataSpec
 from genloom.data.summary import summarise
-from genloom.errors import ConfigError
 from genloom.runs.files import make_folder, write_atomic
+from genloom.errors import ConfigError, listed
 
 __all__ = ["SCHEMA_VERSION", "check", "inspect"]
 
 SCHEMA_VERSION = 1
 _RARE = 0.1  # a class below this share of an even one is worth a warning
 _STEPS = 256  # of float32 within one deviation; fewer and values come in visible steps
-_SHOWN = 4  # names in a sentence
 _BORDER, _SIDE = 32, 8  # grey between the pictures of the grid, and pictures along a side
 
 
@@ -82,8 +81,8 @@ def treatment(spec: DataSpec, constant: Sequence[int] = ()) -> str:
     what = "channel" if len(spec.shape) > 1 else "column"
     varying = [place for place in range(len(spec.scale)) if place not in constant]
     shown = [f"{_place(spec, place)} {spec.mean[place]:.5g} ± {spec.scale[place]:.5g}" for place in varying]
-    text = f"Unbounded: models see (x - mean) / deviation of each {what} ({_listed(shown)}), samples are in x's units."
-    names = _listed([_place(spec, place) for place in constant])
+    text = f"Unbounded: models see (x - mean) / deviation of each {what} ({listed(shown)}), samples are in x's units."
+    names = listed([_place(spec, place) for place in constant])
     return text + (f" One value only, and so only shifted: {what} {names}." if constant else "")
 
 
@@ -95,16 +94,11 @@ def _coarse(spec: DataSpec, constant: Sequence[int]) -> list[str]:
         if place not in constant and spec.scale[place] < _STEPS * abs(spec.mean[place]) * np.finfo(np.float32).eps
     ]
     words = "have a mean so large that float32 keeps few of their digits: subtract it before."
-    return [f"{_listed(coarse)} {words}"] if coarse else []
+    return [f"{listed(coarse)} {words}"] if coarse else []
 
 
 def _place(spec: DataSpec, place: int) -> str:
     return spec.columns[place] if len(spec.columns) == len(spec.scale) else str(place)
-
-
-def _listed(names: Sequence[str]) -> str:
-    rest = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _warnings(report: dict[str, Any]) -> list[str]:

@@ -27,6 +27,7 @@ class ImagesOptions:
     limit: int | None = option(None, "use at most this many pictures, spread evenly over the sorted list", minimum=2)
     test: float = option(0.1, "share held out when there are no train and test folders", minimum=0.001, maximum=0.9)
     max_pixels: int = option(50_000_000, "refuse pictures of more pixels: a small file may unpack to any size")
+    skip_broken: bool = option(False, "leave broken pictures out, and say how many; decodes all once to find them")
 
 
 @dataclasses.dataclass(frozen=True)

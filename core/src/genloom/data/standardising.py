@@ -1,6 +1,4 @@
-"""Data without a value range get a mean and a scale, measured on the training samples, so that models learn in units
-near one whatever the data are stored in.
-"""
+"""Data without a value range get a mean and a scale, measured on the training samples: the units models learn in."""
 
 from __future__ import annotations
 

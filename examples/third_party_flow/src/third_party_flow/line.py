@@ -14,7 +14,7 @@ __all__ = ["Line"]
 
 
 class Line:
-    """Unbounded data are standardised as their spec says; bounded ones go through a logit (Dinh et al. 2017, section 4.1).
+    """Unbounded data are standardised as their spec says; bounded ones go through a logit (Dinh et al. 2017, §4.1).
 
     With v in [0, 1] over the value range and L levels, w = (v (L - 1) + e) / L spreads level i over [i/L, (i + 1)/L]
     for e in [0, 1), and u = logit(a + (1 - 2a) w). Data that were not rounded have w = v.

@@ -1,8 +1,13 @@
-"""Which files of a folder are samples, in which order, of which class and split; no picture is opened here."""
+"""Which files of a folder are samples, in which order, of which class and split; no picture is opened here.
+
+Class folders are in the order of their names as text, as other readers of such folders have it: 1, 10, 2. Runs hold the
+names in that order, and a label is read by name first.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +17,11 @@ from numpy.typing import NDArray
 from genloom.data.sources.pictures import SUFFIXES
 from genloom.errors import DataError
 
-__all__ = ["Listing", "list_folder"]
+__all__ = ["Listing", "list_folder", "without"]
 
 _SPLITS = {"train", "test"}
+# What systems put beside people's own files; so is all that begins with a dot.
+_JUNK = {"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "system volume information", "lost+found"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +54,7 @@ def list_folder(rest: str, limit: int | None = None) -> Listing:
 
     Raises:
         DataError: no such folder, no pictures in it or in one of its classes, pictures beside class folders, splits
-            with other classes, fewer than two pictures.
+            with other classes, fewer than two pictures, a linked folder that leads back to one that is read already.
     """
     root = Path(rest).expanduser()
     if not rest or not root.is_dir():
@@ -61,19 +68,42 @@ def list_folder(rest: str, limit: int | None = None) -> Listing:
     return listing if limit is None else _limited(listing, limit)
 
 
+def _junk(path: Path) -> bool:
+    return path.name.startswith(".") or path.name.lower() in _JUNK
+
+
 def _folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not _junk(path))
 
 
 def _pictures(folder: Path) -> tuple[list[Path], int]:
     """Return the pictures anywhere below a folder, and how many other visible files there are."""
-    files = [
-        path
-        for path in sorted(folder.rglob("*"), key=lambda path: path.relative_to(folder).as_posix())
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    ]
+    files = sorted(_files(folder, {}), key=lambda path: path.relative_to(folder).as_posix())
     pictures = [path for path in files if path.suffix.lower() in SUFFIXES]
     return pictures, len(files) - len(pictures)
+
+
+def _files(folder: Path, seen: dict[Path, Path]) -> Iterator[Path]:
+    """Yield the files below a folder, those of linked folders too; `seen` has the folders read, by where they lie.
+
+    Raises:
+        DataError: a folder reached twice, without end by a link that leads upwards, or a link that leads nowhere.
+    """
+    real = folder.resolve()
+    if real in seen:
+        raise DataError(
+            f"{folder} leads to {real}, which is read as {seen[real]} already.", mend="Remove one of the two."
+        )
+    seen[real] = folder
+    for path in folder.iterdir():
+        if _junk(path):
+            continue
+        if path.is_dir():
+            yield from _files(path, seen)
+        elif path.is_symlink() and not path.exists() and path.suffix.lower() not in SUFFIXES:
+            raise DataError(f"{path} is a link that leads nowhere.", mend="Remove it, or restore what it leads to.")
+        else:
+            yield path
 
 
 def _one(folder: Path) -> Listing:
@@ -118,9 +148,33 @@ def _limited(listing: Listing, limit: int) -> Listing:
     held = None if listing.held is None else listing.held[rows]
     if held is not None and (held.all() or not held.any()):
         raise DataError(f"limit={limit} leaves train or test empty.", mend="Raise the limit.")
+    return _rows(listing, rows)
+
+
+def without(listing: Listing, paths: Collection[Path]) -> Listing:
+    """Return a listing without some of its files.
+
+    Raises:
+        DataError: a class, a split or the whole would be left with nothing.
+    """
+    if not paths:
+        return listing
+    left = _rows(listing, np.array([row for row, path in enumerate(listing.paths) if path not in paths], dtype=np.intp))
+    counts = [len(left.paths) - 1]
+    counts += [] if left.label is None else np.bincount(left.label, minlength=len(left.classes)).tolist()
+    counts += [] if left.held is None else [int(left.held.sum()), int((~left.held).sum())]
+    if min(counts) < 1:
+        raise DataError(
+            f"{listing.root}: {len(paths)} of {len(listing.paths)} pictures are broken; a class or split has no other.",
+            mend="Replace them.",
+        )
+    return left
+
+
+def _rows(listing: Listing, rows: NDArray[np.intp]) -> Listing:
     return dataclasses.replace(
         listing,
         paths=tuple(listing.paths[row] for row in rows),
         label=None if listing.label is None else listing.label[rows],
-        held=held,
+        held=None if listing.held is None else listing.held[rows],
     )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,12 +16,14 @@ from genloom.data.dataset import ArraySplit, Batch, Dataset, Split
 from genloom.data.fingerprint import fingerprint_parts
 from genloom.data.options import FILTERS
 from genloom.data.sources.assemble import class_frequencies, held_out
-from genloom.data.sources.folders import Listing, list_folder
-from genloom.data.sources.pictures import Decoder, Header, read_header
+from genloom.data.sources.folders import Listing, list_folder, without
+from genloom.data.sources.pictures import BrokenPictureError, Decoder, Header, check_picture, read_header, reading
 from genloom.data.spec import DataSpec
-from genloom.errors import DataError, nearest
+from genloom.errors import DataError, listed, nearest
 
 __all__ = ["PictureSplit", "open_images"]
+
+T = TypeVar("T")
 
 # Folders of at most this many pixels, stored and wanted (a few seconds' work), are decoded once and kept as bytes: a
 # broken picture then fails before training, not in it, and batches cost no decoding. Larger folders are streamed.
@@ -76,6 +79,7 @@ def open_images(
     limit: int | None = None,
     test: float = 0.1,
     max_pixels: int = 50_000_000,
+    skip_broken: bool = False,
 ) -> Dataset:
     """Open a folder of pictures: (height, width, channels) in [0, 1].
 
@@ -91,14 +95,18 @@ def open_images(
         limit: at most this many pictures, spread evenly over the sorted list.
         test: share held out, every k-th picture, without train and test folders.
         max_pixels: pictures of more pixels are refused before they are unpacked.
+        skip_broken: leave broken pictures out instead of refusing the folder; all are decoded once to find them.
 
     Raises:
-        DataError: a wrong path, no pictures, an empty class folder, a broken or enormous picture, mixed channels;
+        DataError: a wrong path, no pictures, an empty class folder, broken or enormous pictures, mixed channels;
             each names the file.
     """
     if filter not in FILTERS:
         raise DataError(f"Unknown filter {filter!r}.{nearest(filter, FILTERS)}", mend=f"Use one of {FILTERS}.")
-    listing = list_folder(rest, limit)
+    listing, skipped = list_folder(rest, limit), list[BrokenPictureError]()
+    if skip_broken:
+        skipped = _broken(listing.paths, max_pixels)
+        listing = without(listing, {error.path for error in skipped})
     headers, parts = _scan(listing, max_pixels)
     decoder = Decoder(_size(size, headers), _channels(channels, listing, headers), filter, max_pixels)
     held = held_out(len(listing.paths), test) if listing.held is None else listing.held
@@ -112,23 +120,51 @@ def open_images(
         train=train,
         test=held_split,
         fingerprint=fingerprint_parts(spec, parts),
-        notes=_notes(decoder, headers, listing),
+        notes=(*_notes(decoder, headers, listing), *_skipped(skipped)),
     )
 
 
 def _scan(listing: Listing, max_pixels: int) -> tuple[list[Header], list[bytes]]:
     """Read each file once: its header, and its name, size and hash for the fingerprint."""
-    headers: list[Header] = []
-    parts: list[bytes] = []
-    for path in listing.paths:
-        try:
+
+    def scanned(path: Path) -> tuple[Header, bytes]:
+        with reading(path):
             content = path.read_bytes()
-        except OSError as error:
-            raise DataError(f"{path} cannot be read: {error.strerror}.", mend="Check its permissions.") from error
-        headers.append(read_header(path, content, max_pixels))
-        name = path.relative_to(listing.root).as_posix()
-        parts.append(os.fsencode(name) + len(content).to_bytes(8, "little") + hashlib.sha256(content).digest())
-    return headers, parts
+        name = os.fsencode(path.relative_to(listing.root).as_posix())
+        part = name + len(content).to_bytes(8, "little") + hashlib.sha256(content).digest()
+        return read_header(path, content, max_pixels), part
+
+    found = _of_each(listing.paths, scanned, max_pixels)
+    return [header for header, _ in found], [part for _, part in found]
+
+
+def _of_each(paths: Sequence[Path], read: Callable[[Path], T], max_pixels: int) -> list[T]:
+    """Read every file; where one is broken, look for all that are, so that one error counts them.
+
+    Raises:
+        DataError: broken pictures, the first of them named.
+    """
+    try:
+        return [read(path) for path in paths]
+    except BrokenPictureError as error:
+        broken = _broken(paths, max_pixels)
+        if len(broken) < 2:
+            raise
+        names = listed([str(each.path) for each in broken])
+        raise DataError(
+            f"{len(broken)} of {len(paths)} pictures are broken: {names}. {broken[0].message}", mend=broken[0].mend
+        ) from error
+
+
+def _broken(paths: Sequence[Path], max_pixels: int) -> list[BrokenPictureError]:
+    """Decode every picture and return what is wrong with those that are broken."""
+    found = []
+    for path in paths:
+        try:
+            check_picture(path, max_pixels)
+        except BrokenPictureError as error:
+            found.append(error)
+    return found
 
 
 def _size(size: int | Sequence[int] | None, headers: list[Header]) -> tuple[int, int]:
@@ -174,7 +210,7 @@ def _part(listing: Listing, rows: NDArray[np.bool_], decoder: Decoder, keep: boo
     paths = [path for path, wanted in zip(listing.paths, rows, strict=True) if wanted]
     label = None if listing.label is None else listing.label[rows]
     if keep:
-        return ArraySplit(np.stack([decoder(path) for path in paths]), label, divisor=255)
+        return ArraySplit(np.stack(_of_each(paths, decoder, decoder.max_pixels)), label, divisor=255)
     return PictureSplit(paths, label, decoder)
 
 
@@ -184,6 +220,14 @@ def _notes(decoder: Decoder, headers: list[Header], listing: Listing) -> tuple[s
     notes = []
     if other:
         notes.append(f"{other} of {len(headers)} pictures were resized to {height}×{width} with {decoder.filter}.")
+    deep = sum(header.deep for header in headers)
+    if deep:
+        notes.append(f"{deep} of {len(headers)} pictures have levels finer than bytes and were rounded to those.")
     if listing.ignored:
         notes.append(f"{listing.ignored} files with other endings were ignored.")
     return tuple(notes)
+
+
+def _skipped(broken: Sequence[BrokenPictureError]) -> tuple[str, ...]:
+    names = listed([str(error.path) for error in broken])
+    return (f"{len(broken)} broken pictures were skipped: {names}.",) if broken else ()

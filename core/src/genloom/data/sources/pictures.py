@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +18,35 @@ from genloom.errors import DataError
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["SUFFIXES", "Decoder", "Header", "read_header"]
+__all__ = ["SUFFIXES", "BrokenPictureError", "Decoder", "Header", "check_picture", "read_header", "reading"]
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 
-# What Pillow's modes hold; palettes are looked at one by one, since they may be transparent.
-_CHANNELS = {"1": 1, "L": 1, "I": 1, "I;16": 1, "I;16B": 1, "F": 1, "RGB": 3, "YCbCr": 3, "CMYK": 3, "HSV": 3, "LAB": 3}
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
-_MEND = "Replace or remove the file."
+_CHANNELS = {mode: channels for channels, mode in _MODES.items()}
+# Pillow's modes of eight bits or fewer, and the one of `_MODES` that keeps all they hold; a transparent colour, which
+# a palette or a grey picture may name, makes it RGBA.
+_PLAIN = {
+    **{"1": "L", "L": "L", "P": "RGB", "RGB": "RGB", "RGBX": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "HSV": "RGB"},
+    **{"LA": "RGBA", "La": "RGBA", "PA": "RGBA", "RGBA": "RGBA", "RGBa": "RGBA"},
+}
+_MEND = "Replace or remove the file, or leave all such out with ?skip_broken=true."
+_ORIENTATION, _SIDEWAYS = 0x0112, (5, 6, 7, 8)  # EXIF 2.32, table 4: these exchange height and width
+_BITS, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # TIFF 6.0, section 8
+
+
+class BrokenPictureError(DataError):
+    """A file that cannot be read, or is no whole picture.
+
+    Args:
+        path: the file.
+        reason: what is wrong, in a word or two.
+    """
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path} is a broken picture: {reason}.", mend=_MEND)
+        self.path = path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,12 +54,14 @@ class Header:
     """What the head of a picture file says.
 
     Attributes:
-        size: (height, width) in pixels, before any rotation that the file asks for.
+        size: (height, width) in pixels, upright.
         channels: 1, 3 or 4.
+        deep: whether its levels are finer than bytes.
     """
 
     size: tuple[int, int]
     channels: int
+    deep: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,21 +84,16 @@ class Decoder:
         """Return uint8 (height, width, channels): turned upright, cropped to shape at the centre, resized.
 
         Raises:
-            DataError: a missing, broken, truncated or enormous file, named.
+            DataError: a missing, broken, truncated or enormous file, or one of levels whose white is unknown, named.
         """
-        try:
-            with _opened(path, path.read_bytes(), self.max_pixels) as picture:
-                pixels = self._fitted(picture)
-        except DataError:
-            raise
-        except Exception as error:  # decoders of damaged files raise almost anything: SyntaxError, struct.error, ...
-            raise DataError(f"{path} is a broken picture: {_reason(error)}.", mend=_MEND) from error
+        with reading(path), _opened(path, path.read_bytes(), self.max_pixels) as picture:
+            pixels = self._fitted(path, picture)
         return pixels[..., None] if self.channels == 1 else pixels
 
-    def _fitted(self, picture: Image.Image) -> NDArray[np.uint8]:
+    def _fitted(self, path: Path, picture: Image.Image) -> NDArray[np.uint8]:
         from PIL import Image, ImageOps
 
-        upright = ImageOps.exif_transpose(_eight_bits(picture)).convert(_MODES[self.channels])
+        upright = _plain(path, picture).convert(_MODES[self.channels])
         height, width = self.size
         if upright.size != (width, height):
             upright = ImageOps.fit(upright, (width, height), method=Image.Resampling[self.filter.upper()])
@@ -90,15 +109,39 @@ def read_header(path: Path, content: bytes, max_pixels: int) -> Header:
         max_pixels: more are refused.
 
     Raises:
-        DataError: a broken or enormous file, named.
+        DataError: a broken or enormous file, or one of a mode or of levels that cannot be read, named.
+    """
+    with reading(path), _opened(path, content, max_pixels) as picture:
+        size = _upright_size(picture)
+        if _is_deep(picture):
+            _plain(path, picture)  # its levels say whether their white is known
+            return Header(size, 1, deep=True)
+        return Header(size, _CHANNELS[_plain_mode(path, picture)], deep=False)
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Name the file in whatever goes wrong.
+
+    Raises:
+        BrokenPictureError: for anything but a `DataError`.
     """
     try:
-        with _opened(path, content, max_pixels) as picture:
-            return Header((picture.height, picture.width), _channels(picture))
+        yield
     except DataError:
         raise
-    except Exception as error:  # see Decoder.__call__
-        raise DataError(f"{path} is a broken picture: {_reason(error)}.", mend=_MEND) from error
+    except Exception as error:  # decoders of damaged files raise almost anything: SyntaxError, struct.error, ...
+        raise BrokenPictureError(path, _reason(error)) from error
+
+
+def check_picture(path: Path, max_pixels: int) -> None:
+    """Decode a file and drop the result.
+
+    Raises:
+        DataError: a broken or enormous file, named.
+    """
+    with reading(path), _opened(path, path.read_bytes(), max_pixels) as picture:
+        picture.load()
 
 
 def _opened(path: Path, content: bytes, max_pixels: int) -> Image.Image:
@@ -122,22 +165,68 @@ def _enormous(path: Path, size: str, max_pixels: int) -> DataError:
     )
 
 
-def _channels(picture: Image.Image) -> int:
-    if picture.mode == "P":
-        return 4 if "transparency" in picture.info else 3
-    return _CHANNELS.get(picture.mode, 4)
+def _upright_size(picture: Image.Image) -> tuple[int, int]:
+    """Return (height, width) once turned as the file asks for; Pillow itself has exchanged them in a TIFF."""
+    turned = picture.getexif().get(_ORIENTATION) in _SIDEWAYS and picture.format != "TIFF"
+    return (picture.width, picture.height) if turned else (picture.height, picture.width)
 
 
-def _eight_bits(picture: Image.Image) -> Image.Image:
-    """Scale 16-bit grey down, which Pillow's own conversion would clip to white."""
-    from PIL import Image
+def _plain(path: Path, picture: Image.Image) -> Image.Image:
+    """Return the picture upright, in one of `_MODES`; turned first, for a change of mode may drop the EXIF data."""
+    from PIL import ImageOps
 
-    if not picture.mode.startswith("I"):
-        return picture
-    levels: NDArray[Any] = np.asarray(picture).astype(np.float64) / 257
-    return Image.fromarray(np.clip(np.rint(levels), 0, 255).astype(np.uint8))
+    if _is_deep(picture):
+        return _eight_bits(path, picture)
+    mode = _plain_mode(path, picture)
+    upright = ImageOps.exif_transpose(picture)
+    if upright.mode == "La":
+        upright = upright.convert("LA")  # the one way out of it
+    return upright.convert(mode)
+
+
+def _plain_mode(path: Path, picture: Image.Image) -> str:
+    if picture.mode not in _PLAIN:
+        known = ", ".join([*_PLAIN, "I;16", "F"])
+        raise DataError(f"{path} is in {picture.mode}.", mend=f"Save it as RGB; Pillow's modes read are {known}.")
+    return "RGBA" if "transparency" in picture.info else _PLAIN[picture.mode]
+
+
+def _is_deep(picture: Image.Image) -> bool:
+    return picture.mode == "F" or picture.mode.startswith("I")
+
+
+def _eight_bits(path: Path, picture: Image.Image) -> Image.Image:
+    """Return grey of 12, 16 or 32 bits upright, as bytes; Pillow's own conversion would clip it to white."""
+    from PIL import Image, ImageOps
+
+    white = _white(path, picture)
+    dark = picture.format == "TIFF" and picture.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO  # type: ignore[attr-defined]
+    levels: NDArray[Any] = np.asarray(ImageOps.exif_transpose(picture)).astype(np.float64)
+    low, high = float(levels.min()), float(levels.max())
+    if not (low >= 0 and high <= white):  # so that NaN is refused as well
+        raise DataError(
+            f"{path} has values from {low:g} to {high:g}: which of them is white is unknown.",
+            mend="Save it with 16 bits, or as floats from 0 to 1.",
+        )
+    share = levels / white
+    return Image.fromarray(np.rint(255 * (1 - share if dark else share)).astype(np.uint8))
+
+
+def _white(path: Path, picture: Image.Image) -> float:
+    """Return the level that is white: 65535 of 16 bits, 4095 of a TIFF's 12, 1 of floats."""
+    if picture.mode == "F":
+        return 1.0
+    bits = 16
+    if picture.format == "TIFF":
+        bits = picture.tag_v2.get(_BITS, (16,))[0]  # type: ignore[attr-defined]
+    if picture.mode == "I" and picture.format == "TIFF":
+        raise DataError(
+            f"{path} holds whole numbers of {bits} bits: which of them is white is unknown.",
+            mend="Save it with 16 bits and no sign, or as floats from 0 to 1.",
+        )
+    return 2.0**bits - 1
 
 
 def _reason(error: Exception) -> str:
-    text = str(error) or type(error).__name__
+    text = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
     return "no known format" if "cannot identify" in text else text.rstrip(".")
