@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from genloom.cli.conditions import class_index, condition, literal
+from genloom.cli.conditions import condition, literal
 from genloom.cli.modes import interpolate, points_of_walk, reconstruct
+from genloom.conditioning import class_number
 from genloom.data import ArraySplit, Dataset
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, DataError
@@ -128,14 +129,25 @@ def test_images_make_no_table(images: Samples, tmp_path: Path) -> None:
 
 
 def test_labels_by_number_or_name() -> None:
-    assert [class_index(IMAGES, label) for label in ("1", "owl")] == [1, 2]
+    assert [class_number(label, IMAGES) for label in ("1", "owl")] == [1, 2]
     with pytest.raises(ConfigError, match="Did you mean 'dog'"):
-        class_index(IMAGES, "dgo")
+        class_number("dgo", IMAGES)
     for label in ("3", "-1"):
         with pytest.raises(ConfigError, match="Use 0 to 2 or cat, dog, owl"):
-            class_index(IMAGES, label)
-    with pytest.raises(ConfigError, match="has no labels"):
-        class_index(POINTS, "0")
+            class_number(label, IMAGES)
+    with pytest.raises(ConfigError, match="have no labels"):
+        class_number("0", POINTS)
+
+
+def test_numbers_that_are_names_are_names() -> None:
+    """Sorted as text, the folders 1, 2, 3 and 10 are the classes 0, 2, 3 and 1."""
+    folders = DataSpec((2,), classes=4, class_names=("1", "10", "2", "3"))
+    assert [class_number(label, folders) for label in ("1", "2", 3, "10")] == [0, 2, 3, 1]
+    for label in ("0", 0, "4"):
+        with pytest.raises(ConfigError, match=r"There is no class '?[04]'?\..* Use 1, 10, 2, 3\."):
+            class_number(label, folders)
+    for label, entries in (("10", []), (None, ["label=10"])):
+        assert condition(folders, 2, label, None, entries)["label"].tolist() == [1, 1]
 
 
 def test_conditions_have_one_row_per_sample(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from genloom import data
 from genloom.data.sources.npz import open_npz
 from genloom.errors import DataError
 
@@ -122,7 +123,10 @@ def test_a_bare_array(tmp_path):
         ({"x": np.zeros((4, 2)), "label": [0, 1]}, r"4 samples have labels of shape \(2,\)"),
         ({"x": np.zeros((4, 2)), "label": [0.5, 1, 1, 1]}, "whole numbers"),
         ({"x": np.zeros((4, 2)), "label": [-1, 1, 1, 1]}, "whole numbers"),
-        ({"x": np.zeros((4, 2)), "label": ["a", "b", "c", "d"]}, "whole numbers"),
+        ({"x": np.zeros((4, 2)), "label": [[1, 0]] * 4}, r"4 samples have labels of shape \(4, 2\)"),
+        ({"x": np.zeros((4, 2)), "label": np.array([b"\xff"] * 4)}, "label holds bytes that are no UTF-8"),
+        ({"x": np.zeros((4, 2)), "label": [0] * 4, "class_names": [1]}, r"class_names is int64 \(1,\)"),
+        ({"x": np.zeros((4, 2)), "class_names": ["a"]}, "has classes but no labels"),
         ({"x": np.zeros((4, 2)), "label_test": [0]}, "label_test without x_test"),
         ({"x": np.zeros((4, 2)), "x_test": np.zeros((4, 3))}, r"x is float64 \(2,\) a sample, x_test float64 \(3,\)"),
         ({"x": np.zeros((4, 2)), "x_test": np.zeros((4, 2)), "label": [0] * 4}, "only one of x and x_test has labels"),
@@ -135,6 +139,30 @@ def test_a_bare_array(tmp_path):
 )
 def test_arrays_that_do_not_fit(tmp_path, arrays, words):
     refusal(save(tmp_path, **arrays), words)
+
+
+def test_classes_by_name(tmp_path):
+    x = np.zeros((4, 3))
+    spec = open_npz(save(tmp_path, x=x, label=["b", "a", "a", "b"])).spec
+    assert (spec.classes, spec.class_names) == (2, ("a", "b"))
+    spec = open_npz(save(tmp_path, x=x, label=[0, 1, 1, 0], class_names=["one", "two", "three"])).spec
+    assert (spec.classes, spec.class_names) == (3, ("one", "two", "three"))
+    dataset = open_npz(save(tmp_path, x=x, label=np.array([b"b", b"a", b"a", b"b"])))
+    assert dataset.notes == ("label holds bytes and was read as UTF-8.",)
+    assert dataset.train.arrays()["label"].tolist() == [1, 0, 0]
+    spec = open_npz(save(tmp_path, x=x, x_test=x, label=["a"] * 4, label_test=["b"] * 4)).spec
+    assert spec.class_frequencies == (1.0, 0.0)
+
+
+def test_classes_in_the_address(tmp_path):
+    path = save(tmp_path, x=np.zeros((4, 3)), label=[0, 1, 1, 0])
+    assert data.open(f"npz:{path}?classes=10").spec.classes == 10
+    assert data.open(f"npz:{path}?class_names=low,high,none").spec.class_names == ("low", "high", "none")
+
+
+def test_labels_of_pickled_text_are_never_loaded(tmp_path):
+    path = save(tmp_path, x=np.zeros((4, 3)), label=np.array(["a"] * 4, dtype=object))
+    refusal(path, "data.npz cannot be read: it holds pickled objects")
 
 
 def test_a_file_that_is_not_there():

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from genloom.data.spec import DataSpec
     from genloom.model import GenerativeModel
 
-__all__ = ["conditions", "drawn_labels", "is_conditional"]
+__all__ = ["class_number", "conditions", "drawn_labels", "is_conditional"]
 
 
 def is_conditional(model: GenerativeModel) -> bool:
@@ -73,10 +73,39 @@ def drawn_labels(spec: DataSpec, n: int, seed: int, offset: int = 0) -> np.ndarr
     return np.minimum(np.searchsorted(edges, uniform, side="right"), spec.classes - 1).astype(np.int32)
 
 
+def class_number(label: str | int, spec: DataSpec) -> int:
+    """Return the number of the class that a person names: by its name, or by its number where no name is a number.
+
+    Folders named 1, 2, 3 and 10 are the classes 0, 2, 3 and 1, for names are sorted as text: there 10 means the folder.
+
+    Raises:
+        ConfigError: no such class, or data without labels.
+    """
+    if not spec.classes:
+        raise ConfigError(f"The label {label!r} was given, but the data have no labels.", mend="Leave it out.")
+    text, names = str(label), spec.class_names
+    named_by_number = any(name.isdecimal() for name in names)
+    if text in names:
+        return names.index(text)
+    if text.isdecimal() and int(text) < spec.classes and not named_by_number:
+        return int(text)
+    numbers = [] if named_by_number else [f"0 to {spec.classes - 1}"]
+    known = " or ".join([*numbers, *([", ".join(names)] if names else [])])
+    raise ConfigError(f"There is no class {label!r}.{nearest(text, names)}", mend=f"Use {known}.")
+
+
 def _labels(value: Any, n: int, spec: DataSpec) -> np.ndarray[Any, Any]:
-    labels = np.asarray(value)
+    """Return int32 labels (n,): what a person writes is read as names, an array of integers as numbers of classes."""
+    if isinstance(value, (str, int)):
+        return np.full(n, class_number(value, spec), np.int32)
+    if isinstance(value, (list, tuple)) and all(isinstance(item, (str, int)) for item in value):
+        labels = np.array([class_number(item, spec) for item in value], np.int32)
+    else:
+        labels = np.asarray(value)
+    if labels.dtype.kind == "U":
+        labels = np.array([class_number(str(name), spec) for name in labels.ravel()], np.int32).reshape(labels.shape)
     if labels.dtype.kind not in "iu":
-        raise ConfigError(f"A label is a whole number from 0 to {spec.classes - 1}, got {value!r}.")
+        raise ConfigError(f"A label is a class's name or a whole number from 0 to {spec.classes - 1}, got {value!r}.")
     labels = np.full(n, labels, np.int64) if labels.ndim == 0 else labels
     if labels.shape != (n,):
         raise ConfigError(f"{n} samples need {n} labels, got an array of shape {labels.shape}.")

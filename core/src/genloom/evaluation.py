@@ -21,6 +21,7 @@ from genloom.sampling import own_post
 
 if TYPE_CHECKING:
     from genloom.data.dataset import Dataset
+    from genloom.data.opening import Data
     from genloom.metrics.context import MetricContext
     from genloom.postprocess import Chain
     from genloom.samples import Samples
@@ -47,7 +48,7 @@ def evaluate(
     seed: int = 0,
     *,
     sampler: Sampler | None = None,
-    dataset: Dataset | None = None,
+    dataset: Data | None = None,
     post: Iterable[str] | None = None,
     write: bool = True,
 ) -> dict[str, Any]:
@@ -63,7 +64,7 @@ def evaluate(
         n: samples to draw; None draws as many as are held out, at most 5,000.
         seed: of the samples. Floors and opponents do not depend on it.
         sampler: draws samples instead of the run's own model.
-        dataset: the run's data, for a run that was trained on a data set object; None opens its address.
+        dataset: the run's data, for a run that was trained on arrays or a data set object; None opens its address.
         post: post-processors in order; None takes those the run was trained with, () none.
         write: False leaves metrics.json as it is; `keep` writes results later.
 
@@ -141,10 +142,10 @@ def compare(runs: Sequence[Run | str | Path]) -> dict[str, Any]:
     return table([_row(run) for run in opened])
 
 
-def _checked_data(run: Run, dataset: Dataset | None) -> Dataset:
+def _checked_data(run: Run, given: Data | None) -> Dataset:
     from genloom import data
 
-    dataset = dataset or data.open(run.address)
+    dataset = data.open(run.address if given is None else given)
     stated = run.config["data"].get("fingerprint")
     if stated not in (None, dataset.fingerprint):
         raise DataError(

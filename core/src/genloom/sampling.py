@@ -50,8 +50,10 @@ def sample(
         model_or_run: a model, a run, or a run's path.
         n: number of samples.
         seed: any integer; fixes every sample.
-        condition: arrays by name with n rows, or single values for all: {"label": 3}. Without a label a conditional
-            model gets labels drawn by `seed` from the frequencies in the training data.
+        condition: arrays by name with n rows, or single values for all: {"label": 3}, {"label": "cat"},
+            {"label": ["cat", "dog"]}. What is written as text or number is a class's name first; an array of integers
+            holds numbers of classes, as batches and `Samples.labels` do. Without a label a conditional model gets
+            labels drawn by `seed` from the frequencies in the training data.
         offset: number of the first sample, to continue where another call ended.
         chunk: samples drawn at once; by default a power of two that suits their size and the memory, halved while
             memory runs out.

@@ -6,7 +6,8 @@ import pathlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from genloom.errors import ConfigError, DataError, nearest
+from genloom.conditioning import class_number
+from genloom.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from genloom.data.spec import DataSpec
@@ -22,7 +23,7 @@ def condition(
     Args:
         spec: what the run was trained on.
         n: number of samples.
-        label: a class by number or name.
+        label: a class by name or number.
         prompt: text that every sample starts from or describes.
         entries: "NAME=VALUE", one value for all, or a .npz file of arrays with n rows.
 
@@ -35,28 +36,15 @@ def condition(
     found: dict[str, Any] = {}
     for entry in entries:
         name, equals, value = entry.partition("=")
-        found.update({name: np.repeat(np.asarray([literal(value)]), n, axis=0)} if equals else _arrays(entry, n))
+        if equals and name == "label":
+            label = value
+        else:
+            found.update({name: np.repeat(np.asarray([literal(value)]), n, axis=0)} if equals else _arrays(entry, n))
     if label is not None:
-        found["label"] = np.full(n, class_index(spec, label), np.int32)
+        found["label"] = np.full(n, class_number(label, spec), np.int32)
     if prompt is not None:
         found["prompt"] = np.repeat(np.asarray([prompt]), n)
     return found or None
-
-
-def class_index(spec: DataSpec, label: str) -> int:
-    """Return the class a user named, by number or by name.
-
-    Raises:
-        ConfigError: the data has no labels, or no such class.
-    """
-    if not spec.classes:
-        raise ConfigError(f"--label {label} was given, but this run's data has no labels.", mend="Leave --label out.")
-    if label in spec.class_names:
-        return spec.class_names.index(label)
-    if label.isdecimal() and int(label) < spec.classes:
-        return int(label)
-    known = f"Use 0 to {spec.classes - 1}" + (f" or {', '.join(spec.class_names)}." if spec.class_names else ".")
-    raise ConfigError(f"There is no class {label!r}.{nearest(label, spec.class_names)}", mend=known)
 
 
 def literal(text: str) -> Any:

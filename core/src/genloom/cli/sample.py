@@ -30,7 +30,7 @@ __all__ = ["sample"]
     show_default=True,
     help="Seed of the samples; with --mode, of which held-out ones.",
 )
-@click.option("--label", metavar="K", help="Class to draw, by number or name.")
+@click.option("--label", metavar="K", help="Class to draw, by name or number.")
 @click.option("--prompt", metavar="TEXT", help="Text to start from, for models that take one.")
 @click.option("--condition", "conditions", multiple=True, metavar="NAME=VALUE|FILE", help="Another condition.")
 @click.option(

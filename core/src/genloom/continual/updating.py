@@ -21,6 +21,7 @@ from genloom.training.trainer import train
 
 if TYPE_CHECKING:
     from genloom.data.dataset import Dataset
+    from genloom.data.opening import Data
 
 __all__ = ["rollback", "update"]
 
@@ -38,7 +39,7 @@ class _Score:
 
 def update(
     run: str | Path,
-    data: str,
+    data: Data,
     gate: str = "test_loss",
     *,
     tolerance: float = 0.02,
@@ -51,7 +52,7 @@ def update(
 
     Args:
         run: a run directory; the update starts from its own weights, or from those of its last promoted update.
-        data: address of the new data; they are opened as the old ones were.
+        data: address of the new data, or arrays; they are opened as the old ones were.
         gate: what is asked: a held-out loss of the model, such as test_loss, or a metric of samples, such as fd[pca20].
         tolerance: by which share of its value before the gate may be worse on each of the old data sets.
         retain: remedy against forgetting, None for none.
@@ -108,7 +109,7 @@ def update(
         return entry
 
 
-def _trained(current: Run, data: str, folder: Path, asked: dict[str, Any]) -> Run:
+def _trained(current: Run, data: Data, folder: Path, asked: dict[str, Any]) -> Run:
     """Train the model of a run on new data from its weights, or go on with what was begun in the folder."""
     stated = current.config["model"]
     run: Run = train(
@@ -152,10 +153,10 @@ def _judged(dataset: Dataset, role: str, was: float, now: float, lower: bool, to
     return _Score(dataset.address, role, was, now, gain > 0 if role == "new" else gain >= -tolerance * abs(was))
 
 
-def _opened(address: str) -> Dataset:
+def _opened(given: Data) -> Dataset:
     from genloom import data
 
-    return data.open(address)
+    return data.open(given)
 
 
 def _check_same_kind(run: Run, spec: Any, new: Dataset) -> None:

@@ -45,7 +45,7 @@ COMPONENTS = (
         "dataset",
         "npz",
         f"{_SOURCES}.npz:open_npz",
-        "npz:FILE, arrays x, label, x_test, label_test",
+        "npz:FILE, arrays x, label, x_test, label_test, class_names",
         options=ArraysOptions,
     ),
     Component(

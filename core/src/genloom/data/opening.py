@@ -1,41 +1,86 @@
-"""`genloom.data.open`: from an address to a data set, through the registry, so that plugins add sources."""
+"""`genloom.data.open`: from an address, or a Python user's own arrays, to a data set."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
+from collections.abc import Mapping
 from typing import Any
+
+from numpy.typing import ArrayLike
 
 from genloom.data.address import Address
 from genloom.data.dataset import Dataset
 from genloom.data.standardising import standardised
-from genloom.errors import ConfigError
+from genloom.errors import ConfigError, DataError
 
-__all__ = ["open"]
+__all__ = ["Data", "open"]
+
+Data = str | os.PathLike[str] | Dataset | ArrayLike | tuple[Any, ...] | Mapping[str, Any]
+"""What data are named by or handed over as: an address, an open data set, arrays."""
+
+_IN_MEMORY = "arrays"
 
 
-def open(address: str, **options: Any) -> Dataset:
-    """Open the data set that an address names.
+def open(data: Data, **options: Any) -> Dataset:
+    """Open the data set that an address names, or make one of arrays.
 
     Args:
-        address: `digits`, `toy:8-ring?sigma=0.1`, `images:DIR?size=32&channels=3`, ... (`genloom list datasets`).
-        options: options of the source; they win over those in the address.
+        data: `digits`, `toy:8-ring?sigma=0.1`, `images:DIR?size=32&channels=3`, ... (`genloom list datasets`); a data
+            set, which is returned; or arrays or tensors on the host: x, (x, label), ((x, label), (x_test, label_test)),
+            or a mapping with the keys of an npz file.
+        options: options of the source, for arrays those of `npz`; they win over those in the address.
 
     Returns:
-        The data set; its `address` holds the options too, so that the same data can be opened again from it.
+        The data set; its `address` holds the options too, so that the same data can be opened again from it. Without a
+        value range its spec has the mean and scale of the training samples.
 
     Raises:
         NotFoundError: no source has this scheme; names the nearest.
         ConfigError: an option that the source does not have, or a value of the wrong type.
         DataError: the data cannot be used; names the file and the mend.
     """
+    if isinstance(data, (str, os.PathLike)):
+        opened = _addressed(os.fspath(data), options)
+    elif not isinstance(data, Dataset):
+        opened = _in_memory(data, options)
+    elif options:
+        raise ConfigError(f"{data.address} is open already; it takes no options, got {', '.join(sorted(options))}.")
+    else:
+        opened = data
+    return standardised(opened)
+
+
+def _addressed(address: str, options: Mapping[str, Any]) -> Dataset:
     from genloom.plugins.registry import find
 
     parsed = Address.parse(address)
-    given = {name: value for name, value in {**parsed.options, **options}.items() if value is not None}
+    if parsed.scheme == _IN_MEMORY:
+        raise DataError(
+            f"{address!r} stands for arrays that were handed over in Python.",
+            mend="Hand the same ones over again, as in genloom.evaluate(run, dataset=(x, label)).",
+        )
     component = find("dataset", parsed.scheme)
+    given = _given({**parsed.options, **options})
     if component.options is None and given:
         raise ConfigError(f"{parsed.scheme} takes no options, got {', '.join(sorted(given))}.")
-    checked = component.configure(**given)
-    values = {} if checked is None else {f.name: getattr(checked, f.name) for f in dataclasses.fields(checked)}
-    dataset = component.load()(parsed.rest, **values)
-    return standardised(dataclasses.replace(dataset, address=str(Address(parsed.scheme, parsed.rest, given))))
+    dataset: Dataset = component.load()(parsed.rest, **_values(component.configure(**given)))
+    return dataclasses.replace(dataset, address=str(Address(parsed.scheme, parsed.rest, given)))
+
+
+def _in_memory(data: Any, options: Mapping[str, Any]) -> Dataset:
+    from genloom.data.options import ArraysOptions
+    from genloom.data.sources.arrays import from_memory
+    from genloom.options import configure
+
+    given = _given(options)
+    dataset = from_memory(data, **_values(configure(ArraysOptions, given)))
+    return dataclasses.replace(dataset, address=str(Address(_IN_MEMORY, "", given)))
+
+
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _values(options: Any) -> dict[str, Any]:
+    return {} if options is None else {f.name: getattr(options, f.name) for f in dataclasses.fields(options)}

@@ -32,12 +32,14 @@ class ImagesOptions:
 
 @dataclasses.dataclass(frozen=True)
 class ArraysOptions:
-    """Options of `npz:FILE`."""
+    """Options of `npz:FILE`, and of arrays handed over in Python."""
 
     value_range: tuple[float, ...] | None = option(
         None, "lowest,highest value of a picture; none: 0,255 for bytes, else 0,1 or -1,1 or 0,255 as the data says"
     )
     test: float = option(0.1, "share held out when the file has no x_test", minimum=0.001, maximum=0.9)
+    classes: int | None = option(None, "number of classes; none: as many as are named or occur", minimum=1)
+    class_names: tuple[str, ...] | None = option(None, "a name for each class, in their order; none: the file's")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from genloom.adaptation import EWC, L2SP, adapt, needs_memory, old_data, parse_adapter, parse_retention, retain
 from genloom.creation import check_kind, instantiate
+from genloom.data.opening import Data
 from genloom.data.opening import open as open_data
 from genloom.data.spec import DataSpec
-from genloom.data.standardising import in_units_of, standardised
+from genloom.data.standardising import in_units_of
 from genloom.errors import ConfigError
 from genloom.loading import trained_weights
 from genloom.options import configure
@@ -140,7 +141,7 @@ class Job:
 
 def resolve(
     model: str | GenerativeModel,
-    data: str | Dataset,
+    data: Data,
     *,
     preset: str | None,
     options: Mapping[str, Any] | None,
@@ -154,7 +155,7 @@ def resolve(
 
     Args:
         model: an id, or a model object.
-        data: an address, or an open data set.
+        data: an address, an open data set, or arrays: what `genloom.data.open` takes.
         preset: named option values and training settings of the component.
         options: the model's options; those of `init_from` below them when no preset is named.
         asked: training settings the caller gave; None counts as not given.
@@ -171,7 +172,7 @@ def resolve(
     if "epochs" in asked and "steps" in asked:
         raise ConfigError(f"epochs={asked['epochs']} and steps={asked['steps']} exclude each other.", mend="Give one.")
     before = None if init_from is None else open_run(init_from)
-    dataset = _in_units(open_data(data) if isinstance(data, str) else standardised(data), spec, before)
+    dataset = _in_units(open_data(data), spec, before)
     component = find("model", model) if isinstance(model, str) else None
     if component is None and (options or preset):
         raise ConfigError("A model object has its options already.", mend="Leave out options and preset.")

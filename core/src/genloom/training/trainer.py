@@ -21,7 +21,7 @@ from genloom.training.session import Session
 from genloom.training.state import restore
 
 if TYPE_CHECKING:
-    from genloom.data.dataset import Dataset
+    from genloom.data.opening import Data
     from genloom.model import GenerativeModel
 
 __all__ = ["train"]
@@ -29,7 +29,7 @@ __all__ = ["train"]
 
 def train(
     model: str | GenerativeModel,
-    data: str | Dataset,
+    data: Data,
     *,
     preset: str | None = None,
     options: Mapping[str, Any] | None = None,
@@ -52,7 +52,8 @@ def train(
 
     Args:
         model: a model's id (`genloom list models`), or a model object.
-        data: an address such as "digits" (`genloom list datasets`), or an open data set.
+        data: an address such as "digits" (`genloom list datasets`), an open data set, or arrays: x, (x, label), and
+            what else `genloom.data.open` takes.
         preset: named option values and training settings of the model.
         options: the model's options by name (`genloom show ID`).
         epochs: passes over the training data.

@@ -55,7 +55,7 @@ def _pairs(folder: Path) -> dict[str, dict[str, Path]]:
     found: dict[str, dict[str, Path]] = {}
     for path in sorted(folder.iterdir()):
         match = _NAME.fullmatch(path.name)
-        if match and path.is_file():
+        if match and path.is_file() and not path.name.startswith("."):
             found.setdefault(match["prefix"], {}).setdefault(match["what"], path)
     if not found:
         raise DataError(f"{folder} holds no *images-idx3-ubyte[.gz].", mend="Give the folder with those files.")

@@ -1,0 +1,257 @@
+"""Arrays of any origin, a file's or Python's: checked, described, split into training and test samples."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genloom.data.dataset import Dataset
+from genloom.data.sources.assemble import Arrays, assemble, check_finite, check_labels, held_out
+from genloom.data.spec import DataSpec
+from genloom.errors import DataError, listed, nearest
+
+__all__ = ["KEYS", "dataset_of_arrays", "from_memory"]
+
+KEYS = ("x", "label", "x_test", "label_test", "class_names")
+
+
+def from_memory(
+    given: Any,
+    *,
+    value_range: tuple[float, ...] | None = None,
+    test: float = 0.1,
+    classes: int | None = None,
+    class_names: Sequence[str] | None = None,
+) -> Dataset:
+    """Describe and split a Python user's own arrays or tensors, whatever `numpy.asarray` takes.
+
+    Args:
+        given: x; (x, label); ((x, label), (x_test, label_test)), as Keras's data sets come; or a mapping with the keys
+            of an npz file.
+        value_range: see `dataset_of_arrays`, as the others.
+        test: share held out.
+        classes: number of classes.
+        class_names: a name for each.
+
+    Raises:
+        DataError: what cannot be made an array, and as `dataset_of_arrays`.
+    """
+    named = {key: _plain(value, key) for key, value in _by_key(given).items() if value is not None}
+    return dataset_of_arrays(
+        named, "arrays", "arrays", value_range=value_range, test=test, classes=classes, class_names=class_names
+    )
+
+
+def _by_key(given: Any) -> dict[str, Any]:
+    if isinstance(given, Mapping):
+        return dict(given)
+    if not isinstance(given, tuple):
+        return {"x": given}
+    if len(given) == 2 and all(isinstance(part, tuple) and len(part) == 2 for part in given):
+        (x, label), (x_test, label_test) = given
+        return {"x": x, "label": label, "x_test": x_test, "label_test": label_test}
+    if len(given) != 2:
+        raise DataError(f"A tuple of {len(given)} is no data.", mend="Give (x, label).")
+    return {"x": given[0], "label": given[1]}
+
+
+def _plain(value: Any, key: str) -> NDArray[Any]:
+    """Return an array; text in Python objects, as a table's column is, becomes an array of text."""
+    try:
+        array = np.asarray(value)
+    except Exception as error:  # tensors raise what they like: one on a device, one with a gradient
+        raise DataError(f"arrays: {key} of type {type(value).__name__} is no array: {error}") from error
+    if array.dtype == object and all(isinstance(item, str) for item in array.flat):
+        return array.astype(np.str_)
+    return array
+
+
+def dataset_of_arrays(
+    arrays: Mapping[str, NDArray[Any]],
+    address: str,
+    source: str,
+    *,
+    value_range: tuple[float, ...] | None = None,
+    test: float = 0.1,
+    classes: int | None = None,
+    class_names: Sequence[str] | None = None,
+) -> Dataset:
+    """Make a data set of pictures (n, h, w) or (n, h, w, 1|3|4), or signals (n, features).
+
+    Args:
+        arrays: by the names in `KEYS`; only x is needed. Labels are whole numbers from 0 up, or the classes' names.
+        address: of the data set.
+        source: how errors call the arrays.
+        value_range: (lowest, highest) value; None: bytes are brought to [0, 1], floats are inspected.
+        test: share held out, every k-th row, when there is no `x_test`.
+        classes: number of classes, where not all of them occur; None: as many as are named, or one more than the
+            largest label.
+        class_names: a name for each class, in the order of their numbers; None: those in `arrays`, or, where labels
+            are names, all that occur, sorted as text.
+
+    Raises:
+        DataError: a missing or unknown key, NaN, a shape or values that fit no kind of data, labels that do not fit.
+    """
+    for name in arrays:
+        if name not in KEYS:
+            raise DataError(f"{source} has the unknown key {name!r}.{nearest(name, KEYS)}", mend=f"Keys: {KEYS}.")
+    x = _samples(source, arrays, "x")
+    reader = _labelling(source, arrays, classes, class_names)
+    train, held = _split(source, arrays, (x, reader.read("label", len(x))), reader, test)
+    spec, divisor = _describe(source, train[0], value_range)
+    if train[1] is not None:
+        spec = spec.replace(classes=reader.classes(train, held), class_names=reader.names)
+    elif classes or class_names is not None or "class_names" in arrays:
+        raise DataError(f"{source} has classes but no labels.", mend="Add the key 'label', or leave out the classes.")
+    return assemble(address, spec, train, held, divisor=divisor, notes=reader.notes)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Labelling:
+    """How the labels of a source are read.
+
+    Attributes:
+        source: how errors call the arrays.
+        raw: the arrays of labels by key, bytes decoded.
+        given: number of classes that was asked for, or None.
+        names: of the classes, or empty.
+        notes: what a reader should know.
+    """
+
+    source: str
+    raw: Mapping[str, NDArray[Any]]
+    given: int | None
+    names: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def read(self, key: str, samples: int) -> NDArray[np.int32] | None:
+        """Return the labels under a key as numbers (n,), None when there are none."""
+        if key not in self.raw:
+            return None
+        label = self.raw[key]
+        if label.shape == (samples, 1):  # as Keras's CIFAR has them
+            label = label[:, 0]
+        if label.dtype.kind == "U" and label.shape == (samples,):
+            label = self._numbers(key, label)
+        return check_labels(label, samples, f"{self.source}: {key}")
+
+    def _numbers(self, key: str, label: NDArray[np.str_]) -> NDArray[np.int32]:
+        place = {name: number for number, name in enumerate(self.names)}
+        unknown = sorted(set(label.tolist()) - set(place))
+        if unknown:
+            raise DataError(
+                f"{self.source}: {key} has {listed(unknown)}, which class_names does not have.",
+                mend=f"Names: {listed(self.names, 10)}.",
+            )
+        return np.array([place[name] for name in label.tolist()], dtype=np.int32)
+
+    def classes(self, *parts: Arrays) -> int:
+        """Return the number of classes.
+
+        Raises:
+            DataError: a label beyond it, or as many names are not there.
+        """
+        found = 1 + max(int(label.max()) for _, label in parts if label is not None)
+        wanted = self.given or len(self.names) or found
+        if found > wanted or len(self.names) not in (0, wanted):
+            raise DataError(
+                f"{self.source} has labels up to {found - 1} and {len(self.names)} class names, for {wanted} classes.",
+                mend="Give classes=N above the largest label, and N names or none.",
+            )
+        return wanted
+
+
+def _labelling(
+    source: str, arrays: Mapping[str, NDArray[Any]], classes: int | None, names: Sequence[str] | None
+) -> _Labelling:
+    stored = {key: arrays[key] for key in ("label", "label_test", "class_names") if key in arrays}
+    raw = {key: _decoded(source, key, array) for key, array in stored.items()}
+    notes = tuple(f"{key} holds bytes and was read as UTF-8." for key in raw if stored[key].dtype.kind == "S")
+    own = raw.pop("class_names", None)
+    if names is None and own is not None:
+        if own.dtype.kind != "U" or own.ndim != 1:
+            raise DataError(f"{source}: class_names is {own.dtype} {own.shape}.", mend="Save a list of text.")
+        names = own.tolist()
+    if names is None:
+        names = sorted({name for array in raw.values() if array.dtype.kind == "U" for name in array.ravel().tolist()})
+    if len(set(names)) != len(names):
+        raise DataError(f"{source}: class_names has a name twice: {listed(list(names))}.", mend="Give each its own.")
+    return _Labelling(source, raw, classes, tuple(names), notes)
+
+
+def _decoded(source: str, key: str, array: NDArray[Any]) -> NDArray[Any]:
+    if array.dtype.kind != "S":
+        return array
+    try:
+        return np.char.decode(array, "utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{source}: {key} holds bytes that are no UTF-8.", mend="Save text: array.astype(str)."
+        ) from error
+
+
+def _samples(source: str, arrays: Mapping[str, NDArray[Any]], key: str) -> NDArray[Any]:
+    if key not in arrays:
+        what = "labels without samples" if "label" in arrays else f"no {key!r}"
+        raise DataError(f"{source} has {what}.", mend="Save the samples under the key 'x'.")
+    x = arrays[key]
+    if not (np.issubdtype(x.dtype, np.integer) or np.issubdtype(x.dtype, np.floating) or x.dtype == np.bool_):
+        raise DataError(f"{source}: {key} holds {x.dtype}, not numbers.", mend="Save integers or floats.")
+    if x.ndim not in (2, 3, 4) or 0 in x.shape:
+        raise DataError(
+            f"{source}: {key} has the shape {x.shape}.", mend="Use (n, features), (n, h, w) or (n, h, w, channels)."
+        )
+    if x.ndim == 4 and x.shape[-1] not in (1, 3, 4):
+        raise DataError(f"{source}: {key} has {x.shape[-1]} channels.", mend="Put 1, 3 or 4 channels on the last axis.")
+    check_finite(x, f"{source}: {key}")
+    return x[..., None] if x.ndim == 3 else x
+
+
+def _split(
+    source: str, arrays: Mapping[str, NDArray[Any]], train: Arrays, reader: _Labelling, share: float
+) -> tuple[Arrays, Arrays]:
+    x, label = train
+    if "x_test" in arrays:
+        x_test = _samples(source, arrays, "x_test")
+        label_test = reader.read("label_test", len(x_test))
+        if x_test.shape[1:] != x.shape[1:] or x_test.dtype != x.dtype:
+            raise DataError(
+                f"{source}: x is {x.dtype} {x.shape[1:]} a sample, x_test {x_test.dtype} {x_test.shape[1:]}.",
+                mend="Give both one type and shape.",
+            )
+        if (label is None) != (label_test is None):
+            raise DataError(f"{source}: only one of x and x_test has labels.", mend="Give both labels, or neither.")
+        return train, (x_test, label_test)
+    if "label_test" in arrays:
+        raise DataError(f"{source} has label_test without x_test.", mend="Add x_test or remove label_test.")
+    if len(x) < 2:
+        raise DataError(f"{source} has {len(x)} sample(s).", mend="At least two are needed, to train and to test.")
+    held = held_out(len(x), share)
+    pick = [(x[rows], None if label is None else label[rows]) for rows in (~held, held)]
+    return pick[0], pick[1]
+
+
+def _describe(source: str, x: NDArray[Any], given: tuple[float, ...] | None) -> tuple[DataSpec, float]:
+    """Return the spec and the divisor: pictures in bytes come out in [0, 1], anything else as it is."""
+    if given is not None and len(given) != 2:
+        raise DataError(f"value_range needs two numbers, got {given}.", mend="Write value_range=0,255.")
+    bounds = None if given is None else (given[0], given[1])
+    if x.ndim == 2:
+        return DataSpec(x.shape[1:], kind="signal", value_range=bounds), 1.0
+    if x.dtype == np.uint8 and bounds is None:
+        return DataSpec(x.shape[1:]), 255.0
+    return DataSpec(x.shape[1:], value_range=bounds or _infer_range(source, x)), 1.0
+
+
+def _infer_range(source: str, x: NDArray[Any]) -> tuple[float, float]:
+    low, high = float(x.min()), float(x.max())
+    for bounds in ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)):
+        if bounds[0] <= low and high <= bounds[1]:
+            return bounds
+    raise DataError(
+        f"{source}: pictures have values from {low:g} to {high:g}.", mend="Give ?value_range=lowest,highest."
+    )

@@ -1,0 +1,104 @@
+"""Python's own arrays where an address is: the same data set as a file of them, and a run that goes on with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from keras import ops
+
+import genloom
+from genloom import data
+from genloom.data.check import check
+from genloom.errors import ConfigError, DataError
+
+X = np.random.default_rng(0).integers(0, 256, (20, 4, 4, 3), dtype=np.uint8)
+NUMBERS = np.arange(20) % 3
+NAMES = np.array(["owl", "cat", "dog"])[NUMBERS]
+QUIET: dict[str, Any] = {"sample_every": 0, "progress": "none", "batch_size": 5}
+
+
+@pytest.mark.parametrize("label", [NUMBERS, NUMBERS[:, None], NAMES, NAMES.tolist(), NAMES.astype(object)])
+def test_arrays_are_what_a_file_of_them_is(tmp_path: Path, label: Any) -> None:
+    opened = data.open((X, label))
+    kept = np.asarray(label)
+    np.savez(tmp_path / "data.npz", x=X, label=kept.astype(str) if kept.dtype == object else kept)
+    stored = data.open(f"npz:{tmp_path / 'data.npz'}")
+    assert opened.fingerprint == stored.fingerprint
+    assert opened.spec == stored.spec
+    assert opened.address == "arrays"
+    np.testing.assert_array_equal(opened.test.arrays()["x"], (X[[9, 19]] / 255).astype(np.float32))
+
+
+def test_every_form_that_arrays_come_in() -> None:
+    plain = data.open(X)
+    assert plain.spec.classes == 0
+    assert data.open(X.tolist(), value_range=(0, 255)).spec.shape == (4, 4, 3)
+    assert data.open({"x": X}).fingerprint == plain.fingerprint
+    assert data.open((X, None)).fingerprint == plain.fingerprint
+    assert data.open(ops.convert_to_tensor(X)).fingerprint == plain.fingerprint
+    assert data.open(plain) is plain
+    both = data.open(((X, NUMBERS), (X[:4], NUMBERS[:4])))
+    assert (len(both.train), len(both.test)) == (20, 4)
+    assert check((X, NAMES))["train"]["classes"] == {"cat": 6, "dog": 6, "owl": 6}
+
+
+def test_names_are_classes_sorted_as_text_or_as_they_are_listed() -> None:
+    spec = data.open((X, NAMES)).spec
+    assert (spec.class_names, spec.condition) == (("cat", "dog", "owl"), ("label",))
+    listed = data.open((X, NAMES), class_names=("owl", "cat", "dog", "fox"))
+    assert listed.spec.classes == 4
+    assert listed.spec.class_frequencies == pytest.approx((7 / 18, 6 / 18, 5 / 18, 0), abs=0.06)
+    np.testing.assert_array_equal(listed.train.arrays()["label"], np.delete(NUMBERS, [9, 19]))
+    assert data.open((X, NUMBERS), classes=10).spec.classes == 10
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "words"),
+    [
+        ((X, NUMBERS, NUMBERS), {}, r"A tuple of 3 is no data\. Give \(x, label\)"),
+        ({"x": X, "y": NUMBERS}, {}, "arrays has the unknown key 'y'"),
+        ([[1, 2], [3]], {}, "arrays: x of type list is no array"),
+        (np.array([object(), 1]), {}, "arrays: x holds object, not numbers"),
+        ((X, NAMES), {"class_names": ("owl", "cat")}, r"label has dog, which class_names does not have\. Names: owl"),
+        ((X, NUMBERS), {"classes": 2}, "labels up to 2 and 0 class names, for 2 classes"),
+        ((X, NUMBERS), {"classes": 4, "class_names": ("a", "b", "c")}, "labels up to 2 and 3 class names, for 4"),
+        ((X, NAMES), {"class_names": ("owl", "owl")}, "class_names has a name twice"),
+        (X, {"classes": 3}, "arrays has classes but no labels"),
+        ((X, np.eye(3)[NUMBERS]), {}, r"labels of shape \(20, 3\)"),
+    ],
+)
+def test_arrays_that_do_not_fit(given: Any, options: dict[str, Any], words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        data.open(given, **options)
+
+
+def test_options_are_checked_and_an_open_data_set_takes_none() -> None:
+    with pytest.raises(ConfigError, match="Did you mean 'classes'"):
+        data.open((X, NUMBERS), clases=3)
+    with pytest.raises(ConfigError, match=r"arrays is open already; it takes no options, got test\."):
+        data.open(data.open(X), test=0.5)
+
+
+def test_a_run_on_arrays_resumes_and_is_measured_with_the_same_ones(tmp_path: Path) -> None:
+    out, x, names = tmp_path / "run", np.tile(X, (4, 1, 1, 1)), np.tile(NAMES, 4)
+    options = {"latent": 2, "hidden": (4,)}
+    run = genloom.train("vae/mlp", (x, names), options=options, steps=2, out=out, **QUIET)
+    assert genloom.train("vae/mlp", (x, names), steps=4, out=out, resume=True, **QUIET).latest().name.endswith("4")
+    with pytest.raises(ConfigError, match="another value of the data's fingerprint"):
+        genloom.train("vae/mlp", (x + 1, names), steps=5, out=out, resume=True, **QUIET)
+    with pytest.raises(DataError, match=r"arrays that were handed over in Python.*genloom\.evaluate\(run, dataset="):
+        genloom.evaluate(run, ["precision"])
+    found = genloom.evaluate(run, ["precision"], n=8, dataset=(x, names))
+    assert found["data"] == "arrays"
+    with pytest.raises(DataError, match="changed since this run was trained"):
+        genloom.evaluate(run, ["precision"], n=8, dataset=x)
+
+    assert genloom.sample(run, 3, condition={"label": "dog"}).labels.tolist() == [1, 1, 1]
+    assert genloom.sample(run, 3, condition={"label": ["dog", "cat", 2]}).labels.tolist() == [1, 0, 2]
+    assert genloom.sample(run, 2, condition={"label": np.array(["owl", "cat"])}).labels.tolist() == [2, 0]
+    with pytest.raises(ConfigError, match=r"no class 'dgo'\. Did you mean 'dog'\? Use 0 to 2 or cat, dog, owl\."):
+        genloom.sample(run, 1, condition={"label": "dgo"})
+    assert genloom.sample(run, 2, condition={"label": np.array([2, 0])}).labels.tolist() == [2, 0]
