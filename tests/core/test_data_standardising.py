@@ -139,7 +139,7 @@ def test_check_says_what_will_be_done(tmp_path):
     found = check(save(tmp_path, x=columns()))
     assert found["spec"]["scale"][2] == 1.0
     assert found["treatment"] == (
-        "Unbounded: models see (x - mean) / deviation of each column (0 25199 ± 12203, 1 -0.50149 ± 0.0098869), "
+        "Unbounded: models see (x - mean) / deviation of each column (0: 25199 ± 12203, 1: -0.50149 ± 0.0098869), "
         "samples are in x's units. One value only, and so only shifted: column 2."
     )
     assert check("digits")["treatment"] == "Values from 0 to 1: models see them from -1 to 1."
@@ -174,3 +174,11 @@ def test_fine_tuning_keeps_the_units_of_its_beginning(tmp_path):
     other = save(tmp_path / "b", x=columns() * 3)
     second = genloom.train("vae/mlp", other, init_from=first.path, out=tmp_path / "c", **quiet)
     assert second.config["data"]["spec"]["scale"] == first.config["data"]["spec"]["scale"]
+
+
+def test_check_warns_of_a_mean_that_float32_drowns_in(tmp_path):
+    x = columns()
+    x[:, 1] += 1e4
+    assert check(save(tmp_path, x=x))["warnings"] == [
+        "In column 1 the mean is so large that float32 keeps few digits of what varies; subtract it before."
+    ]

@@ -78,9 +78,9 @@ def treatment(spec: DataSpec, constant: Sequence[int] = ()) -> str:
         return f"Values from {low:g} to {high:g}: models see them from -1 to 1."
     if not spec.scale:
         return "Models see the values as they are."
-    what = "channel" if len(spec.shape) > 1 else "column"
+    what = _what(spec)
     varying = [place for place in range(len(spec.scale)) if place not in constant]
-    shown = [f"{_place(spec, place)} {spec.mean[place]:.5g} ± {spec.scale[place]:.5g}" for place in varying]
+    shown = [f"{_place(spec, place)}: {spec.mean[place]:.5g} ± {spec.scale[place]:.5g}" for place in varying]
     text = f"Unbounded: models see (x - mean) / deviation of each {what} ({listed(shown)}), samples are in x's units."
     names = listed([_place(spec, place) for place in constant])
     return text + (f" One value only, and so only shifted: {what} {names}." if constant else "")
@@ -93,8 +93,12 @@ def _coarse(spec: DataSpec, constant: Sequence[int]) -> list[str]:
         for place in range(len(spec.scale))
         if place not in constant and spec.scale[place] < _STEPS * abs(spec.mean[place]) * np.finfo(np.float32).eps
     ]
-    words = "have a mean so large that float32 keeps few of their digits: subtract it before."
-    return [f"{listed(coarse)} {words}"] if coarse else []
+    words = "the mean is so large that float32 keeps few digits of what varies; subtract it before."
+    return [f"In {_what(spec)} {listed(coarse)} {words}"] if coarse else []
+
+
+def _what(spec: DataSpec) -> str:
+    return "channel" if len(spec.shape) > 1 else "column"
 
 
 def _place(spec: DataSpec, place: int) -> str:

@@ -60,7 +60,7 @@ def moments(split: Split, spec: DataSpec, address: str) -> tuple[tuple[float, ..
     # What rounding leaves of a constant is no spread: a float32 carries 24 bits of its size.
     constant = deviation <= np.abs(mean) * 2.0**-24
     scale = np.where(constant, 1.0, deviation)
-    return tuple(mean.tolist()), tuple(scale.tolist())
+    return tuple(map(float, mean)), tuple(map(float, scale))
 
 
 def _not_finite(x: NDArray[np.float64]) -> int:
