@@ -13,8 +13,8 @@ from genloom.data.dataset import Dataset
 from genloom.data.opening import open as open_dataset
 from genloom.data.spec import DataSpec
 from genloom.data.summary import summarise
-from genloom.runs.files import make_folder, write_atomic
 from genloom.errors import ConfigError, listed
+from genloom.runs.files import make_folder, write_atomic
 
 __all__ = ["SCHEMA_VERSION", "check", "inspect"]
 
