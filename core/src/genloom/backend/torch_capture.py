@@ -51,7 +51,7 @@ class _Form:
         fastest: nothing faster is to be made of it.
     """
 
-    replay: Callable[..., Sequence[torch.Tensor]]
+    replay: Callable[..., tuple[torch.Tensor, ...]]
     names: list[str]
     tool: str | None = None
     trials: int = _TRIALS

@@ -43,10 +43,14 @@ class Recorded:
 
     def __call__(self, *inputs: torch.Tensor) -> Outputs:
         """Return the outputs as tensors of their own, which the next call leaves as they are."""
+        return tuple(value.clone() for value in self.play(*inputs))
+
+    def play(self, *inputs: torch.Tensor) -> Outputs:
+        """Return the outputs where they lie, which may be the inputs of the next call, and are gone after it."""
         for own, given in zip(self._inputs, inputs, strict=True):
             own.copy_(given, non_blocking=True)
         self._play()
-        return tuple(value.clone() for value in self._outputs)
+        return self._outputs
 
 
 def generator_of(device: torch.device) -> torch.Generator:
