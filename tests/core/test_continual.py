@@ -130,6 +130,16 @@ def test_a_wrong_sequence_is_refused_before_anything_is_trained(
         continual.read_sequence(tmp_path / "absent.toml")
 
 
+def test_tasks_of_other_classes_are_refused_before_anything_is_trained(halves: list[str], tmp_path: Path) -> None:
+    labels = {"label": np.arange(40) % 3, "label_test": np.arange(20) % 3}
+    pictures = {"x": np.zeros((40, 8, 8, 1), "float32"), "x_test": np.ones((20, 8, 8, 1), "float32")}
+    np.savez(tmp_path / "three.npz", **pictures, **labels)
+    file = written(tmp_path / "tasks.toml", [halves[0], f"npz:{tmp_path / 'three.npz'}"], "none")
+    with pytest.raises(ConfigError, match=r"The tasks have different classes: low 0, high 3\."):
+        continual.run_sequence(file, tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())
+
+
 SETTINGS: dict[str, Any] = {"learning_rate": 3e-3, "sample_every": 0, "progress": "none", "validation": 0.0}
 
 

@@ -212,7 +212,9 @@ def test_training_stops_at_a_loss_that_is_no_number(models: Any, tmp_path: Path)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_and_then_acts(models: Any, tmp_path: Path, number: int) -> None:
+def test_a_signal_saves_and_then_acts(
+    models: Any, tmp_path: Path, number: int, capfd: pytest.CaptureFixture[str]
+) -> None:
     class Press(keras.callbacks.Callback):
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
             if batch == 3:
@@ -234,6 +236,27 @@ def test_a_signal_saves_and_then_acts(models: Any, tmp_path: Path, number: int) 
     run = genloom.Run(tmp_path / "run")
     assert run.latest().name == "step-00000004"
     assert run.status == "interrupted"
+    command = f"genloom -p {models.__file__} train --resume --out {run.path}"
+    assert f"Saved at step 4. Go on with: {command}\n" in capfd.readouterr().err
+
+
+def test_what_runs_between_steps_is_said_once(models: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    settings = {**QUIET, "progress": "lines", "sample_every": 1, "sample_count": 64}
+    genloom.train("tests/vae", models.points(), out=tmp_path / "run", epochs=2, **settings)
+    told = capfd.readouterr().err.splitlines()
+    assert told.count("step 9/18  measuring held-out losses …") == 1
+    assert told.count("step 9/18  drawing 64 samples …") == 1
+    assert len(told) == 4
+
+
+def test_pictures_of_a_short_trial_cost_no_more_than_its_training(
+    models: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models.VAE, "evaluations", lambda self: 8, raising=False)
+    settings = {**QUIET, "progress": "lines", "sample_every": 1, "sample_count": 64}
+    for steps, count in ((1, 8), (6, 15), (40, 64)):  # steps of 20 samples, 8 evaluations a sample, 8 samples at least
+        genloom.train("tests/vae", models.points(), out=tmp_path / str(steps), steps=steps, **settings)
+        assert f"drawing {count} samples …" in capfd.readouterr().err
 
 
 def test_seeds_train_one_run_each_and_differ(models: Any, tmp_path: Path) -> None:
@@ -297,8 +320,13 @@ def test_what_cannot_be_asked_for_is_refused(models: Any, tmp_path: Path) -> Non
     genloom.train("tests/vae", data, out=tmp_path / "run", epochs=1, **QUIET)
     with pytest.raises(ConfigError, match="already holds a run"):
         genloom.train("tests/vae", data, out=tmp_path / "run", epochs=1, **QUIET)
-    for changed in ({"learning_rate": 0.1}, {"seed": 4}, {"options": {"latent": 3}}):
-        with pytest.raises(ConfigError, match="cannot go on with another value"):
+    for changed, name in (
+        ({"learning_rate": 0.1}, "--set training.learning_rate"),
+        ({"batch_size": 10}, "--batch-size"),
+        ({"seed": 4}, "--seed"),
+        ({"options": {"latent": 3}}, "--set latent"),
+    ):
+        with pytest.raises(ConfigError, match=f"cannot go on with another value of {name}: .* Leave out {name} to"):
             genloom.train("tests/vae", data, out=tmp_path / "run", epochs=2, resume=True, **changed)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import signal
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 import safetensors.numpy
 
 import genloom
-from genloom.errors import ConfigError, RunError
+from genloom.errors import ConfigError, DataError, RunError
 from genloom.plugins.discovery import load_file
 from genloom.runs import checkpoint, load_latest
 
@@ -189,7 +190,10 @@ def test_a_run_is_loaded_from_the_registry_and_another_data_set_is_refused(model
     np.testing.assert_array_equal(drawn[0], drawn[1])
     np.testing.assert_array_equal(drawn[0], drawn[2])
     other = models.Dataset("points", models.SPEC, models.points(100).train, models.points(100).test, "0th3r")
-    with pytest.raises(ConfigError, match=r"fingerprint: it has 'f1d0', not '0th3r'"):
+    with pytest.raises(DataError, match=r"The data at 'points' changed .* 0th3r instead of f1d0\. Restore"):
+        genloom.train("tests/gan", other, out=run.path, resume=True)
+    other = dataclasses.replace(other, address="others")
+    with pytest.raises(ConfigError, match=r"was trained on 'points', not on 'others'\. Leave out --data to go on"):
         genloom.train("tests/gan", other, out=run.path, resume=True)
     model = genloom.create("tests/gan", models.SPEC)
     given = genloom.train(model, models.points(), out=tmp_path / "g", epochs=1, **SETTINGS)

@@ -9,7 +9,7 @@ from genloom.adaptation import adapt, merge, parse_adapter
 from genloom.creation import instantiate
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, nearest
-from genloom.plugins.registry import find
+from genloom.plugins.registry import required
 from genloom.runs import Run, load_latest, open_run
 from genloom.training.precision import policy
 from genloom.training.state import restore_weights, weights_by_name
@@ -70,7 +70,7 @@ def rebuild(config: dict[str, Any]) -> GenerativeModel:
             f"This run was trained on a model object of class {stated['id']}.",
             mend="Build it again and pass it: genloom.load(run, model=model).",
         )
-    component = find("model", stated["id"])
+    component = required("model", stated["id"], stated.get("plugin"))
     options = component.configure(stated.get("preset"), **stated.get("options", {}))
     spec = DataSpec.from_dict(config["data"]["spec"])
     with policy(training.get("precision", "float32")):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from genloom.model import GenerativeModel
     from genloom.runs import Run
 
-__all__ = ["draw_samples", "forget_samplers", "own_post", "sample"]
+__all__ = ["draw_samples", "evaluations", "forget_samplers", "own_post", "sample"]
 
 _MOST_AT_ONCE = 256
 _HELD = 128  # a network's activations, as a multiple of its sample: a U-Net of some hundred channels
@@ -128,7 +128,7 @@ def draw_samples(
         labels=arrays["label"] if is_conditional(model) else None,
         seeds=np.stack([np.full(n, seed, np.int64), numbers], axis=1),
         spec=model.spec,
-        evaluations=_evaluations(model, options),
+        evaluations=evaluations(model, options),
         seconds=seconds,
         compile_seconds=compile_seconds,
     )
@@ -275,7 +275,7 @@ def _checked(values: np.ndarray[Any, Any], model: GenerativeModel) -> np.ndarray
     return values
 
 
-def _evaluations(model: GenerativeModel, options: dict[str, Any]) -> int | None:
+def evaluations(model: GenerativeModel, options: dict[str, Any]) -> int | None:
     """A family may say how many network evaluations one sample costs: `evaluations(**options) -> int`."""
     count = getattr(model, "evaluations", None)
     return int(count(**options)) if callable(count) else None

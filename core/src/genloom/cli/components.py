@@ -60,7 +60,7 @@ def show(id: str, as_json: bool) -> None:
 
 def _find_any(id: str) -> list[Component]:
     """Return the component of each kind with this id; usually there is one."""
-    from genloom.plugins.registry import components, find
+    from genloom.plugins.registry import components, find, hint
 
     found = []
     for kind in KINDS.values():
@@ -71,7 +71,7 @@ def _find_any(id: str) -> list[Component]:
     if not found:
         known = components()
         near = nearest(id, [each.id for each in known]) or nearest(id, [each.name for each in known])
-        raise NotFoundError(f"There is no component {id!r}.{near}", mend="See: genloom list.")
+        raise NotFoundError(f"There is no component {id!r}.{near}", mend=hint(id) or "See: genloom list.")
     return found
 
 

@@ -6,12 +6,14 @@ The preset and the defaults lie below these layers; the trainer adds them.
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import os
 import pathlib
 import tomllib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from genloom.cli.output import note
 from genloom.errors import ConfigError, nearest
 from genloom.options import configure, option, parse_assignments
 
@@ -19,7 +21,7 @@ __all__ = ["Plan", "environment_settings", "gather", "read_config"]
 
 _TABLES = ("model", "data", "training", "versions")
 # What run.toml records beside what was asked for; a run can so be given as --config and is trained again.
-_RECORDED = {"data": ("fingerprint", "spec", "notes"), "training": ("steps_per_epoch",), "model": ("hash",)}
+_RECORDED = {"data": ("fingerprint", "spec", "notes"), "training": ("steps_per_epoch",), "model": ("hash", "plugin")}
 _EXCLUSIVE = (("epochs", "steps"), ("seed", "seeds"))
 
 
@@ -128,8 +130,19 @@ def environment_settings() -> dict[str, str]:
 
     own = {field.name for field in dataclasses.fields(_Schedule)}
     names = [field.name for field in dataclasses.fields(TrainingSettings) if field.name not in own]
+    _tell_misspelled({*own, *names, "data", "preset"})
     found = {name: os.environ.get(f"GENLOOM_{name.upper()}", "") for name in names}
     return {name: value for name, value in found.items() if value}
+
+
+def _tell_misspelled(names: Iterable[str]) -> None:
+    """Name variables that nothing reads and that look like a setting."""
+    known = {name.upper() for name in names}
+    for variable in sorted(os.environ):
+        name = variable.removeprefix("GENLOOM_")
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+        if variable.startswith("GENLOOM_") and name not in known and near:
+            note(f"Warning: {variable} is not read by anything. Did you mean GENLOOM_{near[0]}?")
 
 
 def _split(assignments: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:

@@ -14,6 +14,7 @@ from genloom.cli import offers
 from genloom.cli.flags import backend, json_flag, setting
 from genloom.cli.output import note, print_json, table
 from genloom.cli.plan import Plan, environment_settings, gather, read_config
+from genloom.errors import ConfigError
 
 if TYPE_CHECKING:
     from genloom.runs import Run
@@ -86,7 +87,8 @@ def train(
     the defaults. With --resume, MODEL and --data may be left out: the run knows them.
     """
     flags, environment = _by_source(ctx, given)
-    plan = gather(flags, {**environment_settings(), **environment}, assignments, _config(config, resume, given["out"]))
+    layers = {**environment_settings(), **environment}
+    plan = gather(flags, layers, assignments, _config(config, resume, given["out"], begun_anew=bool(given["model"])))
     engine.choose(plan.backend)
     result = _train(plan, resume, dry_run, profile)
     results = list(result) if isinstance(result, (list, tuple)) else [result]
@@ -104,16 +106,30 @@ def _by_source(ctx: click.Context, given: dict[str, Any]) -> tuple[dict[str, Any
     return flags, {name: present[name] for name in environment}
 
 
-def _config(config: str | None, resume: bool, out: str | None) -> dict[str, dict[str, Any]]:
-    """Return the configuration file, or what identifies the run to resume when no file is given."""
-    if config is not None:
-        return read_config(config)
-    if resume and out is not None:
-        from genloom.runs import Run
+def _config(config: str | None, resume: bool, out: str | None, begun_anew: bool) -> dict[str, dict[str, Any]]:
+    """Return the configuration file, or what identifies the run to resume when no file is given.
 
-        run = Run(out)
-        return _identity(run) if run.exists else {}
-    return {}
+    Args:
+        config: the file.
+        resume: whether a run goes on.
+        out: which.
+        begun_anew: whether it may begin where there is none, for the model is named.
+
+    Raises:
+        ConfigError: nothing to resume, or a file that cannot be read.
+    """
+    found = {} if config is None else read_config(config)
+    if not resume:
+        return found
+    if out is None:
+        raise ConfigError("--resume needs the run to go on with.", mend="Give --out RUN.")
+    from genloom.runs import Run
+
+    run = Run(out)
+    if not run.exists and (config is not None or begun_anew):
+        note(f"There is no run in {out}: it begins.")
+        return found
+    return found or _identity(run)
 
 
 def _identity(run: Run) -> dict[str, dict[str, Any]]:

@@ -150,6 +150,7 @@ def run_sequence(sequence: Sequence | str | Path, out: str | Path) -> dict[str, 
     make_folder(folder)
     done = _begun(folder, asked)
     datasets = [_opened(task.data) for task in asked.tasks]
+    _check_alike(asked, datasets)
     judge = Judge(asked.metric, seed=asked.seed)
     runs: list[Run] = []
     matrix: list[list[float]] = done.get("matrix", [])
@@ -186,6 +187,22 @@ def _check_keys(what: str, stated: Mapping[str, Any], known: tuple[str, ...], ne
     for key in needed:
         if key not in stated:
             raise ConfigError(f"{what} has no {key!r}.", mend=f"Needed: {', '.join(needed)}.")
+
+
+def _check_alike(asked: Sequence, datasets: list[Dataset]) -> None:
+    """Refuse tasks that no one model can learn, before the first is trained.
+
+    Raises:
+        ConfigError: data of another kind, shape, range, vocabulary or number of classes than the first task's.
+    """
+    for name in ("kind", "shape", "value_range", "vocabulary", "classes"):
+        stated = [getattr(dataset.spec, name) for dataset in datasets]
+        if any(value != stated[0] for value in stated):
+            each = ", ".join(f"{task.name} {value}" for task, value in zip(asked.tasks, stated, strict=True))
+            raise ConfigError(
+                f"The tasks have different {name.replace('_', ' ')}: {each}.",
+                mend="One model learns them all: open the data alike, such as with the same classes.",
+            )
 
 
 def _opened(address: str) -> Dataset:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from genloom.errors import ConfigError, NotFoundError, PluginError, nearest
 from genloom.plugins.component import Component
 from genloom.plugins.discovery import plugins
+from genloom.plugins.resolution import FIRST_PARTY
 from genloom.plugins.status import PluginStatus
 
-__all__ = ["clashes", "components", "find", "owner"]
+__all__ = ["clashes", "components", "find", "hint", "owner", "required"]
 
 
 def components(kind: str | None = None) -> list[Component]:
@@ -48,6 +49,42 @@ def owner(component: Component) -> PluginStatus:
     raise NotFoundError(f"No plugin offers {component.id!r}.")
 
 
+def hint(id: str) -> str | None:
+    """Return how to install the plugin of GenLoom's own that an id such as language/transformer is of; else None."""
+    name = id.partition("/")[0]
+    missing = name in FIRST_PARTY and name not in {status.name for status in plugins()}
+    return f"It comes with the plugin {name}: genloom install {name}" if missing and "/" in id else None
+
+
+def required(kind: str, id: str, source: str | None) -> Component:
+    """Return a component that a run was made with, as `find` does.
+
+    Args:
+        kind: of component.
+        id: its whole id.
+        source: `PluginStatus.source` of its plugin then, where that is known.
+
+    Raises:
+        NotFoundError: it is absent; says which plugin brings it.
+    """
+    try:
+        return find(kind, id)
+    except NotFoundError as error:
+        if source is None:
+            raise
+        raise NotFoundError(
+            f"The {kind} {id!r} of this run is of the plugin {source}, which is not here.", mend=_way_back(source)
+        ) from error
+
+
+def _way_back(source: str) -> str:
+    distribution, _, version = source.rpartition(" ")
+    if source.endswith(".py"):
+        return f"Name it again before the command: genloom -p {source} …"
+    bare = next((name for name, own in FIRST_PARTY.items() if own == distribution), None)
+    return f"Install it: genloom install {bare or f'{distribution}=={version}'}"
+
+
 def clashes() -> list[str]:
     """Return one line per id that two plugins claim, naming both."""
     lines = []
@@ -78,7 +115,7 @@ def _absent(kind: str, id: str) -> NotFoundError:
     known = components(kind)
     near = nearest(id, [component.id for component in known]) or nearest(id, [component.name for component in known])
     broken = [status.name for status in plugins() if status.status != "ok"]
-    mend = f"See: genloom list {kind}s."
+    mend = hint(id) or f"See: genloom list {kind}s."
     if broken:
         mend += f" Plugins not in use: {', '.join(broken)} (see: genloom plugins list)."
     return NotFoundError(f"There is no {kind} {id!r}.{near}", mend=mend)

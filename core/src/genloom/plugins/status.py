@@ -40,6 +40,11 @@ class PluginStatus:
     where: str = ""
     module: Any = dataclasses.field(default=None, repr=False, compare=False)
 
+    @property
+    def source(self) -> str:
+        """Where it comes from, as a run remembers it: "genloom-vae 0.1.0", or the path of a file given with -p."""
+        return f"{self.distribution} {self.version}".rstrip()
+
     def defect(self) -> str:
         """Return one line: distribution, version, cause, and how to skip or remove the plugin."""
         title = f"Plugin {self.name!r} ({self.distribution} {self.version})".replace(" )", ")")

@@ -19,18 +19,18 @@ from genloom.errors import ConfigError
 from genloom.loading import trained_weights
 from genloom.options import configure
 from genloom.plugins.component import Component
-from genloom.plugins.registry import find
+from genloom.plugins.registry import find, owner
 from genloom.postprocess import chain
 from genloom.runs import Run, open_run
 from genloom.training.precision import policy
-from genloom.training.settings import FIXED, TrainingSettings
+from genloom.training.settings import TrainingSettings
 from genloom.training.state import restore_weights
 
 if TYPE_CHECKING:
     from genloom.data.dataset import Dataset
     from genloom.model import GenerativeModel
 
-__all__ = ["Job", "check_same", "free_path", "plain_options", "resolve", "versions"]
+__all__ = ["Job", "free_path", "plain_options", "resolve", "versions"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,6 +126,7 @@ class Job:
         seed = self.seed if self.given is None else self.given.seed
         training = {**settings, "seed": self.seed, "steps_per_epoch": steps_per_epoch, "init_from": self.init_from}
         model = {"id": self.model_id, "preset": self.preset, "seed": seed, "options": plain_options(self.options)}
+        model |= {} if self.component is None else {"plugin": owner(self.component).source}
         data = {
             "address": self.dataset.address,
             "fingerprint": self.dataset.fingerprint,
@@ -237,39 +238,6 @@ def _recommended(component: Component | None, preset: str | None) -> list[Mappin
         return []
     extras = component.extras
     return [extras.get("training", {}), extras.get("presets", {}).get(preset or "", {})]
-
-
-def check_same(job: Job, stored: Mapping[str, Any], path: Path) -> None:
-    """Refuse to resume as another training than the one the run began.
-
-    Raises:
-        ConfigError: names the first thing that differs, both values, and the mend.
-    """
-    now = job.document(0)
-    pairs = [
-        ("the model", stored["model"].get("id"), now["model"]["id"]),
-        ("the seed", stored["training"].get("seed"), job.seed),
-        ("the data's fingerprint", stored["data"].get("fingerprint"), job.dataset.fingerprint),
-    ]
-    before, after = stored["model"].get("options", {}), _stored_form(now["model"]["options"])
-    pairs += [(f"the option {name}", before.get(name), after.get(name)) for name in {**before, **after}]
-    training = _stored_form(now["training"])
-    pairs += [
-        (name, stored["training"].get(name, getattr(TrainingSettings, name)), training.get(name)) for name in FIXED
-    ]
-    for what, old, new in pairs:
-        if old != new:
-            raise ConfigError(
-                f"The run {str(path)!r} cannot go on with another value of {what}: it has {old!r}, not {new!r}.",
-                mend="Leave it out to go on, or train a new run with another --out.",
-            )
-
-
-def _stored_form(values: Mapping[str, Any]) -> dict[str, Any]:
-    from genloom.runs.files import plain
-
-    found: dict[str, Any] = plain(values, keep_none=False)
-    return found
 
 
 def plain_options(options: Any) -> dict[str, Any]:

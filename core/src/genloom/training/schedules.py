@@ -58,7 +58,7 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
         if shape == "wsd" and self.fall_steps > total_steps - warmup_steps:
             raise ConfigError(
                 f"{warmup_steps} warm-up steps and {self.fall_steps} of decay are more than {total_steps}.",
-                mend="Give a smaller decay_share, or fewer warmup_steps.",
+                mend="Give less of one: --set training.decay_share=SHARE or --set training.warmup_steps=N.",
             )
 
     def __call__(self, step: Any) -> Any:

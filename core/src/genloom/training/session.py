@@ -34,6 +34,7 @@ class Session:
         resumed: arrays of the checkpoint it went on from, empty without one.
         totals: running means at the end of a last, partial epoch, which validation resets.
         save: writes a checkpoint of this moment; set by the checkpoint callback.
+        say: says what runs when no step does; set by the progress.
     """
 
     run: Run
@@ -46,6 +47,7 @@ class Session:
     resumed: Mapping[str, np.ndarray[Any, Any]] = dataclasses.field(default_factory=dict)
     totals: dict[str, np.ndarray[Any, Any]] = dataclasses.field(default_factory=dict)
     save: Callable[[], Any] = lambda: None
+    say: Callable[[str], None] = lambda what: None
     begun: float = dataclasses.field(default_factory=time.perf_counter)
 
     @property

@@ -6,7 +6,7 @@ import dataclasses
 
 from genloom.options import option
 
-__all__ = ["FIXED", "TrainingSettings"]
+__all__ = ["FIXED", "TrainingSettings", "typed"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +86,15 @@ class TrainingSettings:
         choices=("auto", "bar", "lines", "none"),
     )
     tensorboard: bool = option(False, "Whether to write RUN/tensorboard as well.")
+
+
+#: Settings that `genloom train` has flags for; the others are given with --set.
+_FLAGS = ("epochs", "steps", "batch_size", "stop_when", "patience", "adapt", "retain", "post")
+
+
+def typed(name: str) -> str:
+    """Return a setting as it is typed on the command line: --batch-size, or --set training.clip."""
+    return f"--{name.replace('_', '-')}" if name in _FLAGS else f"--set training.{name}"
 
 
 #: What a resumed run cannot change: another value would make it another training.

@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genloom.errors import ConfigError
+from genloom.plugins.registry import required
 from genloom.runs import Run, create_run, load_latest
 from genloom.runs.files import tell, write_atomic
 from genloom.training.assembly import assemble
-from genloom.training.configuration import Job, check_same, free_path, resolve
+from genloom.training.configuration import Job, free_path, resolve
 from genloom.training.feeding import Feed
 from genloom.training.notices import notices
 from genloom.training.optimizing import compile_model
 from genloom.training.plan import Plan
 from genloom.training.profiling import check_length, profile_of
+from genloom.training.resuming import check_same
 from genloom.training.session import Session
 from genloom.training.state import restore
 
@@ -87,6 +89,8 @@ def train(
     lengths = {"epochs": epochs, "steps": steps, "batch_size": batch_size}
     asked = {**settings, **lengths, "stop_when": stop_when, "patience": patience}
     stored = _stored(out, resume)
+    if stored is not None and isinstance(model, str):
+        required("model", stored["model"]["id"], stored["model"].get("plugin"))
     job = resolve(
         model,
         data,

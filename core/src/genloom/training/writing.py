@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genloom.errors import ConfigError
-from genloom.plugins.registry import find
+from genloom.plugins.registry import find, owner
 from genloom.runs import Run, create_run, save
 from genloom.runs.files import write_atomic
 from genloom.training.callbacks.checkpoint import check_finite
@@ -53,7 +53,12 @@ def write_run(id: str, model: GenerativeModel, out: str | Path, *, files: Mappin
 def _document(id: str, model: GenerativeModel, recommended: Mapping[str, Any]) -> dict[str, Any]:
     """Return what run.toml holds: nothing of data but their description, and nothing of how to train."""
     return {
-        "model": {"id": id, "seed": model.seed, "options": plain_options(model.options)},
+        "model": {
+            "id": id,
+            "plugin": owner(find("model", id)).source,
+            "seed": model.seed,
+            "options": plain_options(model.options),
+        },
         "data": {"spec": model.spec.to_dict()},
         "training": {"seed": model.seed, "noise": model.noise, "post": recommended.get("post", ())},
         "versions": versions(),

@@ -14,6 +14,7 @@ from genloom.plugins.hooks import notify
 from genloom.runs import save
 from genloom.training.cadence import Every
 from genloom.training.callback_state import gather
+from genloom.training.callbacks.finite import STEADIER
 from genloom.training.callbacks.log import losses
 from genloom.training.session import Session
 from genloom.training.state import collect
@@ -91,5 +92,5 @@ def check_finite(arrays: Mapping[str, np.ndarray[Any, Any]], step: int) -> None:
         if name.startswith("model/") and array.dtype.kind == "f" and not np.isfinite(array).all():
             raise RunError(
                 f"{name.removeprefix('model/')} holds values that are not finite at step {step}.",
-                mend="Earlier checkpoints are kept. Lower the learning rate, or clip gradients (clip=1).",
+                mend=f"Earlier checkpoints are kept. {STEADIER}",
             )

@@ -11,7 +11,13 @@ from genloom.errors import RunError
 from genloom.training.cadence import Every
 from genloom.training.session import Session
 
-__all__ = ["StopOnNaN"]
+__all__ = ["STEADIER", "StopOnNaN"]
+
+#: What helps against a training that diverges.
+STEADIER = (
+    "Lower the rate (--set training.learning_rate=RATE), clip gradients (--set training.clip=1), or warm up "
+    "(--set training.warmup_steps=N)."
+)
 
 _CHECK_EVERY = 10  # steps: each check waits for the device
 
@@ -40,5 +46,5 @@ class StopOnNaN(keras.callbacks.Callback):
                 kept = "no checkpoint was written yet" if latest is None else f"{latest.name} is kept"
                 raise RunError(
                     f"{name} is {float(value)} at step {self.session.step}; {kept}.",
-                    mend="Lower the learning rate, clip gradients (clip=1), or add warm-up.",
+                    mend=STEADIER,
                 )

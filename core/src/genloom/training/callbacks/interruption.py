@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import threading
 from collections.abc import Iterator
@@ -59,16 +60,26 @@ class Interruption(keras.callbacks.Callback):
             signal.raise_signal(number)
             return
         self.received = number
-        # Not print: the signal may have come while stderr's buffer was being written.
-        os.write(2, b"Interrupted: saving after this step; once more to stop at once.\n")
+        _note("Interrupted: saving after this step; once more to stop at once.\n")
 
     def _end(self) -> None:
         self.session.save()
+        _note(f"Saved at step {self.session.step}. Go on with: {self._command()}\n")
         self._put_back()
         number, self.received = self.received, None
         signal.raise_signal(number or signal.SIGINT)
+
+    def _command(self) -> str:
+        source = self.session.run.config["model"].get("plugin", "")
+        before = ["-p", source] if source.endswith(".py") else []
+        return shlex.join(["genloom", *before, "train", "--resume", "--out", str(self.session.run.path)])
 
     def _put_back(self) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before = {}
+
+
+def _note(text: str) -> None:
+    """Write to stderr; not by print, for the signal may have come while its buffer was being written."""
+    os.write(2, text.encode())

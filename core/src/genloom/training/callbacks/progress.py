@@ -26,6 +26,8 @@ class Progress(keras.callbacks.Callback):
         self.style = asked if asked != "auto" else ("bar" if sys.stderr.isatty() else "lines")
         self.bar: Any = None
         self.read_at = 0.0
+        self.said: set[str] = set()
+        session.say = self.say
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Open the bar."""
@@ -40,6 +42,18 @@ class Progress(keras.callbacks.Callback):
         if self.bar is not None and now - self.read_at > _SECONDS_BETWEEN_READINGS:
             self.read_at = now
             self._move(self.session.plan.epoch_of(self.session.step - 1), logs)
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        """Say that training waits for the held-out losses."""
+        self.say("measuring held-out losses")
+
+    def say(self, what: str) -> None:
+        """Say what runs between steps: in the bar, else once, for the first time compiles and so takes longest."""
+        if self.bar is not None:
+            self.bar.update(self.task, completed=self.session.step, description=f"{what} …")
+        elif self.style == "lines" and what not in self.said:
+            self.said.add(what)
+            print(f"step {self.session.step}/{self.session.plan.total_steps}  {what} …", file=sys.stderr, flush=True)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Write the epoch's line, or move the bar."""

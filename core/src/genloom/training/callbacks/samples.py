@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SampleGrid"]
 
+_FEWEST = 8  # samples in a picture, unless fewer are asked for
+
 
 class SampleGrid(keras.callbacks.Callback):
     """Draw samples with the same seeds every time; keep a picture, or the text that the run's post-processors make.
@@ -37,6 +39,7 @@ class SampleGrid(keras.callbacks.Callback):
         self.pictures = drawable(session.model.spec)
         shown = self.pictures or (session.model.spec.kind == "text" and bool(session.settings.post))
         self.due = Every(session.settings.sample_every if shown else 0)
+        self.count = _count(session)
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Draw the real samples once."""
@@ -52,8 +55,9 @@ class SampleGrid(keras.callbacks.Callback):
         last = self.session.step >= self.session.plan.total_steps
         if not (self.due(epoch + 1) or (last and self.due.period)):
             return
+        self.session.say(f"drawing {self.count} samples")
         try:
-            drawn = draw_samples(self.session.model, self.session.settings.sample_count, self.seed)
+            drawn = draw_samples(self.session.model, self.count, self.seed)
         except RunError as error:
             tell(f"no samples of epoch {epoch + 1}: {error}")
             return
@@ -70,6 +74,15 @@ class SampleGrid(keras.callbacks.Callback):
         made = chain(self.session.settings.post)(drawn, Origin(self.session.run, lambda: self.session.model))
         if made.samples.dtype.kind == "U":
             write_atomic(file, ("\n\n".join(made.samples[:, 0].tolist()) + "\n").encode())
+
+
+def _count(session: Session) -> int:
+    """Return how many samples a picture has: fewer where drawing them took longer than the whole of a short trial."""
+    from genloom.sampling import evaluations
+
+    seen = session.plan.total_steps * session.settings.batch_size
+    affordable = seen // (evaluations(session.model, {}) or 1)
+    return min(session.settings.sample_count, max(_FEWEST, affordable))
 
 
 def _show_in_notebook(image: Any) -> None:
