@@ -10,6 +10,7 @@ from typing import Any
 import click.testing
 import pytest
 
+from genloom import engine
 from genloom.cli.plan import gather, read_config
 from genloom.cli.train import train
 from genloom.errors import ConfigError
@@ -114,6 +115,7 @@ def test_words_of_the_command_line_win_over_the_file(
 def test_runs_are_named_on_stdout_and_the_engine_on_stderr(
     invoke: Callable[..., click.testing.Result], called: list[dict[str, Any]]
 ) -> None:
+    engine._say.cache_clear()  # as in a process that has said nothing yet
     result = invoke("vae/conv", "--data", "digits", "--seeds", "1,2", "--out", "r")
     assert called[0]["seeds"] == (1, 2)
     assert result.stdout.split() == ["r-1", "r-2"]

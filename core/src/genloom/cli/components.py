@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from genloom.cli import offers
 from genloom.cli.flags import json_flag
-from genloom.cli.output import note, print_json, table
+from genloom.cli.output import note, on_terminal, print_json, table
 from genloom.errors import NotFoundError, nearest
 
 if TYPE_CHECKING:
@@ -31,12 +32,23 @@ def list_command(kind: str | None, as_json: bool) -> None:
     if as_json:
         print_json(components=[_summary(component) for component in found], clashes=clashes())
         return
-    table(
-        ("kind", "id", "presets", "summary"),
-        [(component.kind, component.id, " ".join(component.presets), component.summary) for component in found],
-    )
+    if on_terminal():
+        _print_by_kind(found)
+    else:
+        rows = [(each.kind, each.id, " ".join(each.presets), each.summary) for each in found]
+        table(("kind", "id", "presets", "summary"), rows)
     for line in clashes():
         note(f"Warning: {line}")
+
+
+def _print_by_kind(found: Sequence[Component]) -> None:
+    """Print a table of each kind: presets are told by `show`, for their names leave no room here."""
+    for number, (title, kind) in enumerate(KINDS.items()):
+        rows = [(each.id, each.summary) for each in found if each.kind == kind]
+        if rows:
+            print(end="\n" if number else "")
+            table((title, "summary"), rows)
+    note("Options and presets of one: genloom show ID")
 
 
 @click.command()

@@ -65,7 +65,7 @@ def _drawn(lines: Sequence[Sequence[str]], title: str | None) -> RichTable:
 
     drawn = Table(title=title, title_justify="left", box=None, header_style="bold")
     for heading in lines[0]:
-        drawn.add_column(Text(heading))
+        drawn.add_column(Text(heading), overflow="fold")  # a cell too wide goes on below and loses nothing
     for line in lines[1:]:
         drawn.add_row(*(Text(cell) for cell in line))
     return drawn

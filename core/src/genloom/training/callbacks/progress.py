@@ -14,6 +14,7 @@ from genloom.training.session import Session
 __all__ = ["Progress"]
 
 _SECONDS_BETWEEN_READINGS = 0.5  # reading a loss waits for the device
+_BAR_WIDTH = 16  # characters: of 80, half are left for the losses
 
 
 class Progress(keras.callbacks.Callback):
@@ -75,8 +76,13 @@ class Progress(keras.callbacks.Callback):
             self.bar = None
 
     def _move(self, epoch: int, logs: Any) -> None:
-        text = f"epoch {epoch + 1}/{self.session.plan.epochs}  {_numbers(logs)}"
+        text = f"epoch {epoch + 1}/{self.session.plan.epochs}  {_numbers(_losses_first(logs))}"
         self.bar.update(self.task, completed=self.session.step, description=text)
+
+
+def _losses_first(logs: Any) -> dict[str, Any]:
+    """Order the numbers so that a narrow terminal cuts off what matters least."""
+    return dict(sorted((logs or {}).items(), key=lambda item: not item[0].endswith("loss")))
 
 
 def _numbers(logs: Any) -> str:
@@ -86,11 +92,20 @@ def _numbers(logs: Any) -> str:
 def _bar() -> Any:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.table import Column
     from rich.text import Text
 
     class Rate(ProgressColumn):
         def render(self, task: Any) -> Text:
             return Text("" if task.speed is None else f"{task.speed:.1f} steps/s")
 
-    columns = (BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn(), TextColumn("{task.description}"))
-    return Progress(*columns, console=Console(stderr=True))
+    # Only the description gives way on a narrow terminal; a line that wraps would be drawn again and again.
+    whole, cut = Column(no_wrap=True), Column(no_wrap=True, overflow="ellipsis", ratio=1)
+    columns = (
+        BarColumn(_BAR_WIDTH),
+        MofNCompleteColumn(table_column=whole),
+        Rate(table_column=whole.copy()),
+        TimeRemainingColumn(table_column=whole.copy()),
+        TextColumn("{task.description}", table_column=cut),
+    )
+    return Progress(*columns, expand=True, console=Console(stderr=True))
