@@ -102,3 +102,19 @@ def test_a_run_on_arrays_resumes_and_is_measured_with_the_same_ones(tmp_path: Pa
     with pytest.raises(ConfigError, match=r"no class 'dgo'\. Did you mean 'dog'\? Use 0 to 2 or cat, dog, owl\."):
         genloom.sample(run, 1, condition={"label": "dgo"})
     assert genloom.sample(run, 2, condition={"label": np.array([2, 0])}).labels.tolist() == [2, 0]
+
+
+def test_codes_are_data_with_the_same_classes(tmp_path: Path) -> None:
+    from click.testing import CliRunner
+
+    from genloom.cli.encode import encode
+
+    np.savez(tmp_path / "data.npz", x=X, label=NAMES)
+    address, out = f"npz:{tmp_path / 'data.npz'}", tmp_path / "z.npz"
+    options = {"latent": 2, "hidden": (4,)}
+    run = genloom.train("vae/mlp", address, options=options, steps=2, out=tmp_path / "run", **QUIET)
+    done = CliRunner().invoke(encode, [str(run.path), "--data", address, "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    codes = data.open(f"npz:{out}")
+    assert codes.spec.class_names == ("cat", "dog", "owl")
+    assert len(codes.spec.scale) == 2  # unbounded, and so standardised for what is trained on them

@@ -182,3 +182,12 @@ def test_check_warns_of_a_mean_that_float32_drowns_in(tmp_path):
     assert check(save(tmp_path, x=x))["warnings"] == [
         "In column 1 the mean is so large that float32 keeps few digits of what varies; subtract it before."
     ]
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_model_object_without_a_scale_is_told(tmp_path, capsys, own):
+    dataset = data.open(columns())
+    spec = dataset.spec if own else dataset.spec.replace(mean=(), scale=())
+    model = genloom.create("vae/mlp", spec, latent=1, hidden=(4,), compile=False)
+    genloom.train(model, dataset, steps=1, batch_size=20, sample_every=0, progress="none", out=tmp_path / "run")
+    assert ("the model's spec has no mean and scale" in capsys.readouterr().err) is not own

@@ -23,7 +23,7 @@ __all__ = ["encode"]
 @backend
 @json_flag
 def encode(run: str, data: str, out: str, backend: str | None, as_json: bool) -> None:
-    """Write the latent codes of a data set: arrays x, label, x_test and label_test.
+    """Write the latent codes of a data set: arrays x, label, x_test, label_test and class_names.
 
     The file is a data set itself: genloom train MODEL --data npz:z.npz
     """
@@ -43,6 +43,8 @@ def encode(run: str, data: str, out: str, backend: str | None, as_json: bool) ->
 
 
 def _codes(run: Any, data: str) -> dict[str, Any]:
+    import numpy as np
+
     import genloom
     from genloom.cli.modes import CHUNK, encoded
 
@@ -50,7 +52,8 @@ def _codes(run: Any, data: str) -> dict[str, Any]:
     dataset = genloom.data.open(data)
     if dataset.spec.shape != model.spec.shape:
         raise ConfigError(f"Samples of {data} are {dataset.spec.shape}, the run's are {model.spec.shape}.")
-    arrays: dict[str, Any] = {}
+    names = dataset.spec.class_names
+    arrays: dict[str, Any] = {"class_names": np.array(names)} if names else {}
     for split, suffix in ((dataset.train, ""), (dataset.test, "_test")):
         arrays |= {f"{name}{suffix}": array for name, array in _encoded_split(model, split, CHUNK, encoded).items()}
     return arrays

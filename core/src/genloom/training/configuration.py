@@ -22,6 +22,7 @@ from genloom.plugins.component import Component
 from genloom.plugins.registry import find, owner
 from genloom.postprocess import chain
 from genloom.runs import Run, open_run
+from genloom.runs.files import tell
 from genloom.training.precision import policy
 from genloom.training.settings import TrainingSettings
 from genloom.training.state import restore_weights
@@ -179,6 +180,8 @@ def resolve(
         raise ConfigError("A model object has its options already.", mend="Leave out options and preset.")
     if component is not None:
         check_kind(component, dataset.spec)
+    elif not isinstance(model, str):
+        _say_units(model, dataset.spec)
     names = {field.name for field in dataclasses.fields(TrainingSettings)}
     layers = [*_recommended(component, preset), {k: v for k, v in stored.items() if k in names}, asked]
     settings = configure(TrainingSettings, *_one_length(layers))
@@ -202,6 +205,12 @@ def _in_units(dataset: Dataset, spec: Mapping[str, Any] | None, before: Run | No
     """Return the data in the units that the weights to go on with were trained in."""
     stated = spec if spec is not None or before is None else before.config["data"]["spec"]
     return dataset if stated is None else in_units_of(dataset, DataSpec.from_dict(stated))
+
+
+def _say_units(model: GenerativeModel, spec: DataSpec) -> None:
+    """Say that a caller's own model sees unbounded data as they are, where its spec was made without their scale."""
+    if spec.scale and model.spec.value_range is None and not model.spec.scale:
+        tell("the model's spec has no mean and scale: it sees data as they are. Those of genloom.data.open(x) have.")
 
 
 def _options_of(run: Run, component: Component) -> Mapping[str, Any]:
