@@ -30,8 +30,8 @@ class Summary:
         self._dtype = ""
         self._count, self._total, self._squares = 0, 0.0, 0.0
         self._low, self._high = np.inf, -np.inf
-        self._lowest = np.full(spec.shape[-1], np.inf)  # of each place of the last axis
-        self._highest = np.full(spec.shape[-1], -np.inf)
+        self._lowest: NDArray[np.float64] = np.array(np.inf)  # of each place of the last axis, once samples are there
+        self._highest: NDArray[np.float64] = np.array(-np.inf)
         self._nan = self._outside = self._constant = 0
         self._classes = np.zeros(spec.classes, dtype=np.int64)
         self._labelled = False
