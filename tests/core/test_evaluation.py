@@ -326,3 +326,21 @@ def test_a_chain_that_does_not_fit_is_refused_before_anything_is_drawn(tmp_path:
     with pytest.raises(NotFoundError, match="threshold"):
         evaluate(_run(tmp_path / "run"), sampler=sampler, post=["treshold"])
     assert sampler.calls == 0
+
+
+def test_held_out_values_have_the_direction_their_model_declares(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import genloom
+
+    run = genloom.train(
+        "vae/mlp", "digits", preset="tiny", steps=2, sample_every=0, out=tmp_path / "run", progress="none"
+    )
+    entries = _by_name(evaluate(run, ["precision"], n=50))
+    found = {name: entries[name]["lower_is_better"] for name in ("test_loss", "test_reconstruction", "test_kl")}
+    assert found == {"test_loss": True, "test_reconstruction": None, "test_kl": None}
+    from genloom_vae.model import VAE
+
+    monkeypatch.setattr(VAE, "directions", {"kl": False})
+    entries = _by_name(evaluate(run, ["precision"], n=50))
+    assert [entries[f"test_{name}"]["lower_is_better"] for name in ("reconstruction", "kl")] == [True, False]

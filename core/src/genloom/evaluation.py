@@ -7,7 +7,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,7 +92,7 @@ def evaluate(
     entries = [
         *_entries("score", scores(metrics, drawn, dataset)),
         *_entries("cost", costs),
-        *_entries("loss", _validation_losses(run, config, step)),
+        *_entries("loss", _validation_losses(run, config, step, {} if model is None else model.directions)),
         *_entries("loss", _test_losses(model, config, dataset)),
     ]
     if texts:
@@ -233,13 +233,20 @@ def _engine() -> str:
 def _post_processed(run: Run, model: Any, steps: Chain, drawn: Samples, dataset: Dataset) -> Samples:
     """Return what the post-processors make of samples, and keep a picture of both."""
     from genloom.postprocess import Origin
-    from genloom.report.pictures import drawable, picture
+    from genloom.report.pictures import drawable
 
     made = steps(drawn, Origin(run, None if model is None else lambda: model, dataset))
     for name, shown in (("before", drawn), ("after", made)):
         if drawable(shown.spec):
-            _write_picture(run.path / "samples" / f"post-{name}.png", picture(shown.samples[:_SHOWN], shown.spec))
+            _write_picture(run.path / "samples" / f"post-{name}.png", _picture(shown))
     return made
+
+
+def _picture(samples: Samples) -> Any:
+    from genloom.report.pictures import picture
+
+    labels = samples.labels
+    return picture(samples.samples[:_SHOWN], samples.spec, labels=None if labels is None else labels[:_SHOWN])
 
 
 def _write_picture(path: Path, image: Any) -> None:
@@ -307,7 +314,9 @@ def _cost(name: str, value: float, n: int, data: str, setting: str) -> MetricRes
     return MetricResult(name, value, n, True, fingerprint)
 
 
-def _validation_losses(run: Run, config: dict[str, Any], step: int) -> list[MetricResult]:
+def _validation_losses(
+    run: Run, config: dict[str, Any], step: int, directions: Mapping[str, bool | None]
+) -> list[MetricResult]:
     """Return the run's last own held-out losses; they compare among runs of one model only."""
     last: dict[str, Any] = {}
     for entry in run.log():
@@ -321,7 +330,7 @@ def _validation_losses(run: Run, config: dict[str, Any], step: int) -> list[Metr
             name,
             float(value),
             0,  # how many samples it is the mean of is not logged
-            True if name.endswith("loss") else None,
+            directions.get(name.removeprefix("val_"), True),
             Fingerprint(metric=name, data=config["data"].get("fingerprint", ""), n=0, setting=options),
         )
         for name, value in last.items()
@@ -342,7 +351,7 @@ def _test_losses(model: Any, config: dict[str, Any], dataset: Dataset) -> list[M
             f"test_{name}",
             value,
             n,
-            True if name.endswith("loss") else None,
+            model.directions.get(name, True),
             Fingerprint(metric=f"test_{name}", data=dataset.fingerprint, n=n, setting=setting),
         )
         for name, value in found.items()

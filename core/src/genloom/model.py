@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 
 import keras
@@ -71,6 +72,10 @@ class GenerativeModel(backend.StepMixin, keras.Model, metaclass=_Built):
 
     validation: ClassVar[tuple[str, ...]] = ()
     """Names that `validate` returns."""
+
+    directions: ClassVar[Mapping[str, bool | None]] = MappingProxyType({})
+    """Of a name in `validation`, whether lower is better: True where none is given, None for a part of a loss, such as
+    a divergence, of which neither less nor more is better alone."""
 
     def __init__(
         self,

@@ -111,7 +111,7 @@ def _csv(drawn: Samples) -> bytes:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*names, *([] if drawn.labels is None else ["label"])])
     for index, row in enumerate(flat.tolist()):
-        writer.writerow([*row, *([] if drawn.labels is None else [_class(drawn, index)])])
+        writer.writerow([*row, *([] if drawn.labels is None else [drawn.spec.class_name(drawn.labels[index])])])
     return text.getvalue().encode()
 
 
@@ -138,15 +138,9 @@ def _folder(drawn: Samples, folder: pathlib.Path) -> pathlib.Path:
     make_folder(folder)
     digits = max(3, len(str(len(drawn) - 1)))  # so that files sorted by name are sorted by number
     for index in range(len(drawn)):
-        label = "" if drawn.labels is None else f"-{_file_name(str(_class(drawn, index)))}"
+        label = "" if drawn.labels is None else f"-{_file_name(drawn.spec.class_name(drawn.labels[index]))}"
         write_atomic(folder / f"{index:0{digits}d}{label}{ending}", ENDINGS[ending](drawn.take([index])))
     return folder
-
-
-def _class(drawn: Samples, index: int) -> str | int:
-    """Return the name of a sample's class, its number where classes have no names."""
-    label, names = int(drawn.labels[index]), drawn.spec.class_names  # type: ignore[index]
-    return names[label] if names else label
 
 
 def _file_name(name: str) -> str:

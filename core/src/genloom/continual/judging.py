@@ -44,14 +44,19 @@ class Judge:
                     f"{type(model).__name__} has no held-out loss {self.name!r}.{nearest(self.name, known)}",
                     mend=f"Use {', '.join(known) or 'a metric of samples, such as fd[pca20]'}.",
                 )
+            self._refuse_without_direction(model.directions.get(self._loss, True))
             return
         from genloom.metrics.choosing import choose
 
         labelled = "label" in dataset.test.take([0])
         (metric,) = choose([self.name], dataset.spec, data_labelled=labelled, samples_labelled=labelled)
-        if metric.extras.get("lower_is_better") is None:
+        self._refuse_without_direction(metric.extras.get("lower_is_better"))
+
+    def _refuse_without_direction(self, lower_is_better: bool | None) -> None:
+        if lower_is_better is None:
             raise ConfigError(
-                f"Of {self.name} neither more nor less is better.", mend="Use a measure with a direction, such as fd."
+                f"Of {self.name} neither more nor less is better.",
+                mend="Use a measure with a direction, such as test_loss or fd.",
             )
 
     @property
@@ -63,7 +68,7 @@ class Judge:
         if self._loss is not None:
             from genloom.heldout import losses
 
-            return losses(model, dataset.test)[self._loss], True
+            return losses(model, dataset.test)[self._loss], bool(model.directions.get(self._loss, True))
         from genloom.evaluation import scores
         from genloom.sampling import draw_samples
 

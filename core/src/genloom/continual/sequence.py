@@ -171,10 +171,10 @@ def run_sequence(sequence: Sequence | str | Path, out: str | Path) -> dict[str, 
     results = _results(asked, matrix, lower, runs)
     write_atomic(folder / FILE, (json.dumps(plain(results), indent=1, allow_nan=False) + "\n").encode())
     from genloom import report
-    from genloom.report.matrix import matrix_picture
+    from genloom.report.matrix import Matrix, matrix_picture
     from genloom.report.pictures import to_bytes
 
-    image = matrix_picture(matrix, results["tasks"], asked.metric, lower)
+    image = matrix_picture(Matrix(matrix, results["tasks"], asked.metric, lower))
     write_atomic(folder / "sequence.png", to_bytes(image))
     report.write_sequence(results, folder / "report.html")
     return results

@@ -109,6 +109,10 @@ class DataSpec:
             return self.size / len(self.scale) * sum(map(math.log, self.scale))
         return self.size * math.log(self.half_width)
 
+    def class_name(self, label: int) -> str:
+        """Return the name of a class, its number where classes have no names."""
+        return self.class_names[label] if self.class_names else str(int(label))
+
     def normalise(self, x: Any) -> Any:
         """Map samples (…, *shape), or flat ones (…, size), from their own units to those a model works in.
 

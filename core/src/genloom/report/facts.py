@@ -83,13 +83,18 @@ def command(run: Run) -> list[str]:
 
 
 def measured(run: Run) -> list[dict[str, Any]]:
-    """Return the rows of metrics.json that have a name, absent keys filled in; [] when it is absent or damaged."""
+    """Return the rows of metrics.json that have a name, absent keys filled in; [] when it is absent or damaged.
+
+    Of a measure that was taken in several ways, with other n or on another engine, the newest stands for it.
+    """
     defaults = dict.fromkeys(("value", "floor", "n", "lower_is_better"))
     try:
         named = [{**defaults, "fingerprint": "", "role": "score", **row} for row in run.metrics() if "name" in row]
     except RunError:
         return []
-    return [{**row, "opponents": row["opponents"] if isinstance(row.get("opponents"), dict) else {}} for row in named]
+    newest = {(row["name"], row["role"]): row for row in named}
+    rows = [row for row in named if row is newest[row["name"], row["role"]]]
+    return [{**row, "opponents": row["opponents"] if isinstance(row.get("opponents"), dict) else {}} for row in rows]
 
 
 def score_warning(run: Run) -> str | None:

@@ -8,8 +8,9 @@ from typing import Any
 
 from genloom.errors import ConfigError
 from genloom.report import curves, facts, standing
-from genloom.report.embedding import embed, show
-from genloom.report.matrix import matrix_picture
+from genloom.report.definitions import definition, definitions
+from genloom.report.embedding import Shown, embed, show
+from genloom.report.matrix import Matrix
 from genloom.report.numerals import count, number
 from genloom.report.section import Section, plugin_sections
 from genloom.runs import Run, open_run
@@ -41,6 +42,7 @@ def run_page(run: Run | str | Path, out: str | Path | None, sections: Sequence[S
         "warning": facts.score_warning(run),
         "metrics": [result for result in results if result["role"] not in ("cost", "loss", "post")],
         "costs": [result for result in results if result["role"] in ("cost", "loss")],
+        "definitions": definitions(results),
         "lineage": facts.lineage(run),
         "updates": facts.updates(run),
         "versions": _versions(facts.updates(run)),
@@ -68,11 +70,12 @@ def comparison_page(
         "facts": _common(opened),
         "real": next((s for run in opened if (s := embed(run.path / "samples" / "real.png", "real data"))), None),
         "models": [
-            {"label": label, "generated": facts.latest_sample(members[0]), "strip": facts.epoch_strip(members[0])}
+            {"label": label, "generated": facts.latest_sample(members[0]), "strip": _over_time(members[0])}
             for label, members in models.items()
         ],
         "panels": curves.shared_panels(models),
         "measured": measured,
+        "definitions": definitions(row for group in measured for row in group["rows"]),
         "warnings": [warning for run in opened if (warning := facts.score_warning(run))],
         "references": [name for name, _ in measured[0]["rows"][0]["references"]] if measured else [],
         "seeds": max(len(members) for members in models.values()),
@@ -84,13 +87,13 @@ def comparison_page(
 def sequence_page(found: Mapping[str, Any], out: Path) -> Path:
     """Write the page of tasks learned one after the other, from what `genloom.continual.run_sequence` found."""
     runs = dict(zip(found["tasks"], map(_opened, found["runs"]), strict=True))
-    matrix = matrix_picture(found["matrix"], found["tasks"], found["metric"], found["lower_is_better"])
     told = ("remedy", "average", "mean_forgetting", "backward_transfer", "forward_transfer")
     context = {
         "title": found["sequence"]["model"],
         "subtitle": f"{len(runs)} tasks, one after the other",
         "facts": [(name.replace("_", " ").capitalize(), _told(found[name])) for name in told],
-        "matrix": show(matrix, "the score of every task, before the first and after each"),
+        "matrix": Matrix(found["matrix"], found["tasks"], found["metric"], found["lower_is_better"]),
+        "definitions": definitions([{"name": found["metric"]}]),
         "runs": [
             {
                 "name": name,
@@ -105,19 +108,24 @@ def sequence_page(found: Mapping[str, Any], out: Path) -> Path:
     return _written("sequence.html.j2", context, (), out)
 
 
+def _over_time(run: Run) -> list[Shown]:
+    """Return the strip of sample pictures, where there is more than the newest, which is shown anyway."""
+    strip = facts.epoch_strip(run)
+    return strip if len(strip) > 1 else []
+
+
 def _told(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _versions(entries: Sequence[Mapping[str, Any]]) -> Any:
-    """Return the picture of what each promoted update did to every data set, None without any."""
+def _versions(entries: Sequence[Mapping[str, Any]]) -> Matrix | None:
+    """Return the matrix of what each promoted update did to every data set, None without any."""
     rows, data, names = facts.versions(entries)
     if len(rows) < 2:
         return None
     measured = next(entry for entry in entries if entry.get("scores"))
     labels = [name.rpartition("/")[2][:24] for name in data]
-    image = matrix_picture(rows, labels, measured["gate"], measured["lower_is_better"], names)
-    return show(image, "the gate's measure after each update that was promoted")
+    return Matrix(rows, labels, measured["gate"], measured["lower_is_better"], names)
 
 
 def _opened(run: Run | str | Path) -> Run:
@@ -166,7 +174,7 @@ def _written(template: str, context: dict[str, Any], sections: Sequence[Section 
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "count": count}
+    environment.filters |= {"number": number, "count": count, "definition": definition}
     extra = [section if isinstance(section, Section) else Section(section[0], html=section[1]) for section in sections]
     pictures = [[show(image.copy(), caption) for caption, image in section.figures] for section in extra]
     text = environment.get_template(template).render(**context, sections=list(zip(extra, pictures, strict=True)))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["drawable", "grid", "lines", "picture", "scatter", "to_bytes"]
 
 GUTTER = 2  # pixels between two tiles
+CAPTION, LETTERS = 14, 10  # pixels: height of a line under a tile, and of its letters
 SMALLEST_TILE = 48  # pixels: smaller pictures are enlarged by a whole factor, so that pixels stay square
 SERIES_SHOWN = 24  # more lines in one plot hide each other
 INK = "#4c63d2"
@@ -31,13 +33,19 @@ def drawable(spec: DataSpec) -> bool:
     return spec.kind not in ("text", "music")
 
 
-def picture(samples: np.ndarray[Any, Any], spec: DataSpec, columns: int | None = None) -> Image:
+def picture(
+    samples: np.ndarray[Any, Any],
+    spec: DataSpec,
+    columns: int | None = None,
+    labels: np.ndarray[Any, Any] | None = None,
+) -> Image:
     """Draw samples in the way their kind asks for.
 
     Args:
         samples: (n, *spec.shape), in `spec.value_range`.
         spec: what one sample is.
         columns: images per row; by default the most nearly square layout.
+        labels: classes (n,) of images, which then stand in the order of their classes, each over its class's name.
 
     Returns:
         A grid for images, one row of frames per video, a scatter plot for two-dimensional points and
@@ -50,7 +58,7 @@ def picture(samples: np.ndarray[Any, Any], spec: DataSpec, columns: int | None =
     if not drawable(spec):
         raise ConfigError(f"Samples of kind {spec.kind!r} have no picture.", mend="Write them to .txt or .npz instead.")
     if spec.kind == "image":
-        return grid(samples, spec, columns)
+        return _by_class(samples, spec, columns, labels) if labels is not None else grid(samples, spec, columns)
     if spec.kind == "video":
         frames = samples.reshape(-1, *spec.shape[1:])  # (n * frames, h, w, c)
         return grid(frames, spec.replace(kind="image", shape=spec.shape[1:]), columns=spec.shape[0])
@@ -58,7 +66,20 @@ def picture(samples: np.ndarray[Any, Any], spec: DataSpec, columns: int | None =
     return scatter(samples, spec) if flat else lines(samples, spec)
 
 
-def grid(samples: np.ndarray[Any, Any], spec: DataSpec, columns: int | None = None, scale: int | None = None) -> Image:
+def _by_class(
+    samples: np.ndarray[Any, Any], spec: DataSpec, columns: int | None, labels: np.ndarray[Any, Any]
+) -> Image:
+    order = np.argsort(labels, kind="stable")
+    return grid(samples[order], spec, columns, captions=[spec.class_name(label) for label in labels[order]])
+
+
+def grid(
+    samples: np.ndarray[Any, Any],
+    spec: DataSpec,
+    columns: int | None = None,
+    scale: int | None = None,
+    captions: Sequence[str] = (),
+) -> Image:
     """Lay images out in rows, two pixels apart.
 
     Args:
@@ -67,6 +88,7 @@ def grid(samples: np.ndarray[Any, Any], spec: DataSpec, columns: int | None = No
         spec: what one sample is.
         columns: tiles per row; by default the most nearly square layout.
         scale: whole enlargement factor, nearest neighbour; by default small pictures grow to about 48 pixels.
+        captions: a line under each image, cut to its width; none by default.
 
     Returns:
         A picture of mode L, RGB or RGBA.
@@ -82,12 +104,27 @@ def grid(samples: np.ndarray[Any, Any], spec: DataSpec, columns: int | None = No
     rows = math.ceil(count / columns)
     scale = scale or max(1, math.ceil(SMALLEST_TILE / max(height, width)))
     pixels = pixels.repeat(scale, axis=1).repeat(scale, axis=2)  # (n, h * scale, w * scale, c)
-    step_y, step_x = height * scale + GUTTER, width * scale + GUTTER
+    step_y, step_x = height * scale + GUTTER + (CAPTION if captions else 0), width * scale + GUTTER
     sheet = np.full((rows * step_y - GUTTER, columns * step_x - GUTTER, channels), 255, np.uint8)
     for index, tile in enumerate(pixels):
         y, x = (index // columns) * step_y, (index % columns) * step_x
         sheet[y : y + height * scale, x : x + width * scale] = tile
-    return Image.fromarray(sheet[..., 0] if channels == 1 else sheet)
+    image = Image.fromarray(sheet[..., 0] if channels == 1 else sheet)
+    for index, caption in enumerate(captions):
+        x, y = (index % columns) * step_x, (index // columns) * step_y + height * scale
+        _write(image, caption, (x, y), width * scale)
+    return image
+
+
+def _write(image: Image, text: str, corner: tuple[int, int], width: int) -> None:
+    """Write a line of small grey letters, centred, its end left out where it is too wide."""
+    from PIL import ImageDraw, ImageFont
+
+    font: Any = ImageFont.load_default(size=LETTERS)
+    kept = next((text[:k] for k in range(len(text), 0, -1) if font.getlength(text[:k]) <= width), "")
+    grey: Any = {"L": 90, "RGB": (90, 90, 90), "RGBA": (90, 90, 90, 255)}[image.mode]
+    place = (corner[0] + width / 2, corner[1] + CAPTION / 2)
+    ImageDraw.Draw(image).text(place, kept, fill=grey, font=font, anchor="mm")
 
 
 def scatter(samples: np.ndarray[Any, Any], spec: DataSpec) -> Image:

@@ -13,6 +13,9 @@ from genloom.runs import Run
 
 __all__ = ["cost_rows", "groups", "measured_groups"]
 
+#: Its index in the comparison, what it is, and each model's scores.
+_Column = tuple[int, Mapping[str, Any], dict[str, list[float]]]
+
 DIVERSITY = ("recall", "coverage", "modes", "diversity", "is[", "nearest")
 DIRECTIONS = {
     True: ("↓", "lower is better"),
@@ -48,17 +51,39 @@ def measured_groups(comparison: Mapping[str, Any], models: Mapping[str, Sequence
     """
     references = [_pair(reference) for reference in comparison.get("references", [])]
     sections: dict[str, list[dict[str, Any]]] = {heading: [] for heading in HEADINGS}
-    for index, column in enumerate(comparison.get("columns", [])):
-        if column.get("role") == "loss":
-            continue
+    for index, column, scores in _shown(comparison, models):
         kind = _kind(column)
         floor = _at(dict(references).get("floor", []), index)
-        scores = {label: _scores(comparison, members, index) for label, members in models.items()}
         row = _row(column, scores, floor)
         row["references"] = [(name, number(_at(values, index))) for name, values in references]
         sections[kind].append(row)
     sections["cost"] += cost_rows(models, [name for name, _ in references])
     return [{"title": HEADINGS[kind], "rows": rows} for kind, rows in sections.items() if rows]
+
+
+def _shown(comparison: Mapping[str, Any], models: Mapping[str, Sequence[Run]]) -> list[_Column]:
+    """Return (index, column, scores by model) of the columns that give each model one figure of each measure.
+
+    Of a measure taken in several ways the one that most models share is shown, of those the last; another one follows
+    only for models without a figure, since scores of unlike protocols do not stand in one row.
+    """
+    found: list[_Column] = []
+    for index, column in enumerate(comparison.get("columns", [])):
+        if column.get("role") != "loss":
+            scores = {label: _scores(comparison, members, index) for label, members in models.items()}
+            found.append((index, column, scores))
+    shown: list[_Column] = []
+    told: set[tuple[str, str]] = set()
+    for index, column, scores in sorted(found, key=_reach, reverse=True):
+        new = {label: [] if (column["name"], label) in told else values for label, values in scores.items()}
+        if any(new.values()):
+            told |= {(column["name"], label) for label, values in new.items() if values}
+            shown.append((index, column, new))
+    return sorted(shown, key=lambda each: each[0])
+
+
+def _reach(column: _Column) -> tuple[int, int]:
+    return sum(map(bool, column[2].values())), column[0]
 
 
 def cost_rows(models: Mapping[str, Sequence[Run]], references: Sequence[str]) -> list[dict[str, Any]]:

@@ -119,6 +119,8 @@ class ModelConformance(LightImport):
         batch = {k: ops.convert_to_tensor(v) for k, v in self.batch(0).items()}
         n = int(batch["x"].shape[0])
         values = model.validate({**batch, "index": ops.arange(n, dtype="int32")})
+        stray = sorted(set(model.directions) - set(model.validation))
+        assert not stray, f"Promise broken: directions names {stray}, which validation does not."
         assert set(values) == set(model.validation), (
             f"Promise broken: validate() returns {sorted(values)}, declared are {sorted(model.validation)}."
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import keras
@@ -46,6 +47,7 @@ class VAE(GenerativeModel):
 
     Options: ClassVar[type] = VAEOptions
     validation: ClassVar[tuple[str, ...]] = ("loss", "reconstruction", "kl")
+    directions: ClassVar[Mapping[str, bool | None]] = {"reconstruction": None, "kl": None}
 
     def __init__(
         self,

@@ -45,8 +45,9 @@ class SampleGrid(keras.callbacks.Callback):
         """Draw the real samples once."""
         path = self.session.run.path / "samples" / "real.png"
         if self.pictures and self.due.period and not path.exists():
-            real = self.split.take(drawn_over_classes(self.split, self.session.settings.sample_count))["x"]
-            write_atomic(path, to_bytes(picture(real, self.session.model.spec)))
+            real = self.split.take(drawn_over_classes(self.split, self.session.settings.sample_count))
+            image = picture(real["x"], self.session.model.spec, labels=real.get("label"))
+            write_atomic(path, to_bytes(image))
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Draw, where an epoch is due; samples that cannot be shown are no reason to end the training."""
@@ -65,7 +66,7 @@ class SampleGrid(keras.callbacks.Callback):
         if not self.pictures:
             self._write_texts(drawn, file.with_suffix(".txt"))
             return
-        image = picture(drawn.samples, drawn.spec)
+        image = picture(drawn.samples, drawn.spec, labels=drawn.labels)
         write_atomic(file.with_suffix(".png"), to_bytes(image))
         _show_in_notebook(image)
 

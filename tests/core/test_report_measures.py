@@ -1,0 +1,156 @@
+"""The figures of a report: one for each measure, explained on hover and in print, matrices in the page's colours."""
+
+from __future__ import annotations
+
+import html
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from genloom import report
+from genloom.data.spec import DataSpec
+from genloom.plugins.registry import components
+from genloom.report.definitions import definition
+from genloom.report.matrix import Matrix
+from genloom.report.pictures import grid, picture
+from genloom.runs import Run, create_run
+
+ATTACK = "<script>alert('x')</script>"
+
+
+def _entry(name: str, value: float, **extra: Any) -> dict[str, Any]:
+    fingerprint = f"{name}{extra.get('n')}{extra.get('setting')}"
+    plain = {"floor": None, "opponents": {}, "lower_is_better": True, "role": "score"}
+    return {"name": name, "value": value, "fingerprint": fingerprint, "protocol": {}, **plain, **extra}
+
+
+def _run(path: Path, model: str, *results: dict[str, Any]) -> Run:
+    run = create_run(path)
+    run.write_config({"model": {"id": model}, "data": {"address": "digits"}, "training": {"steps": 3}})
+    run.write_metrics(list(results))
+    return run
+
+
+def _rows(page: Path, name: str) -> list[list[str]]:
+    """The cells of the rows that begin with a measure's name."""
+    rows = re.findall(r"<tr>(.*?)</tr>", page.read_text("utf-8"), re.S)
+    cells = [
+        [" ".join(re.sub(r"<.*?>", "", cell).split()) for cell in re.findall(r"<t[hd].*?</t[hd]>", row, re.S)]
+        for row in rows
+    ]
+    return [row for row in cells if row and row[0].partition(" ↓")[0] == name]
+
+
+COST = "seconds per 1,000 samples"
+
+
+def test_a_measure_taken_twice_is_shown_once_as_last_taken(tmp_path: Path) -> None:
+    taken = [
+        _entry(COST, 0.258, n=64, role="cost"), _entry("fd[pca20]", 1.156, n=64),
+        _entry(COST, 0.019, n=500, role="cost"), _entry("fd[pca20]", 0.838, n=500),
+        _entry("fd[pca20]", 0.9, n=500, role="post", post=["clip"]),
+    ]  # fmt: skip
+    page = report.write(_run(tmp_path / "run", "vae/mlp", *taken))
+    assert _rows(page, COST) == [[f"{COST} ↓", "0.0190", "500", COST[:7]]]
+    assert [row[1] for row in _rows(page, "fd[pca20]")] == ["0.838", "0.838"]  # as drawn, and before post-processing
+
+
+def test_a_comparison_has_one_figure_of_each_measure_for_each_model(tmp_path: Path) -> None:
+    twice = [_entry("fd[pca20]", 1.156, n=64), _entry("fd[pca20]", 0.838, n=500), _entry("recall", 0.5, n=64)]
+    once = [_entry("fd[pca20]", 0.4, n=500), _entry("recall", 0.7, n=500)]
+    runs = [_run(tmp_path / "a", "vae/mlp", *twice), _run(tmp_path / "b", "gan/mlp", *once)]
+    page = report.write_comparison(runs, tmp_path / "c.html")
+    assert [row[1:3] for row in _rows(page, "fd[pca20]")] == [["0.838", "0.400"]]
+    # No way of measuring is shared here, so unlike scores stand in rows of their own.
+    assert [row[1:3] for row in _rows(page, "recall")] == [["0.500", "–"], ["–", "0.700"]]
+
+
+def test_every_measure_of_the_core_is_explained_on_hover_and_in_print(tmp_path: Path) -> None:
+    names = [c.id for c in components("metric")] + [COST, "network evaluations", "val_loss", "test_kl", "fd[pca7]"]
+    run = _run(tmp_path / "run", "vae/mlp", *[_entry(name, 1.0, n=9) for name in names], _entry("unheard-of", 1.0, n=9))
+    text = html.unescape(report.write(run).read_text("utf-8"))
+    for name in names:
+        assert definition(name).endswith("."), name
+        assert f'title="{definition(name)}">{name}</abbr>' in text, name
+        assert f"<dt>{name}</dt><dd>{definition(name)}</dd>" in text, name
+    assert "Fréchet distance" in definition("fd[pca7]")  # the data allowed seven components
+    assert definition("unheard-of") == ""
+    assert "<dt>unheard-of" not in text
+
+
+def test_a_part_of_a_loss_has_no_direction(tmp_path: Path) -> None:
+    losses = [
+        _entry("test_loss", 1.0, n=9, role="loss"),
+        _entry("test_kl", 1.0, n=9, role="loss", lower_is_better=None),
+    ]
+    losses.append(_entry("test_accuracy", 0.9, n=9, role="loss", lower_is_better=False))
+    page = report.write(_run(tmp_path / "run", "vae/mlp", *losses)).read_text("utf-8")
+    shown = [
+        " ".join(re.sub(r"<.*?>", "", cell).split()) for cell in re.findall(r"<tr><th>(test.*?|.*?test_.*?)</th>", page)
+    ]
+    assert shown == ["test_loss ↓", "test_kl", "test_accuracy ↑"]
+
+
+def _matrix(**changes: Any) -> Matrix:
+    given = {"scores": [[3.0, 8.0], [1.0, math.nan], [2.0, 4.0]], "columns": ["low", "high"], "measure": "fd"}
+    return Matrix(**{**given, "lower_is_better": True, **changes})
+
+
+def test_a_matrix_is_a_drawing_in_the_colours_of_the_page() -> None:
+    svg = _matrix().svg
+    assert not re.search(r"#[0-9a-f]{3,6}\b|rgb\(|<image|href", svg)
+    assert set(re.findall(r'fill="(.*?)"', svg)) == {"var(--s0)", "var(--ink)", "var(--muted)"}
+    texts = re.findall(r"<text[^>]*>(.*?)</text>", svg)
+    assert texts == [
+        "low",
+        "high",
+        "untrained",
+        "after low",
+        "after high",
+        "3.000",
+        "8.000",
+        "1.000",
+        "–",
+        "2.000",
+        "4.000",
+    ]
+    opacities = [float(value) for value in re.findall(r'fill-opacity="(.*?)"', svg)]
+    assert opacities == pytest.approx([0.06, 0.06, 0.5, 0.28, 0.5])  # worst, worst, best, half, best; NaN has no cell
+    assert _matrix(lower_is_better=False).goodness == [[1.0, 1.0], [0.0, 0.0], [0.5, 0.0]]
+
+
+def test_a_matrix_holds_long_and_hostile_names() -> None:
+    svg = _matrix(columns=[ATTACK, "a name that is longer than a cell is wide"]).svg
+    assert "<script" not in svg
+    width = float(re.findall(r'viewBox="0 0 ([\d.]+)', svg)[0])
+    right = max(float(x) for x in re.findall(r'<text x="([\d.]+)"', svg))
+    assert right + 7.2 * len("a name that is longer than a cell is wide") / 2 <= width
+
+
+def test_the_page_of_a_sequence_has_its_matrix_as_a_drawing(tmp_path: Path) -> None:
+    runs = [_run(tmp_path / name, "vae/mlp") for name in ("a", "b")]
+    found = {
+        "tasks": ["a", "b"], "runs": [str(run.path) for run in runs], "metric": "fd[pca20]", "lower_is_better": True,
+        "matrix": [[2.0, 2.0], [0.5, 1.5], [0.7, 0.4]], "remedy": "none", "average": 0.5, "mean_forgetting": 0.2,
+        "backward_transfer": -0.2, "forward_transfer": 0.5, "sequence": {"model": "vae/mlp"},
+    }  # fmt: skip
+    text = report.write_sequence(found, tmp_path / "s.html").read_text("utf-8")
+    assert text.count('<svg class="matrix"') == 1
+    assert "data:image/png" not in text
+    assert "fd[pca20], lower is better" in text
+
+
+def test_pictures_of_a_report_name_their_classes() -> None:
+    spec = DataSpec((4, 4, 1), classes=2, class_names=("cat", "an animal without end"))
+    samples = np.stack([np.full((4, 4, 1), grey) for grey in (1.0, 0.0, 0.5)])
+    shown = np.asarray(picture(samples, spec, labels=np.array([1, 0, 1])))
+    plain = np.asarray(grid(samples[[1, 0, 2]], spec))
+    assert shown.shape == (plain.shape[0] + 2 * 14, plain.shape[1])
+    np.testing.assert_array_equal(shown[:48], plain[:48])
+    assert [(shown[48:62, x : x + 48] < 200).any() for x in (0, 50)] == [True, True]
+    assert (shown[48:62, 48:50] == 255).all()  # a long name ends within its tile
+    assert picture(samples, spec).size == (98, 98)
