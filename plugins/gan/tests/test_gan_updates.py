@@ -94,6 +94,24 @@ def test_each_phase_moves_only_its_own_variables(family: Any, frozen: str) -> No
         assert not any(change) if name == frozen else sum(change) >= len(change) - 1
 
 
+@pytest.mark.parametrize(
+    ("loss", "shares"),
+    [("relativistic", {"pair_accuracy": 0.5}), ("non-saturating", {"real_accuracy": 0.75, "fake_accuracy": 0.0})],
+)
+def test_what_the_discriminator_tells_rightly_is_what_its_loss_compares(loss: str, shares: dict[str, float]) -> None:
+    """D(x) = x and G = 2: of the pairs (1, 2), (3, 2), (-2, 2), (5, 2) two are in order."""
+    discriminator, generator = Slope(), Point()
+    discriminator.w.assign([1.0])
+    generator.g.assign([2.0])
+    spec = DataSpec((1,), "signal", value_range=None)
+    model = MLPGAN(spec, generator=generator, discriminator=discriminator, latent=1, loss=loss)
+    model.compile(keras.optimizers.SGD(0.0))
+    rows = np.array([[1.0], [3.0], [-2.0], [5.0]], "float32")
+    logged = model.fit({"x": rows}, batch_size=4, shuffle=False, verbose=0).history
+    assert {name: logged[name] for name in shares} == {name: [share] for name, share in shares.items()}
+    assert {name for name in logged if name.endswith("accuracy")} == set(shares)
+
+
 def test_batch_statistics_advance_and_sampling_leaves_them() -> None:
     data = open_digits().train.arrays()
     model = DCGAN(DataSpec((8, 8, 1), classes=10), latent=4, channels=(4, 6))

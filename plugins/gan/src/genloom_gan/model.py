@@ -22,8 +22,9 @@ __all__ = ["DCGAN", "GAN", "MLPGAN", "WGANGP"]
 class GAN(GenerativeModel):
     """A generator and a discriminator that play a game (Goodfellow et al. 2014).
 
-    Phases, in order: `discriminator` (logged with the share of real and generated samples it tells rightly) and
-    `generator`. A high logit means real.
+    Phases, in order: `discriminator` and `generator`. A high logit means real. The discriminator is logged with the
+    share of real and of generated samples it tells rightly or, where its loss looks at differences within pairs alone,
+    with the share of pairs in which the real sample's logit is the higher one.
 
     Args:
         spec: what one sample is.
@@ -40,7 +41,6 @@ class GAN(GenerativeModel):
     """
 
     Options: ClassVar[type] = GANOptions
-    discriminator_metrics: ClassVar[tuple[str, ...]] = ("real_accuracy", "fake_accuracy", "penalty")
 
     def __init__(
         self,
@@ -94,6 +94,12 @@ class GAN(GenerativeModel):
         ]
 
     @property
+    def discriminator_metrics(self) -> tuple[str, ...]:
+        """What the discriminator is logged with."""
+        told = ("pair_accuracy",) if self.loss_name == "relativistic" else ("real_accuracy", "fake_accuracy")
+        return (*told, "penalty")
+
+    @property
     def discriminator_repeats(self) -> int:
         """Updates of the discriminator per update of the generator."""
         return 1
@@ -118,8 +124,14 @@ class GAN(GenerativeModel):
         fake = ops.stop_gradient(self._fake(labels, n))
         on_real, on_fake = self.judge(real, labels), self.judge(fake, labels)
         penalty = self.penalty_of(real, fake, labels)
-        metrics = {"real_accuracy": _share(on_real > 0), "fake_accuracy": _share(on_fake < 0), "penalty": penalty}
+        metrics = {**self._told_rightly(on_real, on_fake), "penalty": penalty}
         return ADVERSARIAL_LOSSES[self.loss_name][0](on_real, on_fake) + penalty, metrics, float(n)
+
+    def _told_rightly(self, on_real: Any, on_fake: Any) -> dict[str, Any]:
+        """Return shares of what the discriminator tells rightly; a relativistic loss gives single logits no meaning."""
+        if self.loss_name == "relativistic":
+            return {"pair_accuracy": _share(on_real > on_fake)}
+        return {"real_accuracy": _share(on_real > 0), "fake_accuracy": _share(on_fake < 0)}
 
     def generator_loss(self, batch: dict[str, Any]) -> tuple[Any, dict[str, Any], Any]:
         """Return the generator's loss on fresh generated samples."""
@@ -227,7 +239,6 @@ class WGANGP(GAN):
     """
 
     Options: ClassVar[type] = WGANGPOptions
-    discriminator_metrics: ClassVar[tuple[str, ...]] = ("wasserstein", "penalty")
 
     def __init__(
         self,
@@ -254,6 +265,11 @@ class WGANGP(GAN):
         return conv_discriminator(
             self.spec.shape, self.options.channels, classes, norm=False, activation=self.options.activation
         )
+
+    @property
+    def discriminator_metrics(self) -> tuple[str, ...]:
+        """What the critic is logged with."""
+        return ("wasserstein", "penalty")
 
     @property
     def discriminator_repeats(self) -> int:
