@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from genloom.errors import ConfigError
+from genloom.options import RESERVED
 from genloom.plugins.component import Component
 from genloom.plugins.registry import find
 
@@ -84,8 +85,8 @@ def _check_networks(component: Component, target: Any, networks: Mapping[str, An
 
     from genloom.errors import nearest
 
-    reserved = ("self", "spec", "options", "seed", "noise", "values")
-    places = [name for name in inspect.signature(target.__init__).parameters if name not in reserved]
+    parameters = inspect.signature(target.__init__).parameters.values()
+    places = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD and p.name not in RESERVED]
     for name in networks:
         if name not in places:
             raise ConfigError(

@@ -15,11 +15,14 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from genloom.errors import ConfigError, nearest
+from genloom.errors import ConfigError, PluginError, nearest
 
-__all__ = ["configure", "describe", "option", "parse_assignments"]
+__all__ = ["RESERVED", "check_names", "configure", "describe", "option", "parse_assignments"]
 
 T = TypeVar("T")
+
+#: Names that no option of a model may have: they are arguments of `genloom.create` and of every model's constructor.
+RESERVED = ("compile", "id", "networks", "noise", "options", "preset", "seed", "self", "spec")
 
 _TRUE = ("true", "yes", "on", "1")
 _FALSE = ("false", "no", "off", "0")
@@ -55,6 +58,25 @@ def option(
         **{key: value for key, value in limits.items() if value is not None},
     }
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def check_names(cls: type[Any], taken: Iterable[str], owner: str) -> None:
+    """Refuse options that nobody could set, for their names say something else already.
+
+    Args:
+        cls: a dataclass of options.
+        taken: names of other meaning.
+        owner: whose options they are, for the message.
+
+    Raises:
+        PluginError: an option with such a name.
+    """
+    for name in _fields(cls):
+        if name in taken:
+            raise PluginError(
+                f"{owner} has an option {name!r}, which is an argument of its constructor or of genloom.create.",
+                mend="Give the option another name.",
+            )
 
 
 def configure(cls: type[T], *layers: Mapping[str, Any]) -> T:

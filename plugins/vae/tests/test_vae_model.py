@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from keras import ops
 
+import genloom
 from genloom import DataSpec, backend, random
 from genloom.data.sources.digits import open_digits
 from genloom.errors import ConfigError
 from genloom.metrics import frechet_distance
 from genloom_vae.model import MLPVAE, VAE, ConvVAE
+from genloom_vae.options import ConvOptions
 
 DIGITS = DataSpec((8, 8, 1), classes=10)
 
@@ -46,12 +48,23 @@ def test_encoding_decoding_and_drawing_keep_the_shape_and_range_of_any_data(
     z = model.encode(x, label)
     assert tuple(z.shape) == (2, *model.latent.shape) == (2, 3)
     assert tuple(model.decode(z, label).shape) == x.shape
-    drawn = draw(model, 3, label=0, noise=1.0)
+    drawn = draw(model, 3, label=0, observation_noise=1.0)
     assert drawn.shape == (3, *shape)
     if value_range:
         assert drawn.min() >= low
         assert drawn.max() <= high
         assert drawn.max() - drawn.min() > 0.1 * (high - low), "noise of half the range fills it"
+
+
+def test_every_option_can_be_given_by_name_and_the_noise_of_observations_is_one() -> None:
+    """Log σ begins at softplus(4) - 4; data without a range are not scaled."""
+    given = vars(ConvOptions(observation_noise=2.0, latent=3, hidden=(8,), channels=(4, 6)))
+    model = genloom.create("vae/conv", DIGITS, noise="portable", seed=1, **given)
+    assert (model.options.observation_noise, model.noise) == (2.0, "portable")
+    spec = DataSpec((400,), "signal", value_range=None)
+    model = genloom.create("vae/mlp", spec, latent=2, hidden=(4,), observation_noise=0.5, compile=False)
+    sigma = np.exp(np.log1p(np.exp(4.0)) - 4.0)
+    assert (draw(model, 4) - draw(model, 4, observation_noise=0.0)).std() == pytest.approx(0.5 * sigma, rel=0.05)
 
 
 def test_a_sample_depends_on_its_key_and_label_only() -> None:

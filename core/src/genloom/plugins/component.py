@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from genloom.errors import ConfigError, PluginError, nearest
-from genloom.options import configure
+from genloom.options import RESERVED, check_names, configure
 
 __all__ = ["COMPONENT_KINDS", "Component"]
 
@@ -34,7 +34,7 @@ class Component:
         extras: anything else that readers of this kind of component know.
 
     Raises:
-        PluginError: an unknown kind, a malformed id or target.
+        PluginError: an unknown kind, a malformed id or target, a model's option with a reserved name.
     """
 
     kind: str
@@ -63,6 +63,8 @@ class Component:
                 f"Component {self.id!r} has the target {self.target!r}.",
                 mend="Write module:attr.",
             )
+        if self.kind == "model" and self.options is not None:
+            check_names(self.options, RESERVED, f"Component {self.id!r}")
 
     @property
     def name(self) -> str:

@@ -128,15 +128,15 @@ class VAE(GenerativeModel):
         reconstruction, kl = self.terms(batch["x"], self._one_hot(batch, n), noise)
         return {"loss": reconstruction + self.options.beta * kl, "reconstruction": reconstruction, "kl": kl}
 
-    def draw(self, keys: Any, condition: dict[str, Any], *, noise: float | None = None) -> Any:
+    def draw(self, keys: Any, condition: dict[str, Any], *, observation_noise: float | None = None) -> Any:
         """Return samples (n, *shape) in the spec's range: z from the prior, then the likelihood's mean.
 
         Args:
             keys: int32 (n, 2).
             condition: {"label": int32 (n,)} when the model is conditional.
-            noise: share of the likelihood's own noise to add; the option `noise` when None.
+            observation_noise: share of the likelihood's own noise to add; the option of that name when None.
         """
-        share = float(self.options.noise if noise is None else noise)
+        share = float(self.options.observation_noise if observation_noise is None else observation_noise)
         labels = self._one_hot(condition, int(keys.shape[0]))
         z = self.prior.sample(random.fold(keys, 0), labels, self.options.latent)
         output = _float(run_network(self.decoder, z, labels))

@@ -28,7 +28,7 @@ class VAEOptions:
     components: int = option(10, "Gaussians of a mixture prior, for each label", minimum=1)
     beta: float = option(1.0, "weight of the KL term; 1 is the evidence lower bound", minimum=0.0)
     conditional: bool = option(True, "condition on labels where the data has them")
-    noise: float = option(
+    observation_noise: float = option(
         0.0, "share of the likelihood's own noise added to samples: 0 shows its mean, 1 samples it", minimum=0.0
     )
     learning_rate: float = option(1e-3, "step size of Adam", minimum=0.0)
