@@ -117,6 +117,25 @@ def test_warm_up_counts_the_updates_of_each_phase(models: Any, tmp_path: Path) -
     assert [r["generator"] for r in rates[:4]] == pytest.approx([0.00125, 0.0025, 0.0025, 0.00125])
 
 
+def test_a_warm_up_too_long_for_a_training_takes_half_of_it_and_what_was_asked_once_there_is_room(
+    models: Any, tmp_path: Path, capsys: Any
+) -> None:
+    asked = {"schedule": "linear", "warmup_steps": 8, "learning_rate": 0.08, "log_every": 1, **QUIET}
+
+    def rates(path: str, steps: int, **options: Any) -> list[float]:
+        run = genloom.train("tests/plain", models.points(), out=tmp_path / path, steps=steps, **asked, **options)
+        assert run.config["training"]["warmup_steps"] == 8
+        return [next(iter(line["rates"].values())) for line in run.log() if line["rates"]]
+
+    short = rates("run", 4)
+    assert short[:4] == pytest.approx([0.04, 0.08, 0.08, 0.04])
+    assert "8 warm-up steps do not fit into 4: they take 2." in capsys.readouterr().err
+    resumed, whole = rates("run", 12, resume=True), rates("whole", 12)
+    assert resumed[-4:] == pytest.approx(whole[-4:])
+    assert whole[4] == pytest.approx(0.05)
+    assert "warm-up" not in capsys.readouterr().err
+
+
 def test_early_stopping_watches_held_out_losses(models: Any, tmp_path: Path) -> None:
     stop = keras.callbacks.EarlyStopping(monitor="val_loss", mode="min", patience=1, min_delta=100.0)
     run = genloom.train("tests/vae", models.points(), out=tmp_path / "run", epochs=9, callbacks=[stop], **QUIET)

@@ -11,6 +11,7 @@ from genloom.errors import ConfigError
 from genloom.training import Every, TrainingSettings, WarmupSchedule
 from genloom.training.callbacks.stopping import Patience, default_monitor, parse_bound
 from genloom.training.plan import Plan, Stretch
+from genloom.training.schedules import fitting_warmup
 
 
 def rate(schedule: WarmupSchedule, step: int) -> float:
@@ -48,6 +49,28 @@ def test_a_schedule_refuses_what_cannot_be() -> None:
         WarmupSchedule(1.0, "cosin", 0, 10)
     with pytest.raises(ConfigError, match="leave none"):
         WarmupSchedule(1.0, "linear", 10, 10)
+
+
+@pytest.mark.parametrize(
+    ("shape", "warmup", "total", "share", "expected"),
+    [
+        ("cosine", 50, 51, 0.2, 50),
+        ("cosine", 50, 50, 0.2, 25),
+        ("linear", 50, 1, 0.2, 0),
+        ("constant", 50, 50, 0.2, 50),
+        ("constant", 51, 50, 0.2, 25),
+        ("wsd", 40, 50, 0.2, 40),
+        ("wsd", 41, 50, 0.2, 25),
+        ("wsd", 41, 50, 0.8, 10),
+        ("wsd", 3, 1, 1.0, 0),
+    ],
+)
+def test_a_warm_up_is_as_asked_or_half_of_a_training_that_has_no_room_for_it(
+    shape: str, warmup: int, total: int, share: float, expected: int
+) -> None:
+    fitting = fitting_warmup(warmup, total, shape, share)
+    assert fitting == expected
+    WarmupSchedule(1.0, shape, fitting, total, share)
 
 
 def test_every_counts_from_one() -> None:

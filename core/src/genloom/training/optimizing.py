@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from genloom.optimizer_copies import copied, treating_alike
+from genloom.runs.files import tell
 from genloom.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -18,8 +19,13 @@ def compile_model(model: GenerativeModel, settings: TrainingSettings, total_step
     """Compile a model for a training of `total_steps` steps.
 
     A model that is compiled already keeps its optimizers, moving average, accumulation, update rule and compilation
-    where the settings do not say otherwise.
+    where the settings do not say otherwise. A warm-up that is too long for the training takes half of it, and that is
+    said; the run keeps what was asked for, so that one that goes on for longer warms up as if it had been that long
+    from the beginning.
     """
+    warmup = _fitting(settings, settings.warmup_steps, total_steps)
+    if warmup < settings.warmup_steps and total_steps:
+        tell(f"{settings.warmup_steps} warm-up steps do not fit into {total_steps}: they take {warmup}.")
     compiled = getattr(model, "optimizer", None) is not None
     updating = model._update if compiled else None
     update = settings.update or (updating.rule if updating else "alternating")
@@ -43,9 +49,15 @@ def _bases(
     for name, optimizer in optimizers.items():
         phase = phases[name]
         repeats, every = (1, 1) if update == "simultaneous" else (phase.repeats, phase.every)
-        counts = [-(-steps // every) * repeats for steps in (settings.warmup_steps, total_steps)]
-        bases[name] = (optimizer, scale, (counts[0], counts[1]))
+        warmup, total = (-(-steps // every) * repeats for steps in (settings.warmup_steps, max(1, total_steps)))
+        bases[name] = (optimizer, scale, (_fitting(settings, warmup, total), total))
     return bases
+
+
+def _fitting(settings: TrainingSettings, warmup: int, total: int) -> int:
+    from genloom.training.schedules import fitting_warmup
+
+    return fitting_warmup(warmup, total, settings.schedule, settings.decay_share)
 
 
 def _optimizers(model: GenerativeModel, settings: TrainingSettings, phases: list[str]) -> dict[str, Any]:

@@ -10,9 +10,27 @@ from keras import ops
 
 from genloom.errors import ConfigError, nearest
 
-__all__ = ["WarmupSchedule"]
+__all__ = ["WarmupSchedule", "fitting_warmup"]
 
 _SHAPES = ("constant", "cosine", "linear", "wsd")
+
+
+def fitting_warmup(warmup_steps: int, total_steps: int, shape: str, decay_share: float) -> int:
+    """Return a warm-up for which a training has room: what is asked for or, where that is too long, half of it all.
+
+    Args:
+        warmup_steps: steps, or updates, asked for.
+        total_steps: those of the whole training.
+        shape: as of `WarmupSchedule`; what falls needs room after the rise.
+        decay_share: as of `WarmupSchedule`.
+    """
+    falling = {"constant": 0, "wsd": _decay_steps(total_steps, decay_share)}.get(shape, 1)
+    room = max(0, total_steps - falling)
+    return warmup_steps if warmup_steps <= room else min(total_steps // 2, room)
+
+
+def _decay_steps(total_steps: int, decay_share: float) -> int:
+    return max(1, round(total_steps * decay_share))
 
 
 @keras.saving.register_keras_serializable(package="genloom")
@@ -53,8 +71,8 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
             raise ConfigError(f"decay_share must lie in (0, 1], got {decay_share}.")
         self.rate, self.shape, self.decay_share = float(rate), shape, float(decay_share)
         self.warmup_steps, self.total_steps = int(warmup_steps), int(total_steps)
-        fall = round(total_steps * decay_share) if shape == "wsd" else total_steps - warmup_steps
-        self.fall_steps = max(1, fall)
+        rest = max(1, total_steps - warmup_steps)
+        self.fall_steps = _decay_steps(total_steps, decay_share) if shape == "wsd" else rest
         if shape == "wsd" and self.fall_steps > total_steps - warmup_steps:
             raise ConfigError(
                 f"{warmup_steps} warm-up steps and {self.fall_steps} of decay are more than {total_steps}.",

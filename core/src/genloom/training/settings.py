@@ -33,7 +33,9 @@ class TrainingSettings:
         "Shape of the rate after warm-up; wsd stays constant and falls at the end.",
         choices=("constant", "cosine", "linear", "wsd"),
     )
-    warmup_steps: int = option(0, "Steps over which the rate rises from zero.", minimum=0)
+    warmup_steps: int = option(
+        0, "Steps over which the rate rises from zero; half of all where there are too few.", minimum=0
+    )
     decay_share: float = option(
         0.2, "Share of the steps, the last ones, over which wsd falls.", minimum=0.001, maximum=1.0
     )
