@@ -60,6 +60,25 @@ def test_a_state_goes_into_another_model_whole(models: Any, gan: Any) -> None:
             np.testing.assert_array_equal(back[name], array, err_msg=name)
 
 
+def test_a_checkpoint_from_before_statistics_were_averaged_begins_their_average(models: Any, capsys: Any) -> None:
+    model, other = (genloom.create("tests/wgan", models.SPEC, seed=seed) for seed in (1, 2))
+    for one in (model, other):
+        one.compile(ema=0.9)
+    model.fit({"x": np.random.default_rng(0).uniform(size=(16, 4)).astype("float32")}, batch_size=16, verbose=0)
+    arrays = collect(model)
+    moments = [f"generator/1/moving_{name}" for name in ("mean", "variance")]
+    for name in moments:
+        del arrays[f"ema/{name}"]
+    restore(other, arrays)
+    assert "no average of 2 statistics" in capsys.readouterr().err
+    back = collect(other)
+    for name in moments:
+        np.testing.assert_array_equal(back[f"ema/{name}"], arrays[f"model/{name}"])
+    del arrays["ema/generator/0/kernel"]
+    with pytest.raises(RunError, match="lacks 'ema/generator/0/kernel'"):
+        restore(other, arrays)
+
+
 def test_a_copy_does_not_move_with_the_variable(gan: Any) -> None:
     before = collect(gan)["model/critic/0/bias"]
     variable = gan.critic.layers[0].bias

@@ -57,6 +57,7 @@ class PhaseOptimizers(keras.optimizers.Optimizer):
         optimizers: phase name → Keras optimizer; each is cloned.
         variables: phase name → the trainable variables it moves.
         ema: decay of the moving average of weights in (0, 1), or None.
+        statistics: variables that no optimizer moves and that are averaged like the weights.
 
     Raises:
         ConfigError: an optimizer that keeps its own moving average, accumulation or loss scale.
@@ -67,6 +68,7 @@ class PhaseOptimizers(keras.optimizers.Optimizer):
         optimizers: Mapping[str, keras.optimizers.Optimizer],
         variables: Mapping[str, Sequence[keras.Variable]],
         ema: float | None = None,
+        statistics: Sequence[keras.Variable] = (),
     ) -> None:
         super().__init__(learning_rate=0.0, name="phases")
         if ema is not None and not 0.0 < ema < 1.0:
@@ -79,7 +81,9 @@ class PhaseOptimizers(keras.optimizers.Optimizer):
             self.phases[phase].build(list(variables[phase]))
         self.phase_variables = {phase: list(variables[phase]) for phase in optimizers}
         self.ema = ema
-        self.averaged = list({id(v): v for group in self.phase_variables.values() for v in group}.values())
+        groups = [*self.phase_variables.values(), list(statistics)]
+        self.statistics = list(statistics)
+        self.averaged = list({id(v): v for group in groups for v in group}.values())
         self.shadows = [] if ema is None else [_shadow(v) for v in self.averaged]
         self.built = True
 

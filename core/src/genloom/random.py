@@ -143,13 +143,14 @@ class NoiseStream:
         step: int32 scalar tensor, the saved counter that keys every draw.
         mode: "native" draws from the backend's own generator (fastest); "portable" from Threefry, so that
             losses agree across backends.
+        domain: separates uses of one seed, in the mode "portable".
     """
 
-    def __init__(self, seed: int, step: Any, mode: Literal["native", "portable"]) -> None:
-        self.seed, self.step, self.mode, self.draws = seed, step, mode, 0
+    def __init__(self, seed: int, step: Any, mode: Literal["native", "portable"], *, domain: str = "training") -> None:
+        self.seed, self.step, self.mode, self.domain, self.draws = seed, step, mode, domain, 0
 
     def _portable_keys(self, n: int) -> Any:
-        return fold(fold(keys(self.seed, n, domain="training"), self.step), self.draws)
+        return fold(fold(keys(self.seed, n, domain=self.domain), self.step), self.draws)
 
     def normal(self, shape: Sequence[int], dtype: str = "float32") -> Any:
         """Draw standard normals of `shape`."""

@@ -28,7 +28,7 @@ class Anchor(keras.layers.Layer):
     """
 
     def __init__(self, variables: Sequence[Any], importance: Sequence[Any] | None = None) -> None:
-        super().__init__()
+        super().__init__(trainable=False)  # its variables are constants, which no average need hold
         # Behind a function, and so hidden from Keras: they are the model's, not the anchor's.
         self._anchored: Callable[[], Sequence[Any]] = lambda: variables
         self.start = [self._kept(f"start_{i:04d}", v, v) for i, v in enumerate(variables)]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genloom.errors import RunError, nearest
+from genloom.runs.files import tell
 
 if TYPE_CHECKING:
     from genloom.model import GenerativeModel
@@ -66,11 +67,22 @@ def restore(model: GenerativeModel, arrays: Arrays) -> None:
     """
     parts = ("model/", "ema/", "optimizer/", "counter/")
     named = {name: v for name, v in named_variables(model).items() if name.startswith(parts)}
-    given = {name: array for name, array in arrays.items() if name.startswith(parts)}
+    given = _with_begun(model, {name: array for name, array in arrays.items() if name.startswith(parts)})
     _check(named, given)
     _refuse_unexpected(given, named)
     for name, variable in named.items():
         _assign(variable, given[name])
+
+
+def _with_begun(model: GenerativeModel, given: Arrays) -> Arrays:
+    """Begin averages of statistics that an older checkpoint has not at the statistics."""
+    statistics = {id(variable) for variable in model.optimizer.statistics if model.optimizer.shadows}
+    names = [name for name, variable in weights_by_name(model).items() if id(variable) in statistics]
+    averages = {name.replace("model/", "ema/", 1): name for name in names}
+    missing = {average: given[name] for average, name in averages.items() if average not in given and name in given}
+    if missing:
+        tell(f"this checkpoint has no average of {len(missing)} statistics: they are averaged from here on.")
+    return {**missing, **given}
 
 
 def restore_metrics(model: GenerativeModel, arrays: Arrays) -> None:
