@@ -8,6 +8,7 @@ from keras import ops
 
 from genloom import backend
 from genloom.data import validation_batches
+from genloom.errors import DataError
 
 if TYPE_CHECKING:
     from genloom.data.dataset import Split
@@ -17,17 +18,24 @@ __all__ = ["losses"]
 
 
 def losses(model: GenerativeModel, split: Split, batch_size: int = 64) -> dict[str, float]:
-    """Return the mean of each of `model.validation` over a split.
+    """Return the mean of each of `model.validation` over a split, each sample by its weight.
 
     Args:
         model: with the weights to measure; it need not be compiled.
         split: the samples.
         batch_size: samples at once; it changes no result.
+
+    Raises:
+        DataError: no sample has a weight.
     """
-    validate = backend.compiled(lambda batch: model.validate(batch), model)
-    sums = dict.fromkeys(model.validation, 0.0)
+    validate = backend.compiled(lambda batch: (model.validate(batch), model.validation_weights(batch)), model)
+    sums, total = dict.fromkeys(model.validation, 0.0), 0.0
     for batch in validation_batches(split, batch_size):
-        values = validate({name: ops.convert_to_tensor(array) for name, array in batch.items()})
+        values, weights = validate({name: ops.convert_to_tensor(array) for name, array in batch.items()})
+        weights = ops.convert_to_numpy(weights) * batch["mask"]
+        total += float(weights.sum())
         for name, value in values.items():
-            sums[name] += float((ops.convert_to_numpy(value) * batch["mask"]).sum())
-    return {name: total / len(split) for name, total in sums.items()}
+            sums[name] += float((ops.convert_to_numpy(value) * weights).sum())
+    if not total:
+        raise DataError(f"None of {len(split)} held-out samples counts in a loss.", mend="Hold out other samples.")
+    return {name: value / total for name, value in sums.items()}

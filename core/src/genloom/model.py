@@ -7,26 +7,28 @@ in `keras.ops`, for every family and backend.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import inspect
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 
 import keras
+import numpy as np
 from keras import ops
 
 from genloom import backend, random
 from genloom.data.spec import DataSpec
-from genloom.errors import ConfigError, nearest
+from genloom.errors import ConfigError, DataError, nearest
 from genloom.initializers import reseed
 from genloom.muon import hidden_matrices
+from genloom.naming import own_layers
 from genloom.optimizers import PhaseOptimizers
-from genloom.options import configure
+from genloom.options import RESERVED, check_names, configure
 from genloom.phase import Phase
 from genloom.step import Update
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from genloom.runs import Run
 
 __all__ = ["GenerativeModel", "Phase"]
@@ -65,7 +67,7 @@ class GenerativeModel(backend.StepMixin, keras.Model, metaclass=_Built):
     """
 
     Options: ClassVar[type] = type(None)
-    """The family's frozen dataclass of options."""
+    """The family's frozen dataclass of options; none is called as an argument of the constructor, or as `RESERVED`."""
 
     options: Any = None
     """An instance of `Options`; None in a family that has none."""
@@ -76,6 +78,11 @@ class GenerativeModel(backend.StepMixin, keras.Model, metaclass=_Built):
     directions: ClassVar[Mapping[str, bool | None]] = MappingProxyType({})
     """Of a name in `validation`, whether lower is better: True where none is given, None for a part of a loss, such as
     a divergence, of which neither less nor more is better alone."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if dataclasses.is_dataclass(cls.Options):
+            check_names(cls.Options, (*RESERVED, *inspect.signature(cls.__init__).parameters), cls.__name__)
 
     def __init__(
         self,
@@ -100,6 +107,7 @@ class GenerativeModel(backend.StepMixin, keras.Model, metaclass=_Built):
             raise ConfigError(f"{type(self).__name__} takes no options, got {sorted(values)}.")
         self.spec, self.seed, self.noise = spec, int(seed), noise
         self._step = self.add_weight(shape=(), dtype="int32", initializer="zeros", trainable=False, name="step")
+        self._aside = random.NoiseStream(self.seed, np.int32(0), "portable", domain="aside")
         self.built = True
 
     # What a family implements.
@@ -115,6 +123,10 @@ class GenerativeModel(backend.StepMixin, keras.Model, metaclass=_Built):
     def validate(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Return held-out values (n,), one per sample, under exactly the names in `validation`."""
         return {}
+
+    def validation_weights(self, batch: dict[str, Any]) -> Any:
+        """Return how much each sample (n,) counts in the means of its held-out values, such as its tokens; one each."""
+        return ops.ones((ops.shape(batch["x"])[0],), "float32")
 
     def after_step(self) -> None:
         """Update what has no gradient, after the phases of a step."""
@@ -136,6 +148,14 @@ class GenerativeModel(backend.StepMixin, keras.Model, metaclass=_Built):
         """Return the optimizer, or one per phase, that suits the family's defaults."""
         return keras.optimizers.Adam(1e-3)
 
+    def statistics(self) -> list[keras.Variable]:
+        """Return what passes in training move without a gradient, such as the moments of batch normalisation.
+
+        They are averaged like the weights: the float variables of layers that are trainable, made not trainable.
+        """
+        layers = [layer for _, layer in own_layers(self) if layer.trainable]
+        return [v for layer in layers for v in layer._non_trainable_variables if keras.backend.is_float_dtype(v.dtype)]
+
     def hidden_matrices(self) -> list[keras.Variable]:
         """Return what the optimizer Muon moves: the kernels of each network but its last."""
         return hidden_matrices(self)
@@ -148,11 +168,11 @@ class GenerativeModel(backend.StepMixin, keras.Model, metaclass=_Built):
         return self._step
 
     def normal(self, shape: tuple[int, ...]) -> Any:
-        """Draw float32 training noise N(0, 1) of `shape` (n, …) in a loss."""
+        """Draw float32 training noise N(0, 1) of `shape` (n, …): in a step keyed by its number, else ever new."""
         return self._stream().normal(shape)
 
     def uniform(self, shape: tuple[int, ...]) -> Any:
-        """Draw float32 training noise U[0, 1) of `shape` (n, …) in a loss."""
+        """Draw float32 training noise U[0, 1) of `shape` (n, …), as `normal` does."""
         return self._stream().uniform(shape)
 
     def validation_keys(self, batch: dict[str, Any]) -> Any:
@@ -160,7 +180,7 @@ class GenerativeModel(backend.StepMixin, keras.Model, metaclass=_Built):
         return random.keys(self.seed, batch["index"], domain="validation")
 
     def _stream(self) -> random.NoiseStream:
-        return random.ambient() or random.NoiseStream(self.seed, self._step.value, self.noise)
+        return random.ambient() or self._aside
 
     # Training.
 
@@ -179,7 +199,8 @@ class GenerativeModel(backend.StepMixin, keras.Model, metaclass=_Built):
             optimizer: one Keras optimizer (cloned per phase), a mapping phase → optimizer, or None for the family's.
             update: "alternating" applies each phase before the next takes its gradient; "simultaneous" takes all
                 gradients at the same parameters first.
-            ema: decay of the moving average of weights, which sampling and evaluation then use; None for none.
+            ema: decay of the moving average of weights and statistics, which sampling and evaluation then use; None
+                for none.
             accumulate: split each batch into this many parts and average their gradients by weight.
             **kwargs: Keras's own `run_eagerly`, `jit_compile` (True means Inductor on torch), `steps_per_execution`.
 
@@ -194,7 +215,7 @@ class GenerativeModel(backend.StepMixin, keras.Model, metaclass=_Built):
         variables = {phase.name: phase.resolve() for phase in phases}
         _check_covered(self, variables)
         chosen = _per_phase(self.default_optimizers() if optimizer is None else optimizer, list(variables))
-        super().compile(optimizer=PhaseOptimizers(chosen, variables, ema), loss=None, **kwargs)
+        super().compile(optimizer=PhaseOptimizers(chosen, variables, ema, self.statistics()), loss=None, **kwargs)
         self._loss_tracker = None  # Keras's own "loss" would shadow the phases' names.
         self._update = Update(self, phases, update, accumulate)
         names = dict.fromkeys([*self._update.names, *self.validation])
@@ -218,7 +239,7 @@ class GenerativeModel(backend.StepMixin, keras.Model, metaclass=_Built):
         return {name: self._means[name].result() for name in self._update.names}
 
     def validate_batch(self, data: Any) -> dict[str, Any]:
-        """Return the running means of held-out values over batches, the padding masked."""
+        """Return the running means of held-out values, each sample by its weight, the padding masked."""
         batch = _batch(data)
         n = ops.shape(batch["x"])[0]
         batch.setdefault("index", ops.arange(n, dtype="int32"))
@@ -226,18 +247,30 @@ class GenerativeModel(backend.StepMixin, keras.Model, metaclass=_Built):
         values = self.validate(batch)
         if set(values) != set(self.validation):
             raise ConfigError(f"validate() returned {sorted(values)}, declared are {sorted(self.validation)}.")
+        weights = mask * ops.cast(self.validation_weights(batch), "float32")
         for name, value in values.items():
-            self._means[name].update_state(ops.cast(value, "float32"), sample_weight=mask)
+            self._means[name].update_state(ops.cast(value, "float32"), sample_weight=weights)
         return {name: self._means[name].result() for name in self.validation}
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
-        """Keras's evaluate, on the averaged weights when there are any."""
+        """Keras's evaluate, on the averaged weights when there are any.
+
+        Raises:
+            DataError: no sample has a weight, as in a text that only prompts fill.
+        """
         with self.averaged_weights():
-            return super().evaluate(*args, **kwargs)
+            found = super().evaluate(*args, **kwargs)
+        for name in self.validation:
+            if float(ops.convert_to_numpy(self._means[name].count)) == 0.0:
+                raise DataError(
+                    f"No held-out sample counts in {name!r}.",
+                    mend="Set more samples aside (training.validation=0.3), or none (training.validation=0).",
+                )
+        return found
 
     @contextlib.contextmanager
     def averaged_weights(self) -> Iterator[None]:
-        """Swap in the moving average of the weights for the length of a `with` block (nothing without one)."""
+        """Swap in the moving average of weights and statistics, if any, for the length of a `with` block."""
         optimizer: Any = getattr(self, "optimizer", None)
         if getattr(optimizer, "ema", None) is None or getattr(self, "_swapped", False):
             yield

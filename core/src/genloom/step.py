@@ -15,6 +15,7 @@ from genloom.phase import Phase
 __all__ = ["Update"]
 
 _RULES = ("alternating", "simultaneous")
+_LEAST = 1e-30  # of a sum that divides: parts that all weigh nothing move nothing
 
 
 class Update:
@@ -90,7 +91,7 @@ class Update:
             return results[0][0], results[0][1]
         weights = [weight for _, _, weight in results]
         total = sum(weights[1:], weights[0])
-        shares = [weight / total for weight in weights]
+        shares = [weight / ops.maximum(total, _LEAST) for weight in weights]
         gradients = [
             sum((g * s for g, s in zip(column[1:], shares[1:], strict=True)), column[0] * shares[0])
             for column in zip(*(g for g, _, _ in results), strict=True)
@@ -135,5 +136,5 @@ def _not_against(gradients: list[Any], reference: list[Any]) -> list[Any]:
     """Return g, less (g·r / r·r) r where g·r < 0."""
     dot: Any = sum(ops.sum(g * r) for g, r in zip(gradients, reference, strict=True))
     square: Any = sum(ops.sum(ops.square(r)) for r in reference)
-    share = ops.minimum(dot, 0.0) / ops.maximum(square, 1e-30)
+    share = ops.minimum(dot, 0.0) / ops.maximum(square, _LEAST)
     return [g - share * r for g, r in zip(gradients, reference, strict=True)]

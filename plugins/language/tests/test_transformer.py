@@ -12,9 +12,12 @@ from keras import ops
 
 import genloom
 from genloom import DataSpec, random
+from genloom.data.validation import ValidationBatches, split_validation
 from genloom.errors import ConfigError
+from genloom.heldout import losses
 from genloom.naming import variable_names
 from genloom.testing import ModelConformance
+from genloom.training.feeding import HeldOut
 from genloom_language.choosing import Rules, choose, penalised
 from genloom_language.command import chat
 from genloom_language.streaming import Stream
@@ -43,6 +46,33 @@ SHAPES: dict[str, dict[str, Any]] = {
         "activation": "swiglu", "tied": False,
     },
 }  # fmt: skip
+
+
+def test_held_out_losses_of_packed_text_are_means_of_the_tokens_that_count(tmp_path: Path) -> None:
+    """An even guess costs log V a token, also where most windows are a prompt; training says what evaluate says."""
+    file = tmp_path / "lines.jsonl"
+    file.write_text("\n".join(['{"prompt": "%s", "completion": "c"}' % ("ab" * 40)] * 20))
+    dataset = genloom.data.open(f"jsonl:{file}?tokenizer=char&length=17")
+    assert (dataset.train.weight.sum(axis=1) == 0).any(), "some windows count nothing"
+    model = genloom.create("language/transformer", dataset.spec, layers=1, heads=1, width=8, tied=False)
+    model.out.kernel.assign(np.zeros(model.out.kernel.shape))
+    expected = np.log(dataset.spec.vocabulary)
+    assert losses(model, dataset.train)["loss"] == pytest.approx(expected, rel=1e-6)
+
+    quiet = {"batch_size": 4, "sample_every": 0, "progress": "none"}
+    asked = {"steps": 2, "learning_rate": 0.0, "validation": 0.4, "seed": 1}
+    run = genloom.train(model, dataset, out=tmp_path / "run", **asked, **quiet)
+    aside = split_validation(dataset.train, 0.4, 1)[1]
+    logged = [line["losses"]["val_loss"] for line in run.log() if "val_loss" in (line["losses"] or {})]
+    assert logged == [pytest.approx(expected, rel=1e-6)]
+    model.out.kernel.assign(np.random.default_rng(0).normal(size=model.out.kernel.shape))
+    nats, weight = (ops.convert_to_numpy(part) for part in model._weighted(aside.take(np.arange(len(aside)))))
+    by_hand = (nats * weight).sum() / weight.sum()
+    assert losses(model, aside, batch_size=3)["loss"] == pytest.approx(by_hand, rel=1e-5)
+    found = model.evaluate(HeldOut(ValidationBatches(aside, 3)), verbose=0, return_dict=True)
+    assert found["loss"] == pytest.approx(by_hand, rel=1e-5)
+    of_rows = ((nats * weight).sum(1) / weight.sum(1).clip(1)).mean()
+    assert of_rows < 0.9 * by_hand, "a mean of rows is another number"
 
 
 def made(shape: str, scale: float = 0.4, **options: Any) -> Any:

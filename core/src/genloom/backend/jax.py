@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -260,8 +260,39 @@ def _keep_compiled() -> None:
 _keep_compiled()
 
 
+class _Newest:
+    """The values of the last step that did not fail: Keras empties the variables while steps run.
+
+    An object of its own, for Keras takes variables in a layer's lists for the layer's.
+    """
+
+    def __init__(self) -> None:
+        self.variables: Sequence[Sequence[Any]] = ()
+        self.values: Sequence[Sequence[Any]] = ()
+
+    def refill(self) -> None:
+        """Put the values into variables that have none."""
+        for variables, values in zip(self.variables, self.values, strict=True):
+            for variable, value in zip(variables, values, strict=True):
+                if variable._value is None:
+                    variable.assign(value)
+
+
 class StepMixin:
     """Run a model's imperative update inside one stateless scope, so that the whole step is one jitted function."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._newest = _Newest()
+
+    def _training_groups(self) -> list[list[Any]]:
+        """The variables of a training step, in Keras's order."""
+        weights, metrics = self._testing_groups()[:2], self.metrics_variables  # type: ignore[attr-defined]
+        return [*weights, self.optimizer.variables, metrics]  # type: ignore[attr-defined]
+
+    def _testing_groups(self) -> list[list[Any]]:
+        """Those of `evaluate`."""
+        return [self.trainable_variables, self.non_trainable_variables, self.metrics_variables]  # type: ignore[attr-defined]
 
     def _stateless(self, groups: list[list[Any]], state: Sequence[Any], fn: Callable[[], Any]) -> tuple[Any, Any]:
         scope = StatelessScope()
@@ -273,12 +304,7 @@ class StepMixin:
 
     def train_step(self, state: Any, data: Any) -> tuple[dict[str, Any], Any]:
         """One update of every phase, or those of a stack of batches; called by Keras's `fit` under jit."""
-        groups = [
-            self.trainable_variables,  # type: ignore[attr-defined]
-            self.non_trainable_variables,  # type: ignore[attr-defined]
-            self.optimizer.variables,  # type: ignore[attr-defined]
-            self.metrics_variables,  # type: ignore[attr-defined]
-        ]
+        groups = self._training_groups()
 
         def update(batch: Any) -> Any:
             self.optimizer.follow_schedules()  # type: ignore[attr-defined]
@@ -304,11 +330,44 @@ class StepMixin:
         self.steps_per_execution, once = steps, self.train_function  # type: ignore[has-type]
         if steps > 1:
             self.train_function = lambda state, iterator: once(state, iter([next_stack(iterator, steps)]))
+        self.train_function = self._holding(self.train_function, self._training_groups)
+
+    def make_test_function(self, force: bool = False) -> None:
+        """Compile the step of `evaluate`."""
+        if self.test_function is None or force:  # type: ignore[has-type]
+            super().make_test_function(force=True)  # type: ignore[misc]
+            self.test_function = self._holding(self.test_function, self._testing_groups)  # type: ignore[has-type]
+
+    def _holding(self, execution: Callable[[Any, Any], Any], groups: Callable[[], Any]) -> Callable[[Any, Any], Any]:
+        def held(state: Any, iterator: Any) -> Any:
+            self._newest.variables, self._newest.values = groups(), state
+            logs, self._newest.values = execution(state, iterator)
+            return logs, self._newest.values
+
+        return held
+
+    @contextlib.contextmanager
+    def _refilled(self) -> Iterator[None]:
+        """Give the variables that a failed step leaves empty the newest values there are."""
+        try:
+            yield
+        finally:
+            self._newest.refill()
+            self._newest = _Newest()
+
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        """Keras's `fit`; where it fails, the variables have the values of the last step that did not."""
+        with self._refilled():
+            return super().fit(*args, **kwargs)  # type: ignore[misc]
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        """Keras's `evaluate`; where it fails, the variables have their values."""
+        with self._refilled():
+            return super().evaluate(*args, **kwargs)  # type: ignore[misc]
 
     def test_step(self, state: Any, data: Any) -> tuple[dict[str, Any], Any]:
         """Held-out losses of one batch; called by Keras's `evaluate` under jit."""
-        groups = [self.trainable_variables, self.non_trainable_variables, self.metrics_variables]  # type: ignore[attr-defined]
-        return self._stateless(groups, state, lambda: self.validate_batch(data))  # type: ignore[attr-defined]
+        return self._stateless(self._testing_groups(), state, lambda: self.validate_batch(data))  # type: ignore[attr-defined]
 
     def sync_state(self) -> None:
         """Give the variables back the values that a running `fit` holds, so that a callback may read them."""

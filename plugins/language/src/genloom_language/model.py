@@ -119,6 +119,10 @@ class Transformer(GenerativeModel):
         nats = ops.sum(each * weight, axis=1) / ops.maximum(ops.sum(weight, axis=1), 1.0)
         return {"loss": nats, "nats_per_char": nats / self.characters_per_token}
 
+    def validation_weights(self, batch: dict[str, Any]) -> Any:
+        """Return how many tokens of each row count (n,): the mean is one of tokens, not of rows."""
+        return ops.sum(self._weight(batch), axis=1)
+
     @property
     def characters_per_token(self) -> float:
         """By which losses of different tokenizers compare; 1 where the data does not say."""
@@ -134,8 +138,7 @@ class Transformer(GenerativeModel):
         q = ops.log_softmax(self.logits(x, True, *inside) / temperature)
         p = ops.log_softmax(ops.stop_gradient(teacher.logits(x, False, *inside)) / temperature)
         each = ops.sum(ops.exp(p) * (p - q), axis=-1)
-        weight = batch.get("weight")
-        weight = ops.ones_like(each) if weight is None else ops.cast(weight, each.dtype)[:, 1:]
+        weight = ops.cast(self._weight(batch), each.dtype)
         return temperature**2 * ops.sum(each * weight) / ops.maximum(ops.sum(weight), 1.0)
 
     # Use.
@@ -228,8 +231,14 @@ class Transformer(GenerativeModel):
     def _weighted(self, batch: dict[str, Any], training: bool = False) -> tuple[Any, Any]:
         """Return -log p and the weight of every token but the first, each (n, length - 1)."""
         nats = self.nats(batch["x"], training, batch.get("document"), batch.get("place"))
-        weight = batch.get("weight")
-        return nats, ops.ones_like(nats) if weight is None else ops.cast(weight, nats.dtype)[:, 1:]
+        return nats, ops.cast(self._weight(batch), nats.dtype)
+
+    def _weight(self, batch: dict[str, Any]) -> Any:
+        """Return the weight of every token but the first (n, length - 1), float32."""
+        if batch.get("weight") is None:
+            n, length = batch["x"].shape
+            return ops.ones((int(n), int(length) - 1), "float32")
+        return ops.cast(batch["weight"], "float32")[:, 1:]
 
     def log_prob(self, x: Any) -> Any:
         """Return log p(x_2 … x_T | x_1) (n,) in nats, for tokens (n, T)."""
