@@ -137,7 +137,11 @@ class Captured:
     ) -> dict[str, Any]:
         """Run a step eagerly and captured, and keep the fastest form that does what the eager step does."""
         before = self._snapshot()
-        logs = self._eager(data, flat, generator)
+        try:
+            logs = self._eager(data, flat, generator)
+        except BaseException:
+            self._restore(before)  # what the step had written before it failed
+            raise
         trial, reason = _Trial(before, self._snapshot(), logs), None
         if form is None:
             form, reason = self._captured(data, flat, generator, trial)
