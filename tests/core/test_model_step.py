@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
-
 import keras
 import numpy as np
 import pytest
 from keras import layers, ops
 
-import genloom
 from genloom import backend
 from genloom.data import ArraySplit
 from genloom.data.spec import DataSpec
-from genloom.errors import ConfigError, DataError, PluginError
+from genloom.errors import ConfigError, DataError
 from genloom.heldout import losses
 from genloom.layers import Dropout
 from genloom.model import GenerativeModel, Phase
 from genloom.naming import variable_names
 from genloom.optimizers import Muon
-from genloom.options import RESERVED, option
-from genloom.plugins.component import Component
 
 SPEC = DataSpec((4,), kind="signal", value_range=None)
 
@@ -348,9 +342,8 @@ def test_held_out_values_are_means_by_weight():
     assert found == pytest.approx((2 * 1 + 3 * 2 + 5 * 3) / 6)
     split = ArraySplit(x[:5])
     assert losses(model, split, batch_size=2)["score"] == pytest.approx((2 * 1 + 3 * 2 + 5 * 3) / 6)
-    nothing = {"x": x, "mask": np.zeros(6, "float32")}
     with pytest.raises(DataError, match="No held-out sample counts in 'score'"):
-        model.evaluate(nothing, batch_size=2, verbose=0)
+        model.evaluate({"x": x, "mask": np.zeros(6, "float32")}, batch_size=2, verbose=0)
     with pytest.raises(DataError, match="None of 1 held-out samples counts"):
         losses(model, ArraySplit(x[:1]))
 
@@ -364,123 +357,6 @@ def test_parts_that_all_weigh_nothing_move_nothing():
     model.compile(keras.optimizers.SGD(0.1), accumulate=2)
     fit(model, [{"x": np.zeros((4, 4), "float32")}])
     assert float(values(model)["a"]) == float(values(model)["b"]) == 1.0
-
-
-class Failing(keras.callbacks.Callback):
-    """Raises after so many batches."""
-
-    def __init__(self, after, error):
-        super().__init__()
-        self.after, self.error = after, error
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.after -= 1
-        if not self.after:
-            raise self.error
-
-
-def broken(good, error=None):
-    """Yield good batches, then fail or yield one of another shape."""
-    yield from ((batch,) for batch in good)
-    if error is not None:
-        raise error
-    yield ({"x": np.zeros((16, 5), "float32")},)
-
-
-@pytest.mark.parametrize(("how", "steps"), [("shape", 0), ("shape", 4), ("data", 3), ("callback", 4), ("interrupt", 3)])
-def test_a_fit_that_fails_leaves_what_the_last_good_step_left(how, steps):
-    """On JAX Keras empties the variables while steps run; an epoch has three, and then a validation."""
-
-    def made():
-        model = TwoPhase(seed=4)
-        model.compile(keras.optimizers.Adam(1e-2), ema=0.9)
-        return model
-
-    data, expected, model = batches(16, 4), made(), made()
-    for batch in data[:steps]:
-        fit(expected, [batch])
-    error = {"data": OSError("gone"), "interrupt": KeyboardInterrupt()}.get(how)
-    callbacks = [Failing(steps, RuntimeError("mine"))] if how == "callback" else []
-    with pytest.raises((Exception, KeyboardInterrupt)):
-        model.fit(
-            broken(data if callbacks else data[:steps], error),
-            steps_per_epoch=3,
-            epochs=2,
-            verbose=0,
-            shuffle=False,
-            callbacks=callbacks,
-            validation_data=batches(4)[0],
-        )
-    for name, value in values(model).items():
-        np.testing.assert_array_equal(value, values(expected)[name], err_msg=name)
-    for one, other in zip(model.optimizer.variables, expected.optimizer.variables, strict=True):
-        np.testing.assert_array_equal(*(ops.convert_to_numpy(v.value) for v in (one, other)), err_msg=one.path)
-    assert np.isfinite(genloom.sample(model, 2).samples).all()
-    fit(model, data)
-
-
-def test_an_evaluation_that_fails_leaves_the_weights():
-    model = TwoPhase()
-    model.compile(keras.optimizers.Adam(1e-2), ema=0.9)
-    fit(model, batches(16, 2))
-    before = values(model)
-    with pytest.raises(Exception, match=r"expected axis -1 of input shape to have value 4"):
-        model.evaluate({"x": np.zeros((4, 5), "float32")}, verbose=0)
-    for name, value in values(model).items():
-        np.testing.assert_array_equal(value, before[name])
-
-
-@pytest.mark.parametrize("noise", ["native", "portable"])
-def test_noise_outside_a_step_is_ever_new_and_within_one_the_same(noise):
-    one, same, other = (TwoPhase(noise=noise, seed=seed) for seed in (3, 3, 4))
-    drawn = [ops.convert_to_numpy(model.normal((2, 3))) for model in (one, one, same, same, other)]
-    for i, j in [(0, 1), (0, 4)]:
-        assert np.abs(drawn[i] - drawn[j]).max() > 0.1
-    np.testing.assert_array_equal(drawn[:2], drawn[2:4])
-    assert not np.array_equal(ops.convert_to_numpy(one.uniform((2, 3))), ops.convert_to_numpy(one.uniform((2, 3))))
-
-    for model in (one, same):
-        model.compile(keras.optimizers.SGD(0.1))
-    one.normal((2, 3))  # what is drawn between steps changes none
-    for model in (one, same):
-        fit(model, batches(16))
-    for name, value in values(one).items():
-        np.testing.assert_array_equal(value, values(same)[name])
-
-
-def test_an_option_that_nobody_could_set_is_refused():
-    @dataclasses.dataclass(frozen=True)
-    class Noisy:
-        noise: float = option(0.0, "of samples")
-
-    @dataclasses.dataclass(frozen=True)
-    class Networked:
-        encoder: int = option(8, "width of the encoder")
-
-    with pytest.raises(PluginError, match="Noisy has an option 'noise', which is an argument"):
-        type("Noisy", (Game,), {"Options": Noisy})
-
-    with pytest.raises(PluginError, match="Coded has an option 'encoder', which is an argument"):
-
-        class Coded(Game):
-            Options = Networked
-
-            def __init__(self, spec, options=None, *, encoder=None, **values):
-                super().__init__(spec, options, **values)
-
-    with pytest.raises(PluginError, match="'my/noisy' has an option 'noise'"):
-        Component("model", "my/noisy", "my:Noisy", "Noisy.", options=Noisy)
-    Component("postprocessor", "my/noisy", "my:noisy", "Noisy.", options=Noisy)
-
-
-def test_reserved_names_are_the_arguments_of_create_and_of_every_constructor():
-    taken = {
-        p.name
-        for fn in (genloom.create, GenerativeModel.__init__, Component.configure)
-        for p in inspect.signature(fn).parameters.values()
-        if p.kind is not p.VAR_KEYWORD
-    }
-    assert set(RESERVED) == taken
 
 
 def test_undeclared_metric_is_an_error_that_names_it():

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from typing import Any, Literal
 
 import numpy as np
 import pytest
 
-from genloom.errors import ConfigError
-from genloom.options import configure, describe, option, parse_assignments
+import genloom
+from genloom.errors import ConfigError, PluginError
+from genloom.model import GenerativeModel
+from genloom.options import RESERVED, configure, describe, option, parse_assignments
+from genloom.plugins.component import Component
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,3 +136,42 @@ def test_a_malformed_or_repeated_assignment_is_refused(words: list[str]) -> None
 
 def test_a_value_may_hold_equals_signs() -> None:
     assert parse_assignments(["a=b=c", "training.clip = 1"]) == {"a": "b=c", "training.clip": "1"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Noisy:
+    noise: float = option(0.0, "of samples")
+
+
+@dataclasses.dataclass(frozen=True)
+class Networked:
+    encoder: int = option(8, "width of the encoder")
+
+
+def test_an_option_that_nobody_could_set_is_refused_where_it_is_defined() -> None:
+    with pytest.raises(PluginError, match="Noise has an option 'noise', which is an argument"):
+
+        class Noise(GenerativeModel):
+            Options = Noisy
+
+    with pytest.raises(PluginError, match="Coder has an option 'encoder', which is an argument"):
+
+        class Coder(GenerativeModel):
+            Options = Networked
+
+            def __init__(self, spec: Any, options: Any = None, *, encoder: Any = None, **values: Any) -> None:
+                super().__init__(spec, options, **values)
+
+    with pytest.raises(PluginError, match="'my/noisy' has an option 'noise', which is an argument"):
+        Component("model", "my/noisy", "my:Noisy", "Noisy.", options=Noisy)
+    Component("postprocessor", "my/noisy", "my:noisy", "Noisy.", options=Noisy)
+
+
+def test_reserved_names_are_the_arguments_of_create_and_of_every_constructor() -> None:
+    taken = {
+        parameter.name
+        for fn in (genloom.create, GenerativeModel.__init__, Component.configure)
+        for parameter in inspect.signature(fn).parameters.values()
+        if parameter.kind is not parameter.VAR_KEYWORD
+    }
+    assert set(RESERVED) == taken

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
 from scipy import stats
 
-from genloom import random
+from genloom import DataSpec, GenerativeModel, Phase, random
 
 # Random123's known answers for threefry2x32 with 20 rounds: counter, key, result.
 KNOWN = [
@@ -100,3 +101,41 @@ def test_categorical_frequencies():
     drawn = ops.convert_to_numpy(random.categorical(random.keys(5, 20_000), np.log(p).astype("float32")))
     counts = np.bincount(drawn, minlength=4)
     assert stats.chisquare(counts, p * 20_000).pvalue > 0.01
+
+
+class Drawing(GenerativeModel):
+    """Two numbers that are moved by noise alone."""
+
+    def __init__(self, seed=0, noise="native"):
+        super().__init__(DataSpec((2,), kind="signal", value_range=None), seed=seed, noise=noise)
+        self.w = self.add_weight(shape=(2,), initializer="zeros", name="w")
+
+    def phases(self):
+        loss = lambda batch: (ops.sum(self.w * ops.mean(self.normal((4, 2)), axis=0)), {}, 1.0)  # noqa: E731
+        return [Phase("w", [self.w], loss)]
+
+
+@pytest.mark.parametrize("noise", ["native", "portable"])
+def test_noise_outside_a_step_is_ever_new_and_follows_the_seed(noise):
+    one, same, other = Drawing(3, noise), Drawing(3, noise), Drawing(4, noise)
+    first, second, again, elsewhere = (ops.convert_to_numpy(model.normal((2, 3))) for model in (one, one, same, other))
+    np.testing.assert_array_equal(first, again)
+    for drawn in (second, elsewhere):
+        assert np.abs(first - drawn).max() > 0.1
+    uniform = [ops.convert_to_numpy(one.uniform((2, 3))) for _ in range(2)]
+    assert np.abs(uniform[0] - uniform[1]).max() > 0.1
+
+
+@pytest.mark.parametrize("noise", ["native", "portable"])
+def test_noise_outside_steps_changes_none_within(noise):
+    one, same = Drawing(3, noise), Drawing(3, noise)
+    batch = {"x": np.zeros((4, 2), "float32")}
+    for model, drawn in ((one, 3), (same, 0)):
+        model.compile(keras.optimizers.SGD(1.0))
+        for _ in range(2):
+            model.fit(batch, batch_size=4, verbose=0)
+            for _ in range(drawn):
+                model.normal((2, 3))
+    moved = [ops.convert_to_numpy(model.w.value) for model in (one, same)]
+    np.testing.assert_array_equal(*moved)
+    assert np.abs(moved[0]).min() > 1e-3

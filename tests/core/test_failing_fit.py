@@ -1,0 +1,99 @@
+"""A `fit` or `evaluate` that fails leaves the values of the last step that did not; on JAX Keras would leave none."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+import genloom
+from genloom.plugins.discovery import load_file
+from genloom.training.state import collect
+
+Batch = dict[str, np.ndarray]
+
+
+@pytest.fixture(scope="module")
+def models() -> Any:
+    if "training_models" not in sys.modules:
+        load_file(Path(__file__).with_name("training_models.py"))
+    return sys.modules["training_models"]
+
+
+def made(models: Any) -> Any:
+    model = genloom.create("tests/vae", models.SPEC, seed=4, compile=False)
+    model.compile(keras.optimizers.Adam(1e-2), ema=0.9)
+    return model
+
+
+def batches(count: int, columns: int = 4) -> list[Batch]:
+    x = np.random.default_rng(0).uniform(size=(count, 8, columns)).astype("float32")
+    return [{"x": part} for part in x]
+
+
+def endless(good: Sequence[Batch], error: BaseException | None = None) -> Iterator[tuple[Batch]]:
+    """Yield good batches, then fail, or go on with batches of another shape."""
+    yield from ((batch,) for batch in good)
+    if error is not None:
+        raise error
+    while True:
+        yield (batches(1, columns=5)[0],)
+
+
+class Failing(keras.callbacks.Callback):
+    """Raises after so many batches."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        self.after = after
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.after -= 1
+        if not self.after:
+            raise RuntimeError("mine")
+
+
+def weights(model: Any) -> dict[str, np.ndarray]:
+    return {name: array for name, array in collect(model).items() if not name.startswith("metric/")}
+
+
+def same(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array, err_msg=name)
+
+
+@pytest.mark.parametrize(("how", "steps"), [("shape", 0), ("shape", 4), ("data", 3), ("callback", 4), ("interrupt", 3)])
+def test_a_fit_that_fails_leaves_what_the_last_good_step_left(models: Any, how: str, steps: int) -> None:
+    """An epoch has three steps, and then a validation."""
+    data, expected, model = batches(5), made(models), made(models)
+    for batch in data[:steps]:
+        expected.fit(endless([batch]), steps_per_epoch=1, verbose=0, shuffle=False)
+    error = {"data": OSError("gone"), "interrupt": KeyboardInterrupt()}.get(how)
+    callbacks = [Failing(steps)] if how == "callback" else []
+    with pytest.raises((Exception, KeyboardInterrupt)):
+        model.fit(
+            endless(data if callbacks else data[:steps], error),
+            steps_per_epoch=3,
+            epochs=2,
+            verbose=0,
+            shuffle=False,
+            callbacks=callbacks,
+            validation_data=data[4],
+        )
+    same(weights(model), weights(expected))
+    assert np.isfinite(genloom.sample(model, 2).samples).all()
+    model.fit(endless(data), steps_per_epoch=3, verbose=0, shuffle=False)
+
+
+def test_an_evaluation_that_fails_leaves_the_weights(models: Any) -> None:
+    model = made(models)
+    model.fit(endless(batches(2)), steps_per_epoch=2, verbose=0, shuffle=False)
+    before = weights(model)
+    with pytest.raises(Exception, match=r"expected axis -1 of input shape to have value 4"):
+        model.evaluate(batches(1, columns=5)[0], verbose=0)
+    same(weights(model), before)
