@@ -87,7 +87,7 @@ def test_a_run_on_arrays_resumes_and_is_measured_with_the_same_ones(tmp_path: Pa
     options = {"latent": 2, "hidden": (4,)}
     run = genloom.train("vae/mlp", (x, names), options=options, steps=2, out=out, **QUIET)
     assert genloom.train("vae/mlp", (x, names), steps=4, out=out, resume=True, **QUIET).latest().name.endswith("4")
-    with pytest.raises(ConfigError, match="another value of the data's fingerprint"):
+    with pytest.raises(ConfigError, match="The data at 'arrays' changed since the run"):
         genloom.train("vae/mlp", (x + 1, names), steps=5, out=out, resume=True, **QUIET)
     with pytest.raises(DataError, match=r"arrays that were handed over in Python.*genloom\.evaluate\(run, dataset="):
         genloom.evaluate(run, ["precision"])

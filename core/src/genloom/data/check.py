@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from genloom.data.dataset import Dataset
+from genloom.data.opening import Data
 from genloom.data.opening import open as open_dataset
 from genloom.data.spec import DataSpec
 from genloom.data.summary import summarise
@@ -24,11 +25,11 @@ _STEPS = 256  # of float32 within one deviation; fewer and values come in visibl
 _BORDER, _SIDE = 32, 8  # grey between the pictures of the grid, and pictures along a side
 
 
-def check(address: str, out: str | Path | None = None, **options: Any) -> dict[str, Any]:
+def check(data: Data, out: str | Path | None = None, **options: Any) -> dict[str, Any]:
     """Open a data set, read every sample, and report.
 
     Args:
-        address: as for `genloom.data.open`.
+        data: as for `genloom.data.open`.
         out: where a PNG grid of training pictures is written; only data of the kind image have one.
         options: options of the source.
 
@@ -42,7 +43,7 @@ def check(address: str, out: str | Path | None = None, **options: Any) -> dict[s
         DataError: the data cannot be used; names the file and the mend.
         ConfigError: `out` without pictures to draw.
     """
-    return inspect(open_dataset(address, **options), out)
+    return inspect(open_dataset(data, **options), out)
 
 
 def inspect(dataset: Dataset, out: str | Path | None = None) -> dict[str, Any]:
