@@ -13,6 +13,7 @@ from keras import ops
 import genloom
 from genloom import DataSpec
 from genloom.adaptation import (
+    DoRAOptions,
     IA3Options,
     LoRAOptions,
     PrefixOptions,
@@ -111,10 +112,16 @@ def trained(model: Any, steps: int = 60) -> list[float]:
     return [float(value) for value in history["loss"]]
 
 
-KINDS = [SoftOptions(vectors=4), PrefixOptions(vectors=4), IA3Options(), LoRAOptions(rank=2, target="*query|*value")]
+KINDS = {
+    "soft": SoftOptions(vectors=4),
+    "prefix": PrefixOptions(vectors=4),
+    "ia3": IA3Options(),
+    "lora": LoRAOptions(rank=2, target="*query|*value"),
+    "dora": DoRAOptions(rank=2),
+}
 
 
-@pytest.mark.parametrize("options", KINDS, ids=["soft", "prefix", "ia3", "lora"])
+@pytest.mark.parametrize("options", KINDS.values(), ids=KINDS)
 def test_every_kind_learns_beside_frozen_weights_and_is_saved_alone(options: Any, tmp_path: Path) -> None:
     model = transformer()
     frozen = {name: numbers(v.value).copy() for name, v in variable_names(model).items()}

@@ -37,8 +37,8 @@ class Adapter(keras.layers.Layer):
         """Return the kernel and the bias (None without one) that the adapted layer computes with."""
         raise NotImplementedError
 
-    def settle(self) -> None:
-        """Set the weights so that `effective` changes nothing: what it changed was merged."""
+    def settle(self, kernel: Any) -> None:
+        """Set the weights so that `effective` leaves this kernel, and any bias, as they are: the change was merged."""
         raise NotImplementedError
 
     def dense(self, x: Any, layer: Any) -> Any:
@@ -50,7 +50,18 @@ class Adapter(keras.layers.Layer):
     def convolution(self, x: Any, layer: Any) -> Any:
         """Return the adapted outputs of a convolution, before its activation."""
         kernel, bias = self.effective(layer.kernel, layer.bias if layer.use_bias else None)
-        return biased(layer.convolution_op(x, kernel), bias, layer)
+        return biased(convolved(x, kernel, layer), bias, layer)
+
+
+def convolved(x: Any, kernel: Any, layer: Any) -> Any:
+    """Return the outputs of a convolution with this kernel, before bias and activation."""
+    if layer.padding != "causal":
+        return layer.convolution_op(x, kernel)
+    before = [layer.dilation_rate[0] * (layer.kernel_size[0] - 1), 0]  # zeros, so that no output sees a later input
+    x = ops.pad(x, [[0, 0], before, [0, 0]] if layer.data_format == "channels_last" else [[0, 0], [0, 0], before])
+    return ops.conv(
+        x, kernel, list(layer.strides), "valid", data_format=layer.data_format, dilation_rate=layer.dilation_rate
+    )
 
 
 def biased(y: Any, bias: Any, layer: Any) -> Any:
@@ -162,7 +173,7 @@ def merge(model: GenerativeModel) -> dict[str, np.ndarray[Any, Any]]:
         layer.kernel.assign(kernel)
         if bias is not None:
             bias.assign(shifted)
-        adapter.settle()
+        adapter.settle(layer.kernel.value)
     return before
 
 

@@ -45,6 +45,6 @@ class IA3(Adapter):
         matrix = ops.reshape(kernel, (-1, self.kernel_shape[-1]))
         return ops.reshape(matrix * self.l[:, None], self.kernel_shape), bias
 
-    def settle(self) -> None:
+    def settle(self, kernel: Any) -> None:
         """Set l to one."""
         self.l.assign(ops.ones(self.l.shape))

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from genloom.adaptation.adapters import Adapter, biased, matrix_shape
+from genloom.adaptation.adapters import Adapter, biased, convolved, matrix_shape
 from genloom.layers import Dropout
 from genloom.options import option
 from genloom.random import ambient
@@ -79,7 +79,7 @@ class LoRA(Adapter):
         """Return W + s B A, and the bias."""
         return kernel + self.delta(), bias
 
-    def settle(self) -> None:
+    def settle(self, kernel: Any) -> None:
         """Set B to zero."""
         self.b.assign(ops.zeros(self.b.shape))
 
@@ -93,7 +93,7 @@ class LoRA(Adapter):
         """Return the outputs by one convolution, by two where the term sees other inputs."""
         if self.drop is None:
             return super().convolution(x, layer)
-        y = layer.convolution_op(x, layer.kernel) + layer.convolution_op(self._seen(x), self.delta())
+        y = convolved(x, layer.kernel, layer) + convolved(self._seen(x), self.delta(), layer)
         return biased(y, layer.bias if layer.use_bias else None, layer)
 
     def _seen(self, x: Any) -> Any:
@@ -122,6 +122,11 @@ class DoRA(LoRA):
         """Return m (W + s B A) / ‖W + s B A‖, and the bias."""
         return (kernel + self.delta()) * self._ratio(kernel), bias
 
+    def settle(self, kernel: Any) -> None:
+        """Set B to zero and m to the kernel's lengths: a magnitude below zero has turned its column by now."""
+        super().settle(kernel)
+        self.m.assign(_lengths(kernel))
+
     def dense(self, x: Any, layer: Any) -> Any:
         """Return (W x + s B A x) m / ‖W + s B A‖, and the bias."""
         term = self.scale * ops.matmul(ops.matmul(self._seen(x), self.a), self.b)
@@ -133,7 +138,7 @@ class DoRA(LoRA):
         if self.drop is None:
             return Adapter.convolution(self, x, layer)
         ratio = self._ratio(layer.kernel)
-        y = layer.convolution_op(x, layer.kernel * ratio) + layer.convolution_op(self._seen(x), self.delta() * ratio)
+        y = convolved(x, layer.kernel * ratio, layer) + convolved(self._seen(x), self.delta() * ratio, layer)
         return biased(y, layer.bias if layer.use_bias else None, layer)
 
 
