@@ -13,21 +13,24 @@ from genloom.errors import ConfigError
 __all__ = ["Rules", "choose", "kept", "penalised"]
 
 _NEVER = -1e30
+_ROUNDING = 1e-6  # of sums of float32, relative: some ten units in the last place
 
 
 @dataclasses.dataclass(frozen=True)
 class Rules:
-    """How a token is chosen.
+    """How a token is chosen: rules in the order in which they apply, each to what the one before it left.
+
+    Of tokens that are equally good for a rule, those of lower numbers come first.
 
     Attributes:
-        temperature: divides the logits; 0 takes the likeliest token.
-        top_k: draw from the k likeliest tokens only; 0 for all (Fan et al. 2018).
-        top_p: draw from the likeliest tokens that together have this probability (Holtzman et al. 2020).
-        min_p: leave out tokens less likely than this share of the likeliest (Nguyen et al. 2025).
-        typical: draw from the tokens whose surprise is nearest to the expected one and that together have this
-            probability (Meister et al. 2023).
         repetition: what the logits of tokens that occurred are divided by, or multiplied where they are negative; 1
             changes nothing (Keskar et al. 2019, equation 1).
+        temperature: divides the logits; 0 takes the likeliest token, whatever the rules below say.
+        top_k: draw from the k likeliest tokens only; 0 for all (Fan et al. 2018).
+        top_p: draw from the fewest likeliest tokens that together have this probability (Holtzman et al. 2020).
+        min_p: leave out tokens less likely than this share of the likeliest (Nguyen et al. 2025).
+        typical: draw from the fewest tokens whose surprise is nearest to the expected one and that together have this
+            probability (Meister et al. 2023).
 
     Raises:
         ConfigError: a value out of range.
@@ -64,40 +67,44 @@ def penalised(logits: Any, seen: Any, rules: Rules) -> Any:
 
 
 def kept(logits: Any, rules: Rules) -> Any:
-    """Return logits (n, vocabulary) with those of tokens that are not to be drawn far below all others."""
-    p = ops.softmax(logits, axis=-1)
-    if rules.top_k or rules.top_p < 1 or rules.min_p:
-        logits = ops.where(ops.less(p, _least(p, rules)), _NEVER, logits)
+    """Return logits (n, vocabulary) with those of tokens that are not to be drawn far below all others.
+
+    Each rule sees what the one before it left, whose probabilities add up to 1 again: top_k, top_p, min_p, typical.
+    """
+    if rules.top_k or rules.top_p < 1:
+        logits = ops.where(_likeliest(logits, rules.top_k, rules.top_p), logits, _NEVER)
+    if rules.min_p:
+        p = ops.softmax(logits, axis=-1)
+        logits = ops.where(ops.less(p, rules.min_p * ops.max(p, axis=-1, keepdims=True)), _NEVER, logits)
     if rules.typical < 1:
-        logits = ops.where(_typical(p, rules.typical), logits, _NEVER)
+        logits = ops.where(_typical(logits, rules.typical), logits, _NEVER)
     return logits
 
 
-def _least(p: Any, rules: Rules) -> Any:
-    """Return the probability (n, 1) below which tokens are left out."""
-    ordered = ops.flip(ops.sort(p, axis=-1), axis=-1)  # the likeliest first
-    least = ops.zeros_like(ordered[:, :1])
-    if rules.top_k:
-        least = ops.maximum(least, ordered[:, min(rules.top_k, int(p.shape[-1])) - 1, None])
-    if rules.top_p < 1:
-        least = ops.maximum(least, ops.min(_until(ordered, ordered, rules.top_p, 1.0), axis=-1, keepdims=True))
-    if rules.min_p:
-        least = ops.maximum(least, rules.min_p * ordered[:, :1])
-    return least
+def _likeliest(logits: Any, k: int, share: float) -> Any:
+    """Return which tokens (n, vocabulary) are among the k likeliest, and the fewest of those that reach the share."""
+    order = ops.argsort(-logits, axis=-1)
+    best = ops.take_along_axis(logits, order, axis=-1)[:, : k or None]
+    count = int(best.shape[1]) if share == 1 else _fewest(ops.softmax(best, axis=-1), share)
+    return _among(order, count)
 
 
-def _typical(p: Any, share: float) -> Any:
-    """Return which tokens (n, vocabulary) are typical: |−log p − H| no larger than the share needs."""
-    surprise = -ops.log(ops.maximum(p, 1e-30))
-    entropy = ops.sum(p * surprise, axis=-1, keepdims=True)
-    distance = ops.abs(surprise - entropy)
-    order = ops.argsort(distance, axis=-1)
-    ordered_p, ordered_distance = ops.take_along_axis(p, order, axis=-1), ops.take_along_axis(distance, order, axis=-1)
-    widest = ops.max(_until(ordered_p, ordered_distance, share, -1.0), axis=-1, keepdims=True)
-    return ops.less_equal(distance, widest)
+def _typical(logits: Any, share: float) -> Any:
+    """Return which tokens (n, vocabulary) are the fewest that reach the share, those of the least |−log p − H| first."""
+    log_p = ops.log_softmax(logits, axis=-1)
+    p = ops.exp(log_p)
+    entropy = -ops.sum(p * log_p, axis=-1, keepdims=True)
+    order = ops.argsort(ops.abs(-log_p - entropy), axis=-1)
+    return _among(order, _fewest(ops.take_along_axis(p, order, axis=-1), share))
 
 
-def _until(p: Any, values: Any, share: float, otherwise: float) -> Any:
-    """Return the values of the first tokens whose probabilities reach a share, the one that passes it among them."""
-    before = ops.cumsum(p, axis=-1) - p
-    return ops.where(ops.less(before, share), values, otherwise)
+def _fewest(p: Any, share: float) -> Any:
+    """Return how many of the first p (n, m) it takes to reach a share, int32 (n, 1)."""
+    before = ops.cumsum(p, axis=-1)[:, :-1]
+    # A sum of float32 that should be the share may lie below it.
+    return 1 + ops.sum(ops.cast(ops.less(before, share * (1 - _ROUNDING)), "int32"), axis=-1, keepdims=True)
+
+
+def _among(order: Any, count: Any) -> Any:
+    """Return which tokens (n, vocabulary) are among the first `count` of an order; equals stand in it by their index."""
+    return ops.less(ops.argsort(order, axis=-1), count)
