@@ -16,7 +16,7 @@ from genloom import DataSpec
 from genloom.errors import DataError
 from genloom.naming import variable_names
 from genloom_language.documents import pack, parts_of
-from genloom_language.tokens import load_tokenizer
+from genloom_language.tokens import load_tokenizer, train_tokenizer, with_special
 
 
 def written(folder: Path, *lines: Any) -> str:
@@ -52,6 +52,53 @@ def test_documents_share_windows_and_long_ones_are_cut() -> None:
     assert packed.document[1].tolist() == [0, 0, 0, 0, 1, 1, 1, -1]
     assert packed.x[2].tolist() == [40, 41, 42, 43, 44, 45, 46, 47]
     assert sum(sizes) == (packed.document >= 0).sum()
+
+
+TALK = [{"role": "user", "content": "Hi, é?"}, {"role": "assistant", "content": "né"}]
+
+
+@pytest.mark.parametrize(
+    ("line", "tokenizer", "length", "characters", "tokens"),
+    [
+        # Of a, b, c, d, e and the end all but the first are predicted; the end is one character, whatever its name.
+        ({"text": "abcde"}, "char", 17, 5, 5),
+        ({"text": "abcde"}, "byte", 17, 5, 5),
+        # Two bytes a letter: the first is not predicted, and so the letter that it begins is none of the seven tokens'.
+        ({"text": "éééé"}, "char", 17, 4, 4),
+        ({"text": "éééé"}, "byte", 17, 4, 8),
+        ({"text": "日b"}, "byte", 17, 2, 4),
+        # Of a text in two windows the first token of each is not predicted: of nine bytes the first and the sixth.
+        ({"text": "éééé"}, "byte", 5, 4, 7),
+        ({"text": "abcdefgh"}, "char", 5, 7, 7),
+        # ab, ab, c and the end: three are predicted.
+        ({"text": "ababc"}, "bpe", 17, 4, 3),
+        # What is asked counts on neither side.
+        ({"prompt": "ab" * 40, "completion": "c"}, "char", 257, 2, 2),
+        ({"prompt": "ab" * 40, "completion": "é"}, "byte", 257, 2, 3),
+        ({"prompt": "é", "completion": "abab"}, "bpe", 257, 5, 3),
+        ({"instruction": "é", "input": "é", "output": "é"}, "byte", 257, 2, 3),
+        ({"messages": TALK}, "char", 257, 3, 3),
+        ({"messages": TALK}, "byte", 257, 3, 4),
+        ({"messages": TALK * 2}, "byte", 257, 6, 8),
+    ],
+)
+def test_characters_per_token_are_of_the_tokens_that_are_predicted(
+    line: Any, tokenizer: str, length: int, characters: int, tokens: int, tmp_path: Path
+) -> None:
+    if tokenizer == "bpe":
+        tokenizer = str(tmp_path / "t.json")
+        train_tokenizer("bpe", "ab" * 9, 257).save(tokenizer)
+    data = genloom.data.open(written(tmp_path, *[line] * 20), length=length, tokenizer=tokenizer)
+    assert data.test.arrays()["weight"].sum() == 2 * tokens  # two of twenty lines are held out
+    assert data.spec.rate == pytest.approx(characters / tokens)
+
+
+def test_the_end_in_a_plain_text_is_one_character(tmp_path: Path) -> None:
+    with_special(train_tokenizer("byte", "")).save(str(tmp_path / "t.json"))
+    (tmp_path / "a.txt").write_text("aé<|end|>" * 200)
+    data = genloom.data.open(f"text:{tmp_path / 'a.txt'}?tokenizer={tmp_path / 't.json'}&length=9&test=0.5")
+    assert data.spec.rate == pytest.approx(3 / 4)
+    assert genloom.data.open("play?length=9").spec.rate == 1.0
 
 
 def test_a_file_becomes_packed_windows_of_its_own_tokens(tmp_path: Path) -> None:

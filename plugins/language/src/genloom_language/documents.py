@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from genloom.data import Dataset
 from genloom.errors import DataError
 from genloom.runs.files import tell
-from genloom_language.packing import Packed, Packer, held, pack, window_type
+from genloom_language.packing import Packed, Packer, has_before, held, pack, window_type
 from genloom_language.reading import FITTED, TextFiles, halves, lines
 from genloom_language.stored import Stretch, keep, key_of
 from genloom_language.text import beginning_note, token_dataset, token_type
@@ -183,8 +183,11 @@ def _pack_lines(
     count = letters = 0
     for number, line in enumerate(_lines(made.address, parts)):
         out = made.holds_out(number)
-        (aside if out else train).add(*_tokens(encoder, line))
-        letters += sum(len(text) for text, said in line if said) if out else 0
+        tokens, counts = _tokens(encoder, line)
+        (aside if out else train).add(tokens, counts)
+        if out:  # the characters of the tokens that are predicted, and of no others
+            each = np.concatenate([encoder.letters(text) for text, _ in line])
+            letters += int(each[counts & has_before(len(counts), made.length)].sum())
         count += 1
     if count < made.every:
         raise DataError(

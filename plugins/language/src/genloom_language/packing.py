@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from genloom_language.stored import Stretch
 
-__all__ = ["Packed", "Packer", "held", "pack", "window_type"]
+__all__ = ["Packed", "Packer", "has_before", "held", "pack", "window_type"]
 
 _OPEN = 32  # windows that the next document may still go into
 
@@ -102,6 +102,7 @@ class Packer:
 
     def add(self, tokens: NDArray[np.int32], counts: NDArray[np.bool_]) -> None:
         """Take a document: its tokens, and which of them count."""
+        counts = counts & has_before(len(tokens), self._length)
         for start in range(0, len(tokens), self._length):
             here = slice(start, start + self._length)
             self._put(tokens[here], counts[here])
@@ -118,7 +119,6 @@ class Packer:
         here = slice(begin, begin + len(tokens))
         window["x"][here], window["document"][here] = tokens, self._documents[number]
         window["place"][here], window["weight"][here] = np.arange(len(tokens)), counts
-        window["weight"][begin] = 0  # nothing stands before it
         self._documents[number] += 1
         self._room[number] -= len(tokens)
         self.filled += len(tokens)
@@ -134,6 +134,16 @@ class Packer:
     def _let_go(self, number: int) -> None:
         del self._room[number], self._documents[number]
         self._keep(number, self._open.pop(number))
+
+
+def has_before(tokens: int, length: int) -> NDArray[np.bool_]:
+    """Return which tokens of a document have others before them in their window, by which they are predicted.
+
+    Args:
+        tokens: how many the document has.
+        length: tokens of a window.
+    """
+    return np.arange(tokens) % length > 0
 
 
 def pack(documents: list[tuple[NDArray[np.int32], NDArray[np.bool_]]], length: int, end: int) -> Packed:

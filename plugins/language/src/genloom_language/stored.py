@@ -23,7 +23,7 @@ from genloom.runs.files import sync_directory, sync_file, tell
 __all__ = ["Stretch", "append", "keep", "key_of"]
 
 _ABOUT = "about.json"
-_FORMAT = 1  # of the files; another one is made anew
+_FORMAT = 2  # of the files; another one is made anew
 _STALE_SECONDS = 86_400  # a draft that nobody wrote to for a day was left by a process that died
 _PIECE = 1 << 20  # tokens that a pass over all of them holds at once
 

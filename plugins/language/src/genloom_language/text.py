@@ -18,7 +18,7 @@ from genloom.errors import ConfigError, DataError
 from genloom.runs.files import tell
 from genloom_language.reading import FITTED, TextFiles, halves
 from genloom_language.stored import Stretch, append, keep, key_of
-from genloom_language.tokens import FILE, Encoder, encode, load_tokenizer, train_tokenizer
+from genloom_language.tokens import FILE, Encoder, characters_of, encode, load_tokenizer, train_tokenizer
 
 __all__ = ["Windows", "beginning_note", "open_play", "open_text", "token_dataset", "token_type"]
 
@@ -178,7 +178,7 @@ def _split(
                 f"{address} has {len(tokens)} tokens {name}, fewer than two samples of {length}.",
                 mend="Give more text, or a smaller length.",
             )
-    rate = (characters - cut) / len(held_out)
+    rate = characters_of(tokenizer, characters - cut, _pieces(held_out)) / len(held_out)
     note = f"{characters:,} characters, {len(train):,} tokens to train on and {len(held_out):,} held out."
     splits = Windows(train, length, stride), Windows(held_out, length, length - 1)
     content = itertools.chain(_pieces(train), _pieces(held_out))

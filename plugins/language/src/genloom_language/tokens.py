@@ -22,6 +22,8 @@ __all__ = [
     "FILE",
     "SPECIAL",
     "Encoder",
+    "characters_of",
+    "decode_after",
     "encode",
     "first_token",
     "load_tokenizer",
@@ -87,12 +89,32 @@ class Encoder:
         self._tokenizer = tokenizer
         self._known = None if _knows_every_text(tokenizer) else tokenizer.get_vocab()
         self._letters = _letter_tokens(tokenizer)
-        self._added = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
+        added = tokenizer.get_added_tokens_decoder()
+        self._added = [token.content for token in added.values()]
+        self._special = [number for number, token in added.items() if token.special]
 
     def __call__(self, text: str) -> NDArray[np.int32]:
         """Return the tokens of a text, int32 (tokens,); raises as `encode`."""
         parts = list(self.parts([text]))
         return np.concatenate(parts) if parts else np.zeros(0, np.int32)
+
+    def letters(self, text: str) -> NDArray[np.int32]:
+        """Return how many characters of a text begin in each of its tokens, int32 (tokens,); a special token is one.
+
+        The end of a text is one thing to be predicted, whatever its name.
+        """
+        parts = [self._letters_of(part) for part in _chunks([text])]
+        return np.concatenate(parts) if parts else np.zeros(0, np.int32)
+
+    def _letters_of(self, part: str) -> NDArray[np.int32]:
+        if self._by_letter(part):
+            return np.ones(len(part), np.int32)
+        encoded = self._tokenizer.encode(part, add_special_tokens=False)
+        # Where each ends, or an earlier one did: the bytes of one character all end with it.
+        ends = np.maximum.accumulate([end for _, end in encoded.offsets] or [0])
+        ends[-1] = len(part)
+        letters = np.diff(ends, prepend=0)[: len(encoded.ids)].astype(np.int32)
+        return np.where(np.isin(encoded.ids, self._special), 1, letters)
 
     def parts(self, texts: Iterable[str]) -> Iterator[NDArray[np.int32]]:
         """Yield the tokens of one text that comes in parts, as if it came whole; raises as `encode`."""
@@ -104,11 +126,39 @@ class Encoder:
                 place += len(part)
             yield from self._tokens(group)
 
+    def _by_letter(self, part: str) -> bool:
+        return self._letters is not None and not any(word in part for word in self._added)
+
     def _tokens(self, group: list[str]) -> Iterator[NDArray[np.int32]]:
-        if self._letters is not None and not any(word in part for part in group for word in self._added):
+        if self._letters is not None and all(map(self._by_letter, group)):
             return (self._letters[np.frombuffer(part.encode("utf-32-le"), "<u4")] for part in group)
         encoded = self._tokenizer.encode_batch_fast(group, add_special_tokens=False)
         return (np.asarray(each.ids, np.int32) for each in encoded)
+
+
+def decode_after(tokenizer: Tokenizer, tokens: list[int], given: int) -> str:
+    """Return what the tokens after the first `given` say behind those, special ones by their names.
+
+    Of a text's first token many tokenizers leave out the space, so that it must not be read alone.
+    """
+    before = tokenizer.decode(tokens[:given], skip_special_tokens=False)
+    return str(tokenizer.decode(tokens, skip_special_tokens=False))[len(before) :]
+
+
+def characters_of(tokenizer: Tokenizer, characters: int, tokens: Iterable[NDArray[Any]]) -> int:
+    """Return how many characters a text has if a special token is one, whatever its name.
+
+    Args:
+        tokenizer: which made the tokens.
+        characters: of the text with the special tokens by their names.
+        tokens: of all of the text, in pieces.
+    """
+    special = {n: token.content for n, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+    if not special:
+        return characters
+    size = max(special) + 1
+    counts = np.sum([np.bincount(piece, minlength=size)[:size] for piece in tokens], axis=0)
+    return characters - sum(int(counts[number]) * (len(name) - 1) for number, name in special.items())
 
 
 def opening(tokenizer: Tokenizer) -> list[int]:
