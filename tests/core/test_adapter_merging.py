@@ -85,7 +85,7 @@ def outputs(model: Every, x: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def rounding(model: Every, x: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """How far two float32 sums of the same terms may lie apart: one unit in the last place per term, of all that is added.
+    """How far float32 sums of the same terms may lie apart: one unit in the last place per term, of all that is added.
 
     What is added are the terms of x (W + s A B), each as large as it is before any cancels another.
     """

@@ -90,7 +90,7 @@ def _likeliest(logits: Any, k: int, share: float) -> Any:
 
 
 def _typical(logits: Any, share: float) -> Any:
-    """Return which tokens (n, vocabulary) are the fewest that reach the share, those of the least |−log p − H| first."""
+    """Return which tokens (n, vocabulary) are the fewest that reach the share, by |−log p − H|, the least first."""
     log_p = ops.log_softmax(logits, axis=-1)
     p = ops.exp(log_p)
     entropy = -ops.sum(p * log_p, axis=-1, keepdims=True)
@@ -106,5 +106,5 @@ def _fewest(p: Any, share: float) -> Any:
 
 
 def _among(order: Any, count: Any) -> Any:
-    """Return which tokens (n, vocabulary) are among the first `count` of an order; equals stand in it by their index."""
+    """Return which tokens (n, vocabulary) are among the first `count` of an order, in which equals stand by number."""
     return ops.less(ops.argsort(order, axis=-1), count)

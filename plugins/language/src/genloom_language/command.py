@@ -16,18 +16,19 @@ __all__ = ["chat"]
     "-n", "n", type=click.IntRange(min=1), default=200, show_default=True, help="Tokens of an answer, at most."
 )
 @click.option("--set", "assignments", multiple=True, metavar="K=V", help="A sampling rule, such as temperature=0.8.")
-@click.option("--stop", metavar="TEXT", help="End an answer where this begins.")
+@click.option("--stop", metavar="TEXT", help=r"End an answer where this begins; \n is a line's end.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the answers.")
 @click.option("--backend", metavar="ENGINE", help="Engine to run on: jax, torch or tensorflow.")
 def chat(run: str, n: int, assignments: tuple[str, ...], stop: str | None, seed: int, backend: str | None) -> None:
     """Go on with every line of the standard input, in the words of RUN.
 
-    A model that was trained on text goes on with it; one that was trained on questions and answers answers.
+    A model of questions and answers (jsonl:) is asked by <|user|>QUESTION<|assistant|>, the form it was trained on.
     """
     import genloom
     from genloom.errors import ConfigError
     from genloom.options import configure, parse_assignments
     from genloom_language.choosing import Rules
+    from genloom_language.ending import written
     from genloom_language.streaming import Stream
 
     model = genloom.load(run)
@@ -38,7 +39,7 @@ def chat(run: str, n: int, assignments: tuple[str, ...], stop: str | None, seed:
         if not line:
             continue
         try:
-            for piece in _until(stream(line, n), stop):
+            for piece in _until(stream(line, n), written(stop or "")):
                 print(piece, end="", flush=True)
             print()
         except ConfigError as error:
@@ -57,7 +58,7 @@ def _lines() -> Iterator[str]:
         yield line.rstrip("\n")
 
 
-def _until(pieces: Iterator[str], stop: str | None) -> Iterator[str]:
+def _until(pieces: Iterator[str], stop: str) -> Iterator[str]:
     """Yield pieces until `stop` begins, and nothing that may be the beginning of it."""
     if not stop:
         yield from pieces

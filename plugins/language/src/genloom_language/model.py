@@ -17,7 +17,7 @@ from genloom_language.beams import check_beams, searched
 from genloom_language.blocks import Block, Norm, causal
 from genloom_language.choosing import Rules
 from genloom_language.decoding import begun, continued, left
-from genloom_language.ending import NOTHING, until
+from genloom_language.ending import NOTHING, until, written
 from genloom_language.options import TransformerOptions
 from genloom_language.prompts import new_prompt
 from genloom_language.tokens import FILE, SPECIAL, encode, first_token, load_tokenizer, opening
@@ -306,7 +306,7 @@ class Transformer(GenerativeModel):
         Raises:
             ConfigError: a stop, but no tokenizer to read it with.
         """
-        stop = str(options.get("stop", "")).replace("\\n", "\n")
+        stop = written(str(options.get("stop", "")))
         if not stop:
             return samples
         if self.tokenizer is None:

@@ -11,6 +11,7 @@ from keras import ops
 from genloom import backend, random
 from genloom_language.choosing import Rules
 from genloom_language.decoding import begun, continued
+from genloom_language.tokens import opening
 
 if TYPE_CHECKING:
     from genloom_language.model import Transformer
@@ -42,17 +43,22 @@ class Stream:
         Raises:
             ConfigError: a prompt that is too long, or that the tokenizer cannot read.
         """
-        told, ids = "", []
-        for token in self._tokens(prompt, most):
+        arrays = self.model.read_condition({"prompt": prompt}, 1)
+        tokens, given = np.array(arrays["tokens"]), int(arrays["given"][0])
+        # What a token says is known behind those before it only: of a text's first one many leave out the space.
+        ids: list[int] = tokens[0, :given].tolist()
+        told = self.model.tokenizer.decode(ids)
+        for token in self._tokens(tokens, given, most):
             ids.append(token)
             text = self.model.tokenizer.decode(ids)
             if not text.endswith(_HALF_A_LETTER) and len(text) > len(told):
                 yield text[len(told) :]
                 told = text
+        if left := self.model.tokenizer.decode(ids)[len(told) :]:
+            yield left  # bytes that no others made a letter of
 
-    def _tokens(self, prompt: str, most: int) -> Iterator[int]:
-        arrays = self.model.read_condition({"prompt": prompt}, 1)
-        tokens, given = np.array(arrays["tokens"]), int(arrays["given"][0])
+    def _tokens(self, tokens: np.ndarray[Any, Any], given: int, most: int) -> Iterator[int]:
+        first, half = len(opening(self.model.tokenizer)), self.model.length // 2
         window = 0
         while most > 0:
             for token in self._window(tokens, given, window):
@@ -64,8 +70,8 @@ class Stream:
                     return
                 tokens[0, given] = token
                 given += 1
-            half = self.model.length // 2
-            tokens[0, : given - half] = tokens[0, half:given].copy()
+            # What a tokenizer puts before every text stays there.
+            tokens[0, first : given - half] = tokens[0, half + first : given].copy()
             given, window = given - half, window + 1
 
     def _window(self, tokens: np.ndarray[Any, Any], given: int, window: int) -> Iterator[int]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from genloom import DataSpec, Samples
 from genloom.errors import ConfigError
 from genloom.postprocess import Origin
-from genloom_language.ending import NOTHING
+from genloom_language.ending import NOTHING, written
 from genloom_language.options import DetokeniseOptions, StripOptions
 from genloom_language.tokens import FILE, load_tokenizer
 
@@ -40,7 +40,7 @@ def detokenise(samples: Samples, options: DetokeniseOptions, origin: Origin) -> 
 
 
 def strip(samples: NDArray[Any], spec: DataSpec, options: StripOptions) -> tuple[NDArray[Any], DataSpec]:
-    """Cut texts (n, 1) where `stop` begins, and take white space off both ends.
+    r"""Cut texts (n, 1) where `stop` begins, \n in it for a line's end, and take white space off both ends.
 
     Raises:
         ConfigError: tokens in place of text.
@@ -49,7 +49,7 @@ def strip(samples: NDArray[Any], spec: DataSpec, options: StripOptions) -> tuple
         raise ConfigError("strip takes text, got tokens.", mend="Put detokenise before it.")
     texts = [str(text) for text in samples[:, 0]]
     if options.stop:
-        texts = [text.partition(options.stop)[0] for text in texts]
+        texts = [text.partition(written(options.stop))[0] for text in texts]
     return np.array([text.strip() for text in texts])[:, None], spec
 
 

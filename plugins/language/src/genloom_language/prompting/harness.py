@@ -20,7 +20,7 @@ from genloom.runs.files import write_atomic
 from genloom_language.prompting.measures import Measure, choice_measures, cloze_measures, generation_measures
 from genloom_language.prompting.scoring import Scorer, encode_text
 from genloom_language.prompting.task import Item, Task
-from genloom_language.tokens import SPECIAL
+from genloom_language.tokens import SPECIAL, decode_after
 
 __all__ = ["FILE", "prompt"]
 
@@ -124,9 +124,10 @@ def _generated(model: Any, task: Task, contexts: list[str]) -> tuple[list[str], 
     drawn = genloom.sample(
         model, len(contexts), condition={"tokens": tokens, "given": given}, temperature=0.0, max_tokens=most, post=()
     ).samples
+    ends = given + most
     texts = [
-        model.tokenizer.decode(row[start : start + most].tolist(), skip_special_tokens=False)
-        for row, start in zip(drawn, given, strict=True)
+        decode_after(model.tokenizer, row[:end].tolist(), start)
+        for row, start, end in zip(drawn, given.tolist(), ends.tolist(), strict=True)
     ]
     return [_until(text, (task.stop, *SPECIAL.values())) for text in texts], cut
 
