@@ -141,7 +141,7 @@ def test_mistakes_are_named() -> None:
         adapt(model, LoRAOptions(rank=1))
     with pytest.raises(ConfigError, match=r"Did you mean 'lora'"):
         parse_adapter("lor:rank=1")
-    with pytest.raises(ConfigError, match="rank"):
+    with pytest.raises(ConfigError, match=r"Unknown option 'rnk'. Did you mean 'rank'"):
         parse_adapter("lora:rnk=1")
 
 
@@ -186,7 +186,7 @@ def test_files_that_are_no_adapters_or_do_not_fit_are_refused(tmp_path: Path) ->
         save_adapters(Two(SPEC), tmp_path / "x")
     (tmp_path / "broken").write_bytes(b"\x10")
     for name in ("broken", "absent"):
-        with pytest.raises(DataError, match=name):
+        with pytest.raises(DataError, match=f"{name}' cannot be read"):
             load_adapters(Two(SPEC), tmp_path / name)
     file = save_adapters(tuned(1, rank=1), tmp_path / "mine")
     with pytest.raises(ConfigError, match="1 files of adapters got 2 weights"):
@@ -315,7 +315,7 @@ def test_adapters_are_swapped_and_what_does_not_fit_changes_nothing(tmp_path: Pa
     samples = drawn(model)
     with pytest.raises(ConfigError, match="not added up"):
         swap_adapters(model, files["lora"], files["ia3"])
-    with pytest.raises(DataError, match="absent"):
+    with pytest.raises(DataError, match="absent' cannot be read"):
         swap_adapters(model, tmp_path / "absent")
     assert np.array_equal(drawn(model), samples)
     with pytest.raises(ConfigError, match="no adapters"):

@@ -53,7 +53,7 @@ class Every(genloom.GenerativeModel):
     def loss_of(self, batch: dict[str, Any]) -> Any:
         return sum(ops.mean(ops.square(self.layer(name)(batch[name]) - 1.0)) for name in INPUTS), {}, 1.0
 
-    def draw(self, keys: Any, condition: dict[str, Any]) -> Any:
+    def draw(self, keys: Any, condition: dict[str, Any], **options: Any) -> Any:
         return genloom.random.normal(keys, (1,))
 
 

@@ -123,13 +123,13 @@ def test_samples_that_do_not_go_together_are_refused() -> None:
         rehearsed(new, [], "agem")
     with pytest.raises(ConfigError, match="Did you mean 'replay'"):
         parse_retention("replya")
-    with pytest.raises(ConfigError, match="share"):
+    with pytest.raises(ConfigError, match=r"'share' must be at most 0\.999"):
         parse_retention("replay:share=2")
 
 
 @pytest.fixture
 def halves(tmp_path: Path) -> list[str]:
-    """Addresses of the digits 0 to 4, and of 5 to 9."""
+    """Addresses of the digits 0 to 4, and of 5 to 9 with dark for bright: what helps with the one harms the other."""
     digits = genloom.data.open("digits")
     addresses = []
     for half in (0, 5):
@@ -138,7 +138,8 @@ def halves(tmp_path: Path) -> list[str]:
         for name, split in (("train", digits.train), ("test", digits.test)):
             arrays = split.arrays()
             chosen = (arrays["label"] >= half) & (arrays["label"] < half + 5)
-            parts["x" if name == "train" else "x_test"] = arrays["x"][chosen]
+            x = arrays["x"][chosen]
+            parts["x" if name == "train" else "x_test"] = x if half == 0 else x.max() + x.min() - x
         np.savez(file, **parts)
         addresses.append(f"npz:{file}")
     return addresses
@@ -169,8 +170,8 @@ def test_a_run_that_remembers_goes_on_bitwise(retained: str, halves: list[str], 
     assert first.keys() == second.keys()
     assert all(np.array_equal(first[name], second[name]) for name in first)
     plain = genloom.train("vae/mlp", halves[1], steps=14, out=tmp_path / "plain", **{**asked, "retain": None})
-    if retained != "agem":  # in so few steps old and new samples may agree
-        assert any(not np.array_equal(first[name], value) for name, value in weights(plain).items())
+    moved = [np.abs(first[name] - value).max() for name, value in weights(plain).items() if name.startswith("model/")]
+    assert max(moved) > 1e-3
     assert genloom.sample(whole, 2).samples.shape[0] == 2  # the anchors of the training are not needed
     if retained.startswith("ewc"):
         assert any(name.startswith("model/anchors/") for name in first)
@@ -178,10 +179,10 @@ def test_a_run_that_remembers_goes_on_bitwise(retained: str, halves: list[str], 
 
 
 def test_a_remedy_without_a_past_is_refused(halves: list[str], tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="--init-from"):
+    with pytest.raises(ConfigError, match="Name a run: --init-from RUN"):
         genloom.train("vae/mlp", halves[1], retain="replay", out=tmp_path / "x")
     base = genloom.train("vae/mlp", halves[0], preset="tiny", steps=2, out=tmp_path / "base", **SETTINGS)
-    with pytest.raises(ConfigError, match="imitation"):
+    with pytest.raises(ConfigError, match="has no imitation"):
         genloom.train("vae/mlp", halves[1], preset="tiny", retain="lwf", init_from=base.path, out=tmp_path / "y")
     with pytest.raises(ConfigError, match="adapt freezes"):
         genloom.train(

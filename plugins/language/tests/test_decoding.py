@@ -131,7 +131,7 @@ def test_no_more_tokens_are_drawn_than_were_asked_for() -> None:
         assert np.array_equal(short.samples[row, : given + 4], whole[row, : given + 4])
         assert (short.samples[row, given + 4 :] == NOTHING).all()
     assert int(array(left(24, np.array([5, 2]), 4))) == 4 and int(array(left(24, np.array([5, 2]), 0))) == 22
-    with pytest.raises(ConfigError, match="max_tokens"):
+    with pytest.raises(ConfigError, match="max_tokens must not be negative"):
         genloom.sample(model, 1, max_tokens=-1)
 
 

@@ -139,11 +139,12 @@ def test_a_stream_of_a_tokenizer_with_a_beginning_keeps_it_when_the_context_is_f
     model = reading(pieces(), length=9)
     stream, windows = Stream(model, Rules(temperature=1.5)), []
     begin = stream._begin
-    stream._begin = (
-        lambda tokens, given, keys: (  # type: ignore[method-assign]
-            windows.append(np.asarray(tokens)[0, : int(np.asarray(given)[0])].tolist()) or begin(tokens, given, keys)
-        )
-    )
+
+    def noting(tokens: Any, given: Any, keys: Any) -> Any:
+        windows.append(np.asarray(tokens)[0, : int(np.asarray(given)[0])].tolist())
+        return begin(tokens, given, keys)
+
+    stream._begin = noting
     drawn = list(itertools.islice(stream._tokens(*_asked(model, "to be")), 20))
     whole = [1, *encode(model.tokenizer, "to be"), *drawn]
     assert windows[0] == whole[:3]

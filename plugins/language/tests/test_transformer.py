@@ -261,7 +261,7 @@ def test_rules_out_of_range_are_refused(wrong: dict[str, float]) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [({"heads": 3}, "must divide width"), ({"heads": 4, "key_heads": 3}, "key_heads=3"),
-     ({"width": 6, "heads": 2, "position": "rotary"}, "pairs")],
+     ({"width": 6, "heads": 2, "position": "rotary"}, "turn pairs of values")],
 )  # fmt: skip
 def test_heads_that_do_not_fit_are_refused(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
@@ -269,7 +269,7 @@ def test_heads_that_do_not_fit_are_refused(options: dict[str, Any], words: str) 
 
 
 def test_data_without_a_vocabulary_are_refused() -> None:
-    with pytest.raises(ConfigError, match="vocabulary"):
+    with pytest.raises(ConfigError, match="needs tokens with a vocabulary"):
         genloom.create("language/transformer", DataSpec((4,), kind="text"))
 
 
@@ -349,7 +349,7 @@ def test_a_run_is_adapted_resumed_and_started_from(run: Any, tmp_path: Path) -> 
     onward = train("onward", steps=0, init_from=whole.path)
     x = genloom.data.open("play?length=17").test.arrays(4)["x"]
     assert array(genloom.load(onward).nats(x)) == pytest.approx(array(genloom.load(whole).nats(x)), abs=1e-5)
-    with pytest.raises(ConfigError, match="init-from"):
+    with pytest.raises(ConfigError, match="--init-from RUN"):
         train("nothing", steps=1, adapt=adapt)
     # A dry run finds what the training would.
     with pytest.raises(ConfigError, match="not a run"):
