@@ -112,7 +112,7 @@ def test_task_files_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     for stated, words in (
         ({"items": ""}, "names no items"),
         ({"items": "absent.jsonl"}, "cannot be read"),
-        ({"kind": "chioce"}, "no kind of task 'chioce'"),
+        ({"kind": "chioce"}, "'kind' cannot be 'chioce'"),
         ({"seperator": ""}, "Did you mean 'separator'"),
         ({"k": -1}, "at least 0"),
     ):
