@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -75,3 +76,21 @@ def test_runs_trained_further_since_are_marked(tmp_path: Path) -> None:
     done = click.testing.CliRunner().invoke(compare, words)
     assert done.stdout.splitlines()[0].split("\t")[1:3] == ["a", "b*"]
     assert done.stderr == f"* b: scores of step 10, trained further since: genloom evaluate {words[1]}\n"
+
+
+def test_an_evaluation_fits_into_80_columns_and_says_directions(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    evaluate = importlib.import_module("genloom.cli.evaluate")
+    monkeypatch.setattr(evaluate, "on_terminal", lambda: True)
+    monkeypatch.setattr(output, "on_terminal", lambda: True)
+    opponents = {"mixture": 2.5, "gaussian": 3.5, "marginals": 4.5}
+    scores = [result("fd[classifier32]", 1.2345, "a", True), result("precision", 0.5, "b", False, role="post")]
+    evaluate._print([{**score, "opponents": opponents} for score in scores])
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines == [
+        ["measure", "value", "real", "data", "mixture", "gaussian", "marginals"],
+        ["fd[classifier32]", "↓", "1.234", "0.25", "2.5", "3.5", "4.5"],
+        ["precision", "↑", "after", "post", "0.5", "0.25", "2.5", "3.5", "4.5"],
+    ]

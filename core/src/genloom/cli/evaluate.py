@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -9,7 +10,7 @@ import click
 from genloom import engine
 from genloom.cli import offers
 from genloom.cli.flags import backend, json_flag, run_argument
-from genloom.cli.output import note, print_json, table
+from genloom.cli.output import note, on_terminal, print_json, table
 from genloom.errors import RunError
 
 __all__ = ["evaluate"]
@@ -65,7 +66,8 @@ def evaluate(
     if as_json:
         print_json(**result)
     else:
-        table(("metric", "value", "floor", "n", "opponents"), [_cells(entry) for entry in result["results"]])
+        _print(result["results"])
+        note(f"{result['n']} samples were drawn.")
     try:
         keep(opened, result["results"])
     except RunError as error:
@@ -73,10 +75,29 @@ def evaluate(
         ctx.exit(error.exit_code)
 
 
-def _cells(entry: dict[str, Any]) -> tuple[Any, ...]:
+def _print(results: Sequence[Mapping[str, Any]]) -> None:
+    """Print a row of each measure; on a terminal with its direction, and a column of each opponent."""
+    if not on_terminal():
+        table(("metric", "value", "floor", "n", "opponents"), [_cells(entry) for entry in results])
+        return
+    from genloom.report.standing import DIRECTIONS
+
+    opponents = list(dict.fromkeys(name for entry in results for name in entry["opponents"]))
+    rows = []
+    for entry in results:
+        name = f"{entry['name']} {DIRECTIONS[entry['lower_is_better']][0]}{_after(entry)}"
+        others = [_number(entry["opponents"].get(opponent)) for opponent in opponents]
+        rows.append((name, _number(entry["value"]), _number(entry["floor"]), *others))
+    table(("measure", "value", "real data", *opponents), rows, split=True)
+
+
+def _after(entry: Mapping[str, Any]) -> str:
+    return " after post" if entry["role"] == "post" else ""
+
+
+def _cells(entry: Mapping[str, Any]) -> tuple[Any, ...]:
     opponents = ", ".join(f"{name} {_number(score)}" for name, score in entry["opponents"].items())
-    after = " after post" if entry["role"] == "post" else ""
-    return entry["name"] + after, _number(entry["value"]), _number(entry["floor"]), entry["n"] or "", opponents
+    return entry["name"] + _after(entry), _number(entry["value"]), _number(entry["floor"]), entry["n"] or "", opponents
 
 
 def _number(value: float | None) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from genloom.errors import ConfigError
 from genloom.hookspecs import API_VERSION
 from genloom.plugins.resolution import FIRST_PARTY
+from genloom.runs.files import make_folder, write_atomic
 
 __all__ = ["KINDS", "write_package"]
 
@@ -47,8 +48,8 @@ def write_package(name: str, kind: str, folder: Path | None = None) -> Path:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"{str(folder)!r} is there already.", mend="Name an empty folder with --out.")
     for path, text in _files(short, kind).items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(text, "utf-8")
+        make_folder((folder / path).parent)
+        write_atomic(folder / path, text.encode())
     return folder
 
 

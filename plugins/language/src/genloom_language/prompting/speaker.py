@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from genloom.errors import ConfigError
+from genloom.runs.files import write_atomic
 from genloom_language.prompting.task import Item, Task
 from genloom_language.tokens import SPECIAL
 
@@ -70,7 +71,8 @@ def write_training(fold: int, file: str | Path) -> str:
         file: where; JSON lines.
     """
     kept = [each for number, each in enumerate(lines()) if number % _FOLDS != fold]
-    Path(file).write_text("".join(json.dumps({"prompt": s, "completion": w}) + "\n" for s, w in kept), "utf-8")
+    text = "".join(json.dumps({"prompt": s, "completion": w}) + "\n" for s, w in kept)
+    write_atomic(Path(file), text.encode())
     return f"jsonl:{file}"
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 import genloom
 from genloom import Run
 from genloom.adaptation import merge
-from genloom.errors import ConfigError, DataError
+from genloom.errors import ConfigError
 from genloom.naming import variable_names
+from genloom.runs.files import make_folder, writing
 from genloom_language.model import Transformer
 from genloom_language.published.files import CONFIG, TENSORS
 from genloom_language.published.formats import Format, counterpart
@@ -46,7 +47,7 @@ def publish(source: Run | str | Path | Transformer, folder: str | Path) -> Path:
 
     Raises:
         ConfigError: the folder is taken, it is no transformer, or one with an option that neither format has.
-        DataError: the folder cannot be written.
+        RunError: the folder cannot be written.
     """
     target = Path(folder)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
@@ -114,17 +115,14 @@ def _write(target: Path, texts: Mapping[str, str], arrays: Mapping[str, NDArray[
     """Write a folder whole or not at all."""
     from safetensors.numpy import save_file
 
-    draft = None
+    make_folder(target.parent)
+    draft = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-        for name, text in texts.items():
-            (draft / name).write_text(text, "utf-8")
-        save_file(arrays, draft / TENSORS, metadata={"format": "pt"})  # which transformers insists on
-        draft.chmod(0o755)  # mkdtemp's folders are the owner's alone
-        os.replace(draft, target)
-    except OSError as error:
-        raise DataError(f"{str(target)!r} cannot be written: {error}.", mend="Choose another --out.") from error
+        with writing(target):
+            draft.mkdir()
+            for name, text in texts.items():
+                (draft / name).write_text(text, "utf-8")
+            save_file(arrays, draft / TENSORS, metadata={"format": "pt"})  # which transformers insists on
+            os.replace(draft, target)
     finally:
-        if draft is not None:
-            shutil.rmtree(draft, ignore_errors=True)
+        shutil.rmtree(draft, ignore_errors=True)
