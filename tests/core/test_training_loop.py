@@ -333,6 +333,10 @@ def test_what_cannot_be_asked_for_is_refused(models: Any, tmp_path: Path) -> Non
         ({"seeds": [1, 1]}, "different whole numbers"),
         ({"precision": "float16"}, "cannot be 'float16'"),
         ({"preset": "quik"}, "Did you mean 'quick'"),
+        (
+            {"options": {"clip": 1}},
+            r"tests/vae has no option 'clip'\. It is a setting of the training: --set training.clip=",
+        ),
     ):
         with pytest.raises(ConfigError, match=message):
             genloom.train("tests/vae", data, **asked)

@@ -17,14 +17,14 @@ from genloom.data.spec import DataSpec
 from genloom.data.standardising import in_units_of
 from genloom.errors import ConfigError
 from genloom.loading import trained_weights
-from genloom.options import configure
+from genloom.options import configure, describe
 from genloom.plugins.component import Component
 from genloom.plugins.registry import find, owner
 from genloom.postprocess import chain
 from genloom.runs import Run, open_run
 from genloom.runs.files import tell
 from genloom.training.precision import policy
-from genloom.training.settings import TrainingSettings
+from genloom.training.settings import TrainingSettings, typed
 from genloom.training.state import restore_weights
 
 if TYPE_CHECKING:
@@ -183,6 +183,7 @@ def resolve(
     elif not isinstance(model, str):
         _say_units(model, dataset.spec)
     names = {field.name for field in dataclasses.fields(TrainingSettings)}
+    _check_place(component, options or {}, names)
     layers = [*_recommended(component, preset), {k: v for k, v in stored.items() if k in names}, asked]
     settings = configure(TrainingSettings, *_one_length(layers))
     chain(settings.post).check(dataset.spec)
@@ -211,6 +212,17 @@ def _say_units(model: GenerativeModel, spec: DataSpec) -> None:
     """Say that a caller's own model sees unbounded data as they are, where its spec was made without their scale."""
     if spec.scale and model.spec.value_range is None and not model.spec.scale:
         tell("the model's spec has no mean and scale: it sees data as they are. Those of genloom.data.open(x) have.")
+
+
+def _check_place(component: Component | None, options: Mapping[str, Any], settings: set[str]) -> None:
+    """Refuse a setting of the training among the options of the model, where a forgotten `training.` puts it."""
+    known = {row["name"] for row in describe(component.options)} if component and component.options else set()
+    for name in options:
+        if name in settings - known:
+            raise ConfigError(
+                f"{component.id if component else 'The model'} has no option {name!r}.",
+                mend=f"It is a setting of the training: {typed(name)}=VALUE.",
+            )
 
 
 def _options_of(run: Run, component: Component) -> Mapping[str, Any]:
