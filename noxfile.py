@@ -1,6 +1,6 @@
 """Every check of the repository as a session: one environment each, made by pip under constraints.txt.
 
-`nox` runs the quick ones; CI runs `nox -s tests` and then `lint types build isolated demo` (see .ci/run).
+`nox` runs the quick ones; CI runs `nox -s tests` and then `lint types build as-user newest isolated` (see .ci/run).
 Arguments after `--` go to the program that a session runs: `nox -s "tests(jax)" -- -k loader`.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
@@ -22,6 +23,7 @@ nox.options.sessions = ["lint", "types", "tests"]
 
 ROOT = Path(__file__).resolve().parent
 ENGINES = ("tensorflow", "torch", "jax")
+NEWEST_PYTHON = "3.13"
 PLUGINS = tuple(sorted(path.parent.name for path in ROOT.glob("plugins/*/pyproject.toml")))
 DISTRIBUTIONS = ("core", *(f"plugins/{name}" for name in PLUGINS))
 GROUPS = nox.project.load_toml("pyproject.toml")
@@ -131,14 +133,18 @@ def quality(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", "-m", "quality", *session.posargs, env=engine("jax"))
 
 
-@nox.session
-def demo(session: nox.Session) -> None:
-    """What needs all three engines at once: `genloom demo` and what its report must show, and a model held to each."""
-    install(session, *everything(*ENGINES), groups=("test",))
-    session.run("genloom", "demo", *session.posargs, env=engine("jax"))
-    session.run("python", "tests/end_to_end/check_demo.py", "runs/demo/report.json")
-    kit = "tests/contracts/test_conformance_kit.py"
-    session.run("python", "-m", "pytest", kit, "-k", "every_engine_it_declares", env=engine("jax"))
+@nox.session(name="as-user", venv_backend="none")
+def as_user(session: nox.Session) -> None:
+    """What a new user does, word for word, in an environment that README's own first command makes; the demo too."""
+    folder = Path(session.create_tmp()) / "as-user"
+    session.run(sys.executable, "tests/end_to_end/as_user.py", str(folder), *session.posargs, external=True)
+
+
+@nox.session(python=NEWEST_PYTHON)
+def newest(session: nox.Session) -> None:
+    """The core on the newest supported Python; the other sessions run on the one that nox runs on, in CI the oldest."""
+    install(session, *everything("jax"), groups=("test",))
+    session.run("python", "-m", "pytest", *TOGETHER, "tests/core", *session.posargs, env=engine("jax"))
 
 
 @nox.session
