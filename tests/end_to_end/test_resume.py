@@ -53,6 +53,23 @@ callbacks = [training_models.Peek(), Kill()]
 genloom.train({id!r}, training_models.points(), out=sys.argv[1], seed=4, callbacks=callbacks, **{settings!r})
 """
 
+# Convolutions over a batch that every engine spreads over its threads; killed after so many steps, or resumed.
+ON_ALL_THREADS = """
+import os, signal, sys
+import genloom
+import keras
+
+class Kill(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        if batch + 1 == int(sys.argv[2]):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+settings = {"batch_size": 128, "steps": 6, "checkpoint_steps": 2, "sample_every": 0, "progress": "none", "seed": 4}
+resume = genloom.Run(sys.argv[1]).exists
+callbacks = [] if resume else [Kill()]
+genloom.train("vae/conv", "digits", preset="tiny", out=sys.argv[1], resume=resume, callbacks=callbacks, **settings)
+"""
+
 
 @pytest.fixture(scope="module")
 def models() -> Any:
@@ -122,6 +139,24 @@ def test_a_killed_training_resumes_bitwise(
     resumed = genloom.train(id, models.points(), out=run.path, seed=4, resume=True)
     same(whole, resumed)
     assert whole.status == resumed.status == "finished"
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_a_killed_training_resumes_bitwise_on_all_threads(
+    tmp_path: Path, subprocess_env: Callable[..., dict[str, str]]
+) -> None:
+    """As users have it: these tests otherwise keep to one thread, whose sums are always in one order."""
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"))
+
+    def train(name: str, kill_after: int) -> int:
+        command = [sys.executable, "-c", ON_ALL_THREADS, str(tmp_path / name), str(kill_after)]
+        return subprocess.run(command, env=subprocess_env(**threads), check=False, timeout=300).returncode
+
+    assert train("whole", kill_after=0) == 0
+    assert train("killed", kill_after=3) == -signal.SIGKILL
+    assert genloom.Run(tmp_path / "killed").latest().name == "step-00000002"
+    assert train("killed", kill_after=0) == 0
+    same(genloom.Run(tmp_path / "whole"), genloom.Run(tmp_path / "killed"))
 
 
 def test_more_epochs_later_equal_all_at_once(models: Any, tmp_path: Path) -> None:
