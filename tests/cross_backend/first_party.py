@@ -15,7 +15,7 @@ import numpy as np
 
 REFERENCE = Path(__file__).parent / "reference" / "first_party.npz"
 TRAINED = REFERENCE.with_name("trained.npz")
-FAMILIES = ("diffusion/", "gan/", "vae/")
+PLUGINS = {path.parent.name for path in Path(__file__).parents[2].glob("plugins/*/pyproject.toml")}
 STEPS = 100
 KEPT = 256  # numbers kept of a phase's gradient
 
@@ -26,6 +26,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "gan/dcgan": {"latent": 4, "channels": (4, 6)},
     "gan/wgan-gp": {"latent": 4, "channels": (4, 6), "n_critic": 2},
     "diffusion/ddpm": {"channels": (8,), "blocks": 1, "patch": 2, "embedding": 8, "heads": 1, "learning_rate": 2e-4},
+    "language/transformer": {"layers": 2, "heads": 2, "width": 16},
 }
 
 # Models small enough to keep their weights, large enough to draw digits; sampling keeps every default.
@@ -41,26 +42,39 @@ DRAWN, LEARNING_STEPS = 64, 600
 
 
 def model_ids() -> list[str]:
-    """Every registered model of the first-party families."""
+    """Every model that the plugins of this repository register."""
+    return sorted(component.id for component in _models())
+
+
+def picture_ids() -> list[str]:
+    """Those of pictures, whose samples are continuous; the language plugin compares its own by their logits."""
+    return sorted(component.id for component in _models() if "image" in component.accepts)
+
+
+def _models() -> list[Any]:
     from genloom.plugins.registry import components
 
-    return sorted(c.id for c in components("model") if c.id.startswith(FAMILIES))
+    return [component for component in components("model") if component.id.partition("/")[0] in PLUGINS]
 
 
 def build(id: str, **options: Any) -> Any:
-    """A small model of three classes of 8×8 pictures, with portable noise and compiled with a moving average."""
+    """A small model of three classes of 8×8 pictures or of texts, with portable noise."""
     from genloom import DataSpec, create
     from genloom.plugins.registry import find
 
     preset = None if id in SMALL or "tiny" not in find("model", id).presets else "tiny"
-    spec = DataSpec((8, 8, 1), classes=3)
+    texts = DataSpec((12,), kind="text", dtype="int32", value_range=None, vocabulary=11)
+    spec = DataSpec((8, 8, 1), classes=3) if id in picture_ids() else texts
     return create(id, spec, preset=preset, seed=5, noise="portable", **{**SMALL.get(id, {}), **options})
 
 
 def batch_of(model: Any, step: int = 0, size: int = 8) -> dict[str, np.ndarray]:
-    """A batch of smooth pictures that depends on `step` only, with rows for every repeat."""
+    """A batch of smooth pictures, or of counting texts, that depends on `step` only, with rows for every repeat."""
     n = size * max(phase.repeats for phase in model.phases())
     rng = np.random.RandomState(step)
+    if model.spec.kind == "text":
+        first, stride = rng.randint(0, 11, (n, 1)), rng.randint(1, 4, (n, 1))
+        return {"x": ((first + stride * np.arange(12)) % 11).astype("int32")}
     label = rng.randint(0, 3, n)
     centre = rng.uniform(1, 6, (n, 2, 1, 1)) + label[:, None, None, None] * 0.3
     rows, columns = np.mgrid[0:8, 0:8]
@@ -156,8 +170,8 @@ def trained(id: str) -> dict[str, np.ndarray]:
 
 
 def write_trained() -> None:
-    """Write weights and samples of every first-party model."""
-    arrays = {f"{id}:{name}": array for id in model_ids() for name, array in trained(id).items()}
+    """Write weights and samples of every model of pictures."""
+    arrays = {f"{id}:{name}": array for id in picture_ids() for name, array in trained(id).items()}
     np.savez_compressed(TRAINED, **arrays)
 
 
