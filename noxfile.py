@@ -54,7 +54,8 @@ def engine(name: str) -> dict[str, str]:
 @nox.parametrize("backend", ENGINES, ids=ENGINES)
 def tests(session: nox.Session, backend: str) -> None:
     """The whole suite on one engine, with no other engine installed; classes and files stay together on one process."""
-    install(session, *everything(backend), groups=("test",))
+    live = ("live",) if backend == "torch" else ()  # the library that language models are compared with runs on torch
+    install(session, *everything(backend), groups=("test", *live))
     session.run("python", "-m", "pytest", *TOGETHER, *session.posargs, env=engine(backend))
 
 

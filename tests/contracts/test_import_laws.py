@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -23,7 +24,7 @@ LIGHT_MODULES = [
     "genloom.hookspecs",
     "genloom.options",
 ]
-PLUGINS = ["genloom_diffusion", "genloom_gan", "genloom_language", "genloom_post", "genloom_vae"]
+PLUGINS = [path.name for path in sorted(Path(__file__).parents[2].glob("plugins/*/src/genloom_*"))]
 
 # Run in a fresh process: imports the modules named (and all below a package) and reports the first that drags Keras in.
 PROBE = """
