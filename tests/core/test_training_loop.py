@@ -62,6 +62,7 @@ def test_a_run_holds_its_configuration_log_pictures_and_checkpoints(models: Any,
         "preset": "quick",
         "seed": 3,
         "options": {"latent": 1, "rate": 0.2, "conditional": False},
+        "plugin": models.__file__,
     }
     training = config["training"]
     # The component recommends the batch size and, for the preset, the average; the caller's epochs win.
