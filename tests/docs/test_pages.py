@@ -104,3 +104,12 @@ def test_the_page_of_hooks_is_made_from_the_hooks(repository: Path) -> None:
     assert len(maker.hooks()) >= 7
     for name, hook in maker.hooks().items():
         assert hook.__doc__, f"{name} has no docstring"
+
+
+def test_the_page_of_plugins_names_every_shared_layer(repository: Path) -> None:
+    from genloom import layers
+
+    page = (repository / "docs" / "plugins.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (.+) \|$", page, re.M)
+    assert [name for name, _ in rows] == sorted(layers.__all__)
+    assert all(meaning.endswith(".") for _, meaning in rows)
