@@ -159,7 +159,8 @@ def drawn(run: Any) -> np.ndarray:
 def negative(file: Path, address: str) -> str:
     """Write data with dark for bright, which no model of the others knows, and return their address."""
     with np.load(address.removeprefix("npz:")) as arrays:
-        np.savez(file, **{name: x.max() + x.min() - x for name, x in arrays.items()})
+        turned: dict[str, Any] = {name: x.max() + x.min() - x for name, x in arrays.items()}
+    np.savez(file, **turned)
     return f"npz:{file}"
 
 
