@@ -127,6 +127,8 @@ class ModelConformance(LightImport):
         for name, value in values.items():
             shape = tuple(value.shape)
             assert shape == (n,), f"Promise broken: validate() returns {name} of shape {shape}, not one per sample."
+        shape = tuple(model.validation_weights(batch).shape)
+        assert shape == (n,), f"Promise broken: validation_weights() returns the shape {shape}, not one per sample."
 
     def test_loss_falls(self) -> None:
         """Training lowers the loss, at the same noise on the same batch."""
