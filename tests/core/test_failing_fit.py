@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 import genloom
+from genloom.backend.interrupts import undisturbed
 from genloom.plugins.discovery import load_file
 from genloom.training.state import collect
 
@@ -97,3 +99,15 @@ def test_an_evaluation_that_fails_leaves_the_weights(models: Any) -> None:
     with pytest.raises(Exception, match=r"expected axis -1 of input shape to have value 4"):
         model.evaluate(batches(1, columns=5)[0], verbose=0)
     same(weights(model), before)
+
+
+def test_an_interrupt_waits_until_the_state_of_a_step_is_held() -> None:
+    after = []
+    with pytest.raises(KeyboardInterrupt), undisturbed():
+        signal.raise_signal(signal.SIGINT)
+        after.append("the step")
+    assert after == ["the step"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with pytest.raises(OSError, match="gone"), undisturbed():
+        raise OSError("gone")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -125,7 +125,7 @@ class Update:
             raise ConfigError(
                 f"A batch of {rows} rows cannot be cut into {self.slices} slices (the largest `repeats`) "
                 f"of {self.accumulate} parts (accumulate).",
-                mend=f"Let accumulate={self.accumulate} divide batch_size; fit() takes batch_size × {self.slices} rows.",
+                mend=f"Let accumulate={self.accumulate} divide batch_size; fit takes batch_size × {self.slices} rows.",
             )
         size = rows // (self.slices * self.accumulate)
         starts = [(repeat * self.accumulate + part) * size for part in range(self.accumulate)]

@@ -15,6 +15,7 @@ from keras import StatelessScope
 from keras.src.backend.common.stateless_scope import get_stateless_scope
 
 from genloom.backend.executions import next_stack, steps_of
+from genloom.backend.interrupts import undisturbed
 from genloom.backend.memory import physical_memory
 from genloom.backend.normalisation import group_norm_in_ops, layer_norm_in_ops
 from genloom.backend.purity import run_pure
@@ -271,10 +272,10 @@ class _Newest:
         self.values: Sequence[Sequence[Any]] = ()
 
     def refill(self) -> None:
-        """Put the values into variables that have none."""
+        """Put the values into variables that have none, or one that was given away."""
         for variables, values in zip(self.variables, self.values, strict=True):
             for variable, value in zip(variables, values, strict=True):
-                if variable._value is None:
+                if variable._value is None or variable._value.is_deleted():
                     variable.assign(value)
 
 
@@ -327,10 +328,12 @@ class StepMixin:
             return
         steps, self.steps_per_execution = self.steps_per_execution, 1  # type: ignore[has-type]
         super().make_train_function(force=True)  # type: ignore[misc]
-        self.steps_per_execution, once = steps, self.train_function  # type: ignore[has-type]
-        if steps > 1:
-            self.train_function = lambda state, iterator: once(state, iter([next_stack(iterator, steps)]))
-        self.train_function = self._holding(self.train_function, self._training_groups)
+        self.steps_per_execution = steps
+
+        def fetched(iterator: Any) -> Any:
+            return iter([next(iterator) if steps == 1 else next_stack(iterator, steps)])
+
+        self.train_function = self._holding(self.train_function, self._training_groups, fetched)  # type: ignore[has-type]
 
     def make_test_function(self, force: bool = False) -> None:
         """Compile the step of `evaluate`."""
@@ -338,10 +341,17 @@ class StepMixin:
             super().make_test_function(force=True)  # type: ignore[misc]
             self.test_function = self._holding(self.test_function, self._testing_groups)  # type: ignore[has-type]
 
-    def _holding(self, execution: Callable[[Any, Any], Any], groups: Callable[[], Any]) -> Callable[[Any, Any], Any]:
+    def _holding(
+        self,
+        execution: Callable[[Any, Any], Any],
+        groups: Callable[[], Any],
+        fetched: Callable[[Any], Any] = iter,
+    ) -> Callable[[Any, Any], Any]:
         def held(state: Any, iterator: Any) -> Any:
             self._newest.variables, self._newest.values = groups(), state
-            logs, self._newest.values = execution(state, iterator)
+            batches = fetched(iterator)
+            with undisturbed():  # the old state is given away, and an interrupt would lose the new one
+                logs, self._newest.values = execution(state, batches)
             return logs, self._newest.values
 
         return held
