@@ -13,6 +13,7 @@ from genloom.engine import choose
 __all__ = [
     "StepMixin",
     "compiled",
+    "float64",
     "grad",
     "group_norm",
     "image_layout",
@@ -46,6 +47,7 @@ value_and_grad = _engine.value_and_grad
 grad = _engine.grad
 jvp = _engine.jvp
 compiled = _engine.compiled
+float64 = _engine.float64
 loop = _engine.loop
 remat = _engine.remat
 native_normal = _engine.native_normal

@@ -19,11 +19,13 @@ from genloom.backend.interrupts import undisturbed
 from genloom.backend.memory import physical_memory
 from genloom.backend.normalisation import group_norm_in_ops, layer_norm_in_ops
 from genloom.backend.purity import run_pure
+from genloom.backend.wide import float64_results
 from genloom.caches import folder_to_keep
 
 __all__ = [
     "StepMixin",
     "compiled",
+    "float64",
     "grad",
     "group_norm",
     "image_layout",
@@ -195,6 +197,13 @@ def native_uniform(seed: int, step: Any, draw: int, shape: tuple[int, ...], dtyp
     return jax.random.uniform(_key(seed, step, draw), shape, dtype)
 
 
+@contextlib.contextmanager
+def float64() -> Iterator[None]:
+    """Allow float64 inside a `with` block, which JAX and Keras make float32 elsewhere."""
+    with jax.enable_x64(True), float64_results():
+        yield
+
+
 def step_flops(model: Any, data: Any) -> float:
     """Return the floating-point operations of one training step on `data`, as XLA counts them."""
     groups = ("trainable_variables", "non_trainable_variables", "optimizer_variables", "metrics_variables")
@@ -236,7 +245,7 @@ def group_norm(x: Any, groups: int, gamma: Any, beta: Any, epsilon: float, axis:
 
 
 def layer_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> Any:
-    """Normalise the last axis of x in float32, with a scale and, unless it is None, a shift (Ba et al. 2016, eq. 4)."""
+    """Normalise the last axis of x in floatx, with a scale and, unless it is None, a shift (Ba et al. 2016, eq. 4)."""
     return layer_norm_in_ops(x, gamma, beta, epsilon)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
 from keras import ops
 
 __all__ = ["group_norm_in_ops", "layer_norm_in_ops"]
@@ -24,7 +25,7 @@ def group_norm_in_ops(x: Any, groups: int, gamma: Any, beta: Any, epsilon: float
     axis = axis % len(shape)
     channels = shape[axis]
     split = (-1, *shape[1:axis], groups, channels // groups, *shape[axis + 1 :])
-    y = ops.reshape(ops.cast(x, "float32"), split)
+    y = ops.reshape(ops.cast(x, keras.config.floatx()), split)
     over = [i for i in range(1, len(split)) if i != axis]
     mean = ops.mean(y, axis=over, keepdims=True)
     centred = y - mean
@@ -37,7 +38,7 @@ def group_norm_in_ops(x: Any, groups: int, gamma: Any, beta: Any, epsilon: float
 
 
 def layer_norm_in_ops(x: Any, gamma: Any, beta: Any, epsilon: float) -> Any:
-    """Normalise the last axis, in float32 (Ba, Kiros and Hinton 2016, eq. 4).
+    """Normalise the last axis, in floatx (Ba, Kiros and Hinton 2016, eq. 4).
 
     Args:
         x: (…, c).
@@ -45,7 +46,8 @@ def layer_norm_in_ops(x: Any, gamma: Any, beta: Any, epsilon: float) -> Any:
         beta: shift (c,), or None.
         epsilon: added to the variance.
     """
-    y = ops.cast(x, "float32")
+    floatx = keras.config.floatx()
+    y = ops.cast(x, floatx)
     y = y - ops.mean(y, axis=-1, keepdims=True)
-    y = y * ops.rsqrt(ops.mean(ops.square(y), axis=-1, keepdims=True) + epsilon) * ops.cast(gamma, "float32")
-    return ops.cast(y if beta is None else y + ops.cast(beta, "float32"), x.dtype)
+    y = y * ops.rsqrt(ops.mean(ops.square(y), axis=-1, keepdims=True) + epsilon) * ops.cast(gamma, floatx)
+    return ops.cast(y if beta is None else y + ops.cast(beta, floatx), x.dtype)

@@ -23,6 +23,7 @@ from genloom.caches import folder_to_keep
 __all__ = [
     "StepMixin",
     "compiled",
+    "float64",
     "grad",
     "group_norm",
     "image_layout",
@@ -174,6 +175,11 @@ def native_uniform(seed: int, step: Any, draw: int, shape: tuple[int, ...], dtyp
     return tf.random.stateless_uniform(shape, _seed(seed, step, draw), dtype=dtype)
 
 
+def float64() -> contextlib.AbstractContextManager[Any]:
+    """Allow float64 inside a `with` block: TensorFlow does everywhere."""
+    return contextlib.nullcontext()
+
+
 def step_flops(model: Any, data: Any) -> float:
     """Return the floating-point operations of the products and convolutions of one training step on `data`."""
     step = tf.function(model.train_step, autograph=False).get_concrete_function(data)
@@ -246,7 +252,7 @@ def group_norm(x: Any, groups: int, gamma: Any, beta: Any, epsilon: float, axis:
 
 
 def layer_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> Any:
-    """Normalise the last axis of x in float32, with a scale and, unless it is None, a shift (Ba et al. 2016, eq. 4)."""
+    """Normalise the last axis of x in floatx, with a scale and, unless it is None, a shift (Ba et al. 2016, eq. 4)."""
     return layer_norm_in_ops(x, gamma, beta, epsilon)
 
 

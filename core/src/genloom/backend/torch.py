@@ -16,6 +16,7 @@ import keras
 import torch
 from torch.autograd import forward_ad
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
 from genloom.backend.executions import steps_of
@@ -24,10 +25,12 @@ from genloom.backend.normalisation import group_norm_in_ops
 from genloom.backend.purity import run_pure
 from genloom.backend.torch_capture import Captured
 from genloom.backend.torch_loops import LoopCache
+from genloom.backend.wide import float64_results
 
 __all__ = [
     "StepMixin",
     "compiled",
+    "float64",
     "grad",
     "group_norm",
     "image_layout",
@@ -60,8 +63,25 @@ def value_and_grad(fn: Callable[[], tuple[Any, Any]], variables: Sequence[Any]) 
     values = [v.value for v in variables]
     with torch.enable_grad():
         value, aux = fn()
-        grads = torch.autograd.grad(value, values, allow_unused=True, materialize_grads=True)
+        with _in_order(values):
+            grads = torch.autograd.grad(value, values, allow_unused=True, materialize_grads=True)
     return (value.detach(), keras.tree.map_structure(_detach, aux)), list(grads)
+
+
+class _InOrder(TorchDispatchMode):
+    """Hand the gradients of convolutions their arguments in memory's order.
+
+    torch's float64 kernel, unlike that of float32, does not take a kernel whose axes Keras has turned.
+    """
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.aten.convolution_backward.default:
+            args = [x.contiguous() if isinstance(x, torch.Tensor) else x for x in args]
+        return func(*args, **(kwargs or {}))
+
+
+def _in_order(values: Sequence[torch.Tensor]) -> contextlib.AbstractContextManager[Any]:
+    return _InOrder() if any(value.dtype == torch.float64 for value in values) else contextlib.nullcontext()
 
 
 def _detach(x: Any) -> Any:
@@ -147,6 +167,11 @@ def native_uniform(seed: int, step: Any, draw: int, shape: tuple[int, ...], dtyp
     return torch.rand(shape, dtype=getattr(torch, dtype), device=step.device)
 
 
+def float64() -> contextlib.AbstractContextManager[None]:
+    """Allow float64 inside a `with` block, which Keras makes float32 elsewhere."""
+    return float64_results()
+
+
 def step_flops(model: Any, data: Any) -> float:
     """Return the floating-point operations of the products and convolutions of one training step on `data`."""
     from torch.utils.flop_counter import FlopCounterMode
@@ -201,9 +226,10 @@ def group_norm(x: Any, groups: int, gamma: Any, beta: Any, epsilon: float, axis:
 
 
 def layer_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> Any:
-    """Normalise the last axis of x in float32, with a scale and, unless it is None, a shift (Ba et al. 2016, eq. 4)."""
-    y, gamma = (keras.ops.cast(keras.ops.convert_to_tensor(v), "float32") for v in (x, gamma))
-    beta = None if beta is None else keras.ops.cast(keras.ops.convert_to_tensor(beta), "float32")
+    """Normalise the last axis of x in floatx, with a scale and, unless it is None, a shift (Ba et al. 2016, eq. 4)."""
+    floatx = keras.config.floatx()
+    y, gamma = (keras.ops.cast(keras.ops.convert_to_tensor(v), floatx) for v in (x, gamma))
+    beta = None if beta is None else keras.ops.cast(keras.ops.convert_to_tensor(beta), floatx)
     return keras.ops.cast(torch.nn.functional.layer_norm(y, y.shape[-1:], gamma, beta, epsilon), x.dtype)
 
 

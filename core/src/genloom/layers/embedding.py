@@ -21,11 +21,11 @@ def sinusoids(t: Any, size: int, longest: float = 1000.0) -> Any:
         longest: highest angular frequency; 1000 tells two of a thousand steps apart.
 
     Returns:
-        float32 features (n, size).
+        features (n, size), in floatx.
     """
-    frequencies = np.exp(np.linspace(0.0, math.log(longest), size // 2)).astype("float32")
+    frequencies = np.exp(np.linspace(0.0, math.log(longest), size // 2)).astype(keras.config.floatx())
     frequencies = ops.convert_to_tensor(frequencies)  # a bare array would be frozen into a captured torch step
-    angles = ops.cast(t, "float32")[:, None] * frequencies[None]  # (n, size / 2)
+    angles = ops.cast(t, keras.config.floatx())[:, None] * frequencies[None]  # (n, size / 2)
     return ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)
 
 

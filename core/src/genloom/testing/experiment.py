@@ -67,12 +67,12 @@ def run_experiment(
     Args:
         model: a new model, not compiled.
         twin: another of the same seed.
-        probes: of the model's phases.
+        probes: of the phases of a model of its kind.
         batch: returns the batch of a step.
         steps: steps of each epoch.
     """
     counted = _Counted(model.phases)
-    before = losses(probes, batch(0))
+    before = losses(probes, model, batch(0))
     model.phases = counted
     model.compile(ema=0.9)
     _fit(model, batch, 0, steps)
@@ -84,15 +84,17 @@ def run_experiment(
     state.restore(twin, middle)
     loaded = state.collect(twin)
     _fit(twin, batch, steps, steps)
-    resumed, after = state.collect(twin), losses(probes, batch(0))
+    resumed, after = state.collect(twin), losses(probes, model, batch(0))
     return Experiment(model, middle, end, resumed, loaded, (first, calls), before, after)
 
 
-def losses(probes: list[Probe], batch: dict[str, np.ndarray]) -> dict[str, float]:
-    """Return each phase's loss on one slice of a batch."""
+def losses(probes: list[Probe], model: Any, batch: dict[str, np.ndarray]) -> dict[str, float]:
+    """Return each phase's loss of a model on one slice of a batch."""
     rows = len(batch["x"]) // max(probe.phase.repeats for probe in probes)
     part = {name: array[:rows] for name, array in batch.items()}
-    return {probe.phase.name: probe(part)[0] for probe in probes}
+    for probe in probes:
+        probe.follow(model)
+    return {probe.phase.name: probe.loss(part) for probe in probes}
 
 
 def _fit(model: Any, batch: Callable[[int], dict[str, np.ndarray]], start: int, steps: int) -> None:

@@ -28,7 +28,8 @@ from genloom.sampling import draw_samples
 from genloom.testing.data import made_up
 from genloom.testing.experiment import Experiment, run_experiment
 from genloom.testing.imports import LightImport
-from genloom.testing.probes import Probe, derivatives, uncovered
+from genloom.testing.precision import Precision
+from genloom.testing.probes import Probe, derivatives, probes_of, uncovered
 from genloom.training import state
 
 __all__ = ["ModelConformance"]
@@ -61,6 +62,9 @@ class ModelConformance(LightImport):
     """Phases whose loss falls in training; None means the only phase, and none of several (adversaries)."""
     exact_gradients: ClassVar[bool] = True
     """False for estimators that are not the loss's derivative, such as straight-through."""
+    precision: ClassVar[Precision] = "float64"
+    """What gradients are checked in. A loss whose full precision is `keras.config.floatx()`, not "float32", runs in
+    "float64"; one that does not is compared in "float32", a thousand times less sharply, and must have no kinks."""
     stored: ClassVar[Path | None] = None
     """A file written by `store` on another backend, to compare samples with."""
     backends: ClassVar[tuple[str, ...]] = ("jax", "torch", "tensorflow")
@@ -130,6 +134,16 @@ class ModelConformance(LightImport):
         shape = tuple(model.validation_weights(batch).shape)
         assert shape == (n,), f"Promise broken: validation_weights() returns the shape {shape}, not one per sample."
 
+    def test_noise_is_replayed(self) -> None:
+        """A loss computed twice at one step is one number: it draws from nowhere but `normal`, `uniform` and layers."""
+        for probe in self._probes():
+            first, again = probe.loss(self._rows()), probe.gradients(self._rows())[0]
+            allowed = {"float64": 1e-12, "float32": 1e-5}[probe.precision] * max(1.0, abs(first))  # of rounding
+            assert abs(again - first) <= allowed, (
+                f"Promise broken: the loss of {probe.phase.name} is {first:.6g}, and {again:.6g} when it is computed "
+                "again: it draws noise of its own."
+            )
+
     def test_loss_falls(self) -> None:
         """Training lowers the loss, at the same noise on the same batch."""
         names = [phase.name for phase in self._made().phases()]
@@ -169,14 +183,17 @@ class ModelConformance(LightImport):
         """Gradients agree with central differences, variable by variable."""
         if not self.exact_gradients:
             pytest.skip("exact_gradients is False")
-        self._trained()
-        batch = {name: array[: self.rows] for name, array in self.batch(0).items()}
+        done = self._trained()
         for probe in self._probes():
-            for name, by_gradient, numerical, scale in derivatives(probe, batch):
-                allowed = 0.05 * abs(numerical) + 2e-3 * scale
-                assert abs(by_gradient - numerical) <= allowed, (
-                    f"Promise broken: in phase {probe.phase.name} the derivative along {name} is {numerical:.5g}, "
-                    f"its gradient says {by_gradient:.5g}."
+            probe.follow(done.model)
+            for found in derivatives(probe, self._rows()):
+                assert found.numerical is not None, (
+                    f"Promise broken: in phase {probe.phase.name} the loss has a kink at {found.variable} as it is."
+                )
+                assert not found.wrong, (
+                    f"Promise broken: in phase {probe.phase.name} the derivative by {found.variable}, "
+                    f"{found.direction} its gradient, is {found.numerical:.9g}; the gradient says "
+                    f"{found.by_gradient:.9g}."
                 )
 
     def test_draw_is_pure(self) -> None:
@@ -261,14 +278,20 @@ class ModelConformance(LightImport):
         return run_experiment(self._made(), self.make(), self._probes(), self.batch, self.steps)
 
     def _probes(self) -> list[Probe]:
-        return self._once("probes", lambda: [Probe(self._made(), phase) for phase in self._made().phases()])
+        return self._once("probes", self._make_probes)
+
+    def _make_probes(self) -> list[Probe]:
+        return probes_of(self.make, self.precision)
+
+    def _rows(self) -> dict[str, np.ndarray]:
+        """Return what one update of a phase sees."""
+        return {name: array[: self.rows] for name, array in self.batch(0).items()}
 
     def _undeclared(self) -> list[tuple[str, list[str]]]:
         return self._once("undeclared", self._compare_metrics)
 
     def _compare_metrics(self) -> list[tuple[str, list[str]]]:
-        batch = {name: array[: self.rows] for name, array in self.batch(0).items()}
-        return [(p.phase.name, sorted({*p(batch)[1]} ^ {*p.phase.metrics})) for p in self._probes()]
+        return [(p.phase.name, sorted(p.metrics(self._rows()) ^ {*p.phase.metrics})) for p in self._probes()]
 
     def _fallback(self, done: Experiment) -> str | None:
         return getattr(getattr(done.model, "_captured", None), "fallback", None)

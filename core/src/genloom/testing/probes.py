@@ -1,20 +1,23 @@
-"""Measurements the kits share: losses at fixed noise and numerical derivatives."""
+"""Measurements the kits share: losses at fixed noise, and derivatives by differences."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal
 
+import keras
 import numpy as np
 from keras import ops
 
-from genloom import backend, random
-from genloom.errors import GenLoomError
+from genloom import backend
+from genloom.naming import variable_names
 from genloom.phase import Phase
+from genloom.random import NoiseStream, training_noise
+from genloom.testing.precision import Precision, computing_in
 
-__all__ = ["Probe", "derivatives", "uncovered"]
-
-_SHORTER = (1, 4, 16, 64)  # How many times a step is shortened in search of one that crosses no kink.
+__all__ = ["Derivative", "Probe", "derivatives", "probes_of", "uncovered"]
 
 
 def uncovered(model: Any) -> list[str]:
@@ -23,100 +26,232 @@ def uncovered(model: Any) -> list[str]:
     return [v.path for v in model.trainable_variables if id(v) not in covered]
 
 
+class _Noise(NoiseStream):
+    """Draw k is always the same numbers, NumPy's and so on every engine, in floatx."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 0, "portable")
+
+    def normal(self, shape: Sequence[int], dtype: str = "float32") -> Any:
+        """Draw standard normals of `shape`."""
+        return self._tensor(self._next().standard_normal(tuple(shape)))
+
+    def uniform(self, shape: Sequence[int], dtype: str = "float32") -> Any:
+        """Draw uniforms in [0, 1) of `shape`."""
+        return self._tensor(self._next().random(tuple(shape)))
+
+    def _next(self) -> np.random.Generator:
+        self.draws += 1
+        return np.random.default_rng(self.draws)
+
+    @staticmethod
+    def _tensor(values: np.ndarray) -> Any:
+        return ops.convert_to_tensor(values.astype(keras.config.floatx()))
+
+
 class Probe:
-    """One phase's loss, metrics and gradients at portable noise that never changes; whatever the loss writes is undone.
+    """One phase's loss and gradients at noise that never changes; whatever the loss writes is dropped.
 
     Args:
-        model: a built model.
+        model: a model built in `precision`; `follow` gives it the weights of another.
         phase: one of its phases.
+        precision: what it computes in.
     """
 
-    def __init__(self, model: Any, phase: Phase) -> None:
-        self.model, self.phase, self.variables = model, phase, phase.resolve()
-        self._compiled: Any = backend.compiled(self._evaluate, model)
+    def __init__(self, model: Any, phase: Phase, precision: Precision) -> None:
+        self.model, self.phase, self.precision = model, phase, precision
+        self.variables = phase.resolve()
+        self._metrics: set[str] = set()
+        self._loss = backend.compiled(self._evaluate, model)
+        self._slopes = backend.compiled(self._differentiate, model)
 
-    def _evaluate(self, batch: dict[str, Any]) -> tuple[Any, dict[str, Any], list[Any]]:
-        def loss() -> tuple[Any, Any]:
-            step = ops.convert_to_tensor(np.int32(0))
-            with random.training_noise(random.NoiseStream(0, step, "portable")):
-                mean, metrics, _ = self.phase.loss(batch)
-            return ops.cast(mean, "float32"), metrics
+    def _evaluate(self, batch: dict[str, Any]) -> Any:
+        with self._apart(), training_noise(_Noise()):
+            mean, metrics, _ = self.phase.loss(batch)
+        self._metrics = set(metrics)
+        return ops.cast(mean, self.precision)
 
-        (mean, metrics), gradients = backend.value_and_grad(loss, self.variables)
-        return mean, metrics, gradients
+    def _differentiate(self, batch: dict[str, Any]) -> tuple[Any, list[Any]]:
+        (mean, _), gradients = backend.value_and_grad(lambda: (self._evaluate(batch), ()), self.variables)
+        return mean, gradients
 
-    def __call__(self, batch: dict[str, np.ndarray]) -> tuple[float, dict[str, Any], list[np.ndarray]]:
-        """Return the loss, its metrics by name, and one float64 gradient per variable of the phase."""
-        tensors = {name: ops.convert_to_tensor(array) for name, array in batch.items()}
-        mean, metrics, gradients = self._run(tensors)
-        arrays = [np.asarray(ops.convert_to_numpy(g), "float64") for g in gradients]
-        return float(ops.convert_to_numpy(mean)), metrics, arrays
+    def _apart(self) -> keras.StatelessScope:
+        """A scope that starts from the variables as they are, and takes what is written along when it ends."""
+        return keras.StatelessScope(state_mapping=[(v, v.value) for v in self.model.variables])
 
-    def _run(self, tensors: dict[str, Any]) -> Any:
-        if self._compiled is not None:
+    def loss(self, batch: dict[str, np.ndarray]) -> float:
+        """Return the loss of a batch, its float arrays brought to the probe's precision."""
+        with computing_in(self.precision):
+            return _number(self._loss(_tensors(batch)))
+
+    def metrics(self, batch: dict[str, np.ndarray]) -> set[str]:
+        """Return the names of the metrics that come with a loss."""
+        self.loss(batch)
+        return self._metrics
+
+    def gradients(self, batch: dict[str, np.ndarray]) -> tuple[float, list[np.ndarray]]:
+        """Return the loss, computed anew, and one float64 gradient per variable of the phase."""
+        with computing_in(self.precision):
+            mean, gradients = self._slopes(_tensors(batch))
+            return _number(mean), [np.asarray(ops.convert_to_numpy(g), "float64") for g in gradients]
+
+    def follow(self, model: Any) -> None:
+        """Take over the variables of another model of the same kind."""
+        theirs = variable_names(model)
+        with computing_in(self.precision):
+            for name, variable in variable_names(self.model).items():
+                variable.assign(np.array(ops.convert_to_numpy(theirs[name].value)))
+
+    def moved(self, variable: Any, by: np.ndarray, batch: dict[str, np.ndarray]) -> float:
+        """Return the loss with one variable moved; the variable is then put back."""
+        with computing_in(self.precision):
+            old = np.array(ops.convert_to_numpy(variable.value))
+            variable.assign((old + by).astype(self.precision))
             try:
-                return self._compiled(tensors)
-            except GenLoomError:
-                self._compiled = None  # The loss writes to variables (batch statistics): run it plainly.
-        kept = [ops.copy(v.value) for v in self.model.variables]
-        result = self._evaluate(tensors)
-        for variable, old in zip(self.model.variables, kept, strict=True):
-            variable.assign(old)
-        return result
+                return self.loss(batch)
+            finally:
+                variable.assign(old)
 
 
-def derivatives(
-    probe: Probe, batch: dict[str, np.ndarray], limit: int = 8
-) -> Iterator[tuple[str, float, float, float]]:
-    """Yield (variable, derivative by the gradient, by central differences, scale) along a random direction in each.
+def probes_of(make: Callable[[], Any], precision: Precision) -> list[Probe]:
+    """Return a probe of each phase of a model that `make` builds here, in `precision`."""
+    with computing_in(precision):
+        model = make()
+    return [Probe(model, phase, precision) for phase in model.phases()]
+
+
+def _tensors(batch: dict[str, np.ndarray]) -> dict[str, Any]:
+    floatx = keras.config.floatx()
+    floating = {name: array.astype(floatx) for name, array in batch.items() if array.dtype.kind == "f"}
+    return {name: ops.convert_to_tensor(array) for name, array in {**batch, **floating}.items()}
+
+
+def _number(x: Any) -> float:
+    return float(ops.convert_to_numpy(x))
+
+
+@dataclasses.dataclass(frozen=True)
+class Derivative:
+    """The derivative of a loss along one direction of one variable.
+
+    Attributes:
+        variable: its path.
+        direction: "along" its gradient, or "across": at random, orthogonal to the gradient.
+        by_gradient: what the gradient says.
+        numerical: central difference; None where every direction that was tried crosses a kink.
+        allowed: how far the two may be apart.
+    """
+
+    variable: str
+    direction: Literal["along", "across"]
+    by_gradient: float
+    numerical: float | None
+    allowed: float
+
+    @property
+    def wrong(self) -> bool:
+        """Whether the gradient is not the loss's derivative here."""
+        return self.numerical is None or not abs(self.by_gradient - self.numerical) <= self.allowed
+
+
+@dataclasses.dataclass(frozen=True)
+class _Difference:
+    """A central difference's length, and the error that is allowed for it.
+
+    With steps of length h and a loss L the error is about ε |L| / h, of rounding to ε, plus h² |L'''| / 6, of
+    curvature. L''' of a network is some tens or hundreds of times its gradient.
+
+    Attributes:
+        step: h.
+        relative: share of the variable's gradient that curvature may cost.
+        rounding: share of the loss (of 1, where that is larger) that rounding may cost.
+        sees_kinks: whether h is so short that a difference between both sides is a kink and no curvature.
+    """
+
+    step: float
+    relative: float
+    rounding: float
+    sees_kinks: bool
+
+
+_DIFFERENCES: dict[Precision, _Difference] = {
+    # Rounding costs 2e-16 / 1e-6, of which sums of some thousand terms make 1e-9; curvature 1e-12 L''' / 6: nothing.
+    "float64": _Difference(1e-6, 1e-4, 1e-8, True),
+    # Near the best length, ε^⅓: rounding costs 2e-7 / 5e-3 = 4e-5; curvature 4e-6 L''', up to 2 % of the gradient.
+    "float32": _Difference(5e-3, 2e-2, 1e-4, False),
+}
+_TRIES = 5  # directions, each with a share of chance in it, of which one must cross no kink
+
+
+def derivatives(probe: Probe, batch: dict[str, np.ndarray]) -> Iterator[Derivative]:
+    """Yield two derivatives of every variable of a phase: along its gradient, and orthogonal to it.
 
     Args:
         probe: of the phase whose loss is differentiated.
         batch: rows of one slice.
-        limit: variables looked at, spread evenly over all of the phase.
     """
-    loss, _, gradients = probe(batch)
-    whole = float(np.sqrt(sum((g**2).sum() for g in gradients)))
-    size = abs(loss) + 0.1
-    for i in np.unique(np.linspace(0, len(gradients) - 1, min(limit, len(gradients))).astype(int)):
-        variable, gradient = probe.variables[i], gradients[i]
-        direction = _direction(gradient, np.random.default_rng(int(i)))
+    loss, gradients = probe.gradients(batch)
+    for i, (variable, gradient) in enumerate(zip(probe.variables, gradients, strict=True)):
+        rng = np.random.default_rng(i)
+        yield _derivative("along", _along(gradient, rng), probe, batch, variable, gradient, loss)
+        if gradient.size > 1:
+            yield _derivative("across", _across(gradient, rng), probe, batch, variable, gradient, loss)
+
+
+def _derivative(
+    name: Literal["along", "across"],
+    directions: Iterator[np.ndarray],
+    probe: Probe,
+    batch: dict[str, np.ndarray],
+    variable: Any,
+    gradient: np.ndarray,
+    loss: float,
+) -> Derivative:
+    """Measure along the first of these directions on which the step crosses no kink."""
+    how = _DIFFERENCES[probe.precision]
+    allowed = how.relative * float(np.linalg.norm(gradient)) + how.rounding * max(1.0, abs(loss))
+    for _, direction in zip(range(_TRIES), directions, strict=False):
         by_gradient = float((gradient * direction).sum())
-        # A step that changes the loss by about half a percent: far above rounding, far below curvature.
-        reach = 0.005 * size / max(float(np.linalg.norm(gradient)), 0.02 * whole, 1e-6)
-        reach = min(reach, 0.05 * max(1.0, float(np.linalg.norm(ops.convert_to_numpy(variable.value)))))
-        numerical = _nearest(by_gradient, (_central(probe, batch, variable, direction, reach / s) for s in _SHORTER))
-        yield variable.path, by_gradient, numerical, max(whole, size)
+
+        def slopes(step: float, direction: np.ndarray = direction) -> tuple[float, float]:
+            ahead, behind = (probe.moved(variable, way * direction, batch) for way in (step, -step))
+            return (ahead - loss) / step, (loss - behind) / step
+
+        forward, backward = slopes(how.step)
+        if not how.sees_kinks or _smooth(forward - backward, slopes, how.step, allowed):
+            return Derivative(variable.path, name, by_gradient, (forward + backward) / 2.0, allowed)
+    return Derivative(variable.path, name, by_gradient, None, allowed)
 
 
-def _nearest(by_gradient: float, differences: Iterator[float]) -> float:
-    """Return the first difference that agrees with the gradient to one percent, or else the nearest of all.
+def _smooth(bend: float, slopes: Callable[[float], tuple[float, float]], step: float, allowed: float) -> bool:
+    """Say whether the slopes of both sides differ by curvature only, whatever the gradient is.
 
-    A rectifier has kinks, and the penalty on its gradient has jumps: a difference across one says nothing of the
-    derivative, and a shorter step stays on this side of it. A wrong gradient agrees with none.
+    A kink within the step bends by up to its whole jump, and spoils the central difference by half of that; a bend
+    of curvature halves with the step, one of a kink does not.
     """
-    nearest = np.inf
-    for difference in differences:
-        if abs(difference - by_gradient) < abs(nearest - by_gradient):
-            nearest = difference
-        if abs(nearest - by_gradient) <= 0.01 * abs(nearest):
-            break
-    return nearest
+    if abs(bend) <= allowed:
+        return True
+    forward, backward = slopes(step / 2.0)
+    return abs(bend - 2.0 * (forward - backward)) <= allowed
 
 
-def _direction(gradient: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Half along the gradient, half at random: a part that the gradient misses must show as well."""
-    random_part = rng.standard_normal(gradient.shape)
-    random_part /= np.linalg.norm(random_part) + 1e-12
-    length = np.linalg.norm(gradient)
-    return random_part if length == 0.0 else random_part + gradient / length
+def _along(gradient: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Yield the gradient's direction, then directions that are half by chance."""
+    length = float(np.linalg.norm(gradient))
+    if length > 0.0:
+        yield gradient / length
+    while True:
+        chance = _unit(rng.standard_normal(gradient.shape))
+        yield _unit(chance if length == 0.0 else chance + gradient / length)
 
 
-def _central(probe: Probe, batch: dict[str, np.ndarray], variable: Any, direction: Any, reach: float) -> float:
-    old = np.array(ops.convert_to_numpy(variable.value))
-    values = []
-    for sign in (1.0, -1.0):
-        variable.assign((old + sign * reach * direction).astype(old.dtype))
-        values.append(probe(batch)[0])
-    variable.assign(old)
-    return (values[0] - values[1]) / (2.0 * reach)
+def _across(gradient: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Yield directions by chance, orthogonal to the gradient."""
+    square = float((gradient**2).sum())
+    while True:
+        chance = rng.standard_normal(gradient.shape)
+        yield _unit(chance if square == 0.0 else chance - (chance * gradient).sum() / square * gradient)
+
+
+def _unit(direction: np.ndarray) -> np.ndarray:
+    return direction / math.sqrt(float((direction**2).sum()))

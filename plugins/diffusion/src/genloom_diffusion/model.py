@@ -70,7 +70,7 @@ class Diffusion(GenerativeModel):
         x = self.spec.normalise(batch["x"])
         n = x.shape[0]
         # One draw shifts a regular grid: every batch sees all noise levels (Kingma et al. 2021, app. I.1).
-        u = (self.uniform((1,)) + ops.arange(n, dtype="float32") / n) % 1.0
+        u = (self.uniform((1,)) + ops.arange(n, dtype=keras.config.floatx()) / n) % 1.0
         label = self._training_label(batch, n)
         errors = self._errors(x, u, self.normal(tuple(x.shape)), label, training=True)
         return ops.mean(errors), {}, float(n)

@@ -38,9 +38,9 @@ class Norm(keras.layers.Layer):
         """Return x normalised."""
         if self.kind == "layer":
             return backend.layer_norm(x, self.scale, self.shift, self.epsilon)
-        y = ops.cast(x, "float32")
+        y = ops.cast(x, keras.config.floatx())
         y = y * ops.rsqrt(ops.mean(ops.square(y), axis=-1, keepdims=True) + self.epsilon)
-        return ops.cast(y * ops.cast(self.scale, "float32"), x.dtype)
+        return ops.cast(y * ops.cast(self.scale, y.dtype), x.dtype)
 
 
 class Block(keras.layers.Layer):
@@ -218,8 +218,9 @@ def _turned(x: Any, place: Any, base: float) -> Any:
         base: pair i of h turns by place · base^(-i/h).
     """
     half = int(x.shape[-1]) // 2
-    rates = ops.exp(ops.arange(half, dtype="float32") * (-math.log(base) / half))
-    angles = ops.cast(place, "float32")[..., None, None] * rates  # (n, t, 1, half)
+    floatx = keras.config.floatx()
+    rates = ops.exp(ops.arange(half, dtype=floatx) * (-math.log(base) / half))
+    angles = ops.cast(place, floatx)[..., None, None] * rates  # (n, t, 1, half)
     cosines, sines = ops.cast(ops.cos(angles), x.dtype), ops.cast(ops.sin(angles), x.dtype)
     a, b = x[..., :half], x[..., half:]
     return ops.concatenate([a * cosines - b * sines, b * cosines + a * sines], axis=-1)

@@ -361,8 +361,9 @@ class Transformer(GenerativeModel):
     def _read(self, hidden: Any) -> Any:
         hidden = self.norm(hidden)
         if self.out is not None:
-            return ops.cast(self.out(hidden), "float32")
-        return ops.cast(ops.matmul(hidden, ops.transpose(ops.cast(self.embedding.embeddings, hidden.dtype))), "float32")
+            return ops.cast(self.out(hidden), keras.config.floatx())
+        embeddings = ops.cast(self.embedding.embeddings, hidden.dtype)
+        return ops.cast(ops.matmul(hidden, ops.transpose(embeddings)), keras.config.floatx())
 
 
 def _places(n: int, t: int) -> Any:
