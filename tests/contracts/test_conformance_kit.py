@@ -19,7 +19,10 @@ from keras import ops
 import genloom
 from genloom import DataSpec, Phase, backend, random
 from genloom.testing import ModelConformance
+from genloom.testing.data import made_up
 from genloom.testing.outcome import failures
+from genloom.testing.precision import computing_in
+from genloom.testing.probes import derivatives, probes_of
 
 SPEC = DataSpec((3,), kind="signal", value_range=(0.0, 1.0))
 INSTALLED = [name for name in ("jax", "torch", "tensorflow") if find_spec(name) is not None]
@@ -139,6 +142,54 @@ class WrongGradient(Toy):
         return ops.mean(ops.square(y - x) + ops.stop_gradient(0.5 * ops.square(y - x))), {"size": ops.mean(y)}, 1.0
 
 
+class Stopped(Toy):
+    """The loss is right, and one bias of four learns nothing."""
+
+    def phases(self) -> list[Phase]:
+        self.network.layers[-1].bias.assign([0.3, 0.1, -0.2])
+        return super().phases()
+
+    def error(self, batch: dict[str, Any]) -> Any:
+        x, last = batch["x"], self.network.layers[-1]
+        hidden = self.network.layers[0](x + 0.1 * self.normal(tuple(x.shape)))
+        y = ops.matmul(hidden, last.kernel) + ops.stop_gradient(last.bias.value)
+        return ops.mean(ops.square(y - x)), {"size": ops.mean(ops.square(y))}, 1.0
+
+
+class Dropped(Toy):
+    """A small term counts in the loss and not in its gradient."""
+
+    def error(self, batch: dict[str, Any]) -> Any:
+        value, metrics, weight = super().error(batch)
+        small = sum(ops.sum(ops.square(variable.value)) for variable in self.moved())
+        return value + ops.stop_gradient(0.001 * small), metrics, weight
+
+
+class Scaled(Toy):
+    """Two phases, and the gradient of the second is a hundredth too long."""
+
+    def phases(self) -> list[Phase]:
+        first, second = self.network.layers
+        return [
+            Phase("first", lambda: first.trainable_variables, self.error, ("size",)),
+            Phase("second", lambda: second.trainable_variables, self.longer, ("size",)),
+        ]
+
+    def longer(self, batch: dict[str, Any]) -> Any:
+        value, metrics, weight = self.error(batch)
+        return 1.01 * value - ops.stop_gradient(0.01 * value), metrics, weight
+
+
+class OwnNoise(Toy):
+    """Noise that comes from elsewhere than the step."""
+
+    drawn = np.random.default_rng(0)
+
+    def error(self, batch: dict[str, Any]) -> Any:
+        noise = ops.convert_to_tensor(self.drawn.standard_normal(batch["x"].shape).astype("float32"))
+        return super().error({**batch, "x": batch["x"] + 0.1 * ops.cast(noise, batch["x"].dtype)})
+
+
 class Impure(Toy):
     def draw(self, keys: Any, condition: dict[str, Any]) -> Any:
         self.calls.assign_add(1.0)
@@ -179,6 +230,9 @@ BREACHES = [
     (Forgetful, "test_resumed_training_equals_the_uninterrupted"),
     (Retraced, "test_losses_are_not_traced_again"),
     (WrongGradient, "test_gradient_is_the_losses_derivative"),
+    (Stopped, "test_gradient_is_the_losses_derivative"),
+    (Dropped, "test_gradient_is_the_losses_derivative"),
+    (Scaled, "test_gradient_is_the_losses_derivative"),
     (Impure, "test_draw_is_pure"),
     (OutOfRange, "test_samples_have_the_specs_shape_and_range"),
     (OneSample, "test_samples_depend_on_the_seed_alone"),
@@ -204,6 +258,94 @@ def test_a_broken_promise_fails_its_own_test(model: type[Toy], name: str) -> Non
     assert name in failed
     assert set(failed) - ALSO.get(model.__name__, set()) == {name}
     assert "Promise broken" in failed[name]
+
+
+def test_noise_that_is_not_replayed_is_seen() -> None:
+    kit = type("Kit", (ModelConformance,), {"spec": SPEC, "make": lambda self, seed=0: OwnNoise(SPEC, seed=seed)})
+    with pytest.raises(AssertionError, match="draws noise of its own"):
+        kit().test_noise_is_replayed()
+
+
+class Kinked(Toy):
+    """Rectifiers with thousands of kinks, and a penalty on their slopes, which jumps at each."""
+
+    def __init__(self, spec: DataSpec, options: Any = None, **values: Any) -> None:
+        super().__init__(spec, options, **values)
+        leaky = keras.layers.LeakyReLU
+        dense = keras.layers.Dense
+        self.network = keras.Sequential([keras.Input((3,)), dense(64), leaky(), dense(64), leaky(), dense(3)])
+
+    def error(self, batch: dict[str, Any]) -> Any:
+        value, metrics, weight = super().error(batch)
+        slope = backend.grad(self.network)(batch["x"])
+        return value + 0.1 * ops.mean(ops.square(slope)), metrics, weight
+
+
+class StoppedKinked(Kinked):
+    def error(self, batch: dict[str, Any]) -> Any:
+        value, metrics, weight = super().error(batch)
+        part = 0.01 * ops.mean(ops.square(self.network.layers[0].bias.value - 1.0))
+        return value + ops.stop_gradient(part), metrics, weight
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_each_variable_is_differenced_along_its_gradient_and_across_it(precision: Any) -> None:
+    """What is allowed is a hundred times finer in float64; neither hides a bias that is stopped."""
+    batch = made_up(SPEC, 16)
+    (sound,), (stopped,) = (probes_of(lambda model=model: model(SPEC), precision) for model in (Toy, Stopped))
+    found = list(derivatives(sound, batch))
+    assert len(found) == 2 * len(sound.variables) == 8
+    assert not [d for d in found if d.wrong]
+    assert {d.direction for d in found} == {"along", "across"}
+    assert all(abs(d.by_gradient) < 1e-12 for d in found if d.direction == "across")
+    wrong = [d for d in derivatives(stopped, batch) if d.wrong]
+    assert {d.variable for d in wrong} == {stopped.variables[-1].path}
+    assert max(abs(d.numerical) / d.allowed for d in wrong) > {"float64": 1e4, "float32": 10}[precision]
+
+
+def test_kinks_raise_no_false_alarm_and_hide_no_fault() -> None:
+    batch = made_up(SPEC, 16)
+    for seed in range(3):
+        (sound,) = probes_of(lambda seed=seed: Kinked(SPEC, seed=seed), "float64")
+        assert not [d for d in derivatives(sound, batch) if d.wrong]
+    (stopped,) = probes_of(lambda: StoppedKinked(SPEC), "float64")
+    assert {d.variable for d in derivatives(stopped, batch) if d.wrong} == {stopped.variables[1].path}
+
+
+class Edge(Toy):
+    """One weight: its loss bends at 1 by curvature, and breaks `off` beside it."""
+
+    def __init__(self, spec: DataSpec, off: float, **values: Any) -> None:
+        super().__init__(spec, **values)
+        self.edge, self.weight = 1.0 + off, self.add_weight(shape=(2,), initializer="ones", name="weight")
+
+    def phases(self) -> list[Phase]:
+        return [Phase("fit", lambda: [self.weight], self.error)]
+
+    def error(self, batch: dict[str, Any]) -> Any:
+        w = self.weight.value
+        return 1e3 * ops.square(w[0] - 1.0) + w[1] + ops.relu(w[0] - self.edge), {}, 1.0
+
+
+@pytest.mark.parametrize(("off", "kinked"), [(1e-3, 0), (0.0, 1), (1e-7, 1), (6e-7, 1), (-1e-7, 1)])
+def test_a_kink_within_the_step_is_told_from_curvature(off: float, kinked: int) -> None:
+    """Whatever the gradient says: along w₁ nothing breaks, across it every direction does unless the kink is far."""
+    (probe,) = probes_of(lambda: Edge(SPEC, off), "float64")
+    found = {d.direction: d for d in derivatives(probe, made_up(SPEC, 4))}
+    assert sum(d.numerical is None for d in found.values()) == kinked
+    assert found["along"].numerical == pytest.approx(found["along"].by_gradient, abs=1e-4)
+
+
+def test_the_settings_before_a_float64_probe_come_back() -> None:
+    floatx, policy = keras.config.floatx(), keras.config.dtype_policy()
+
+    def product() -> str:
+        return keras.backend.standardize_dtype(ops.matmul(ops.ones((2, 2)), ops.ones((2, 2))).dtype)
+
+    with pytest.raises(ZeroDivisionError), computing_in("float64"):
+        assert (keras.config.floatx(), keras.config.dtype_policy().name, product()) == ("float64",) * 3
+        raise ZeroDivisionError
+    assert (keras.config.floatx(), keras.config.dtype_policy(), product()) == (floatx, policy, floatx)
 
 
 def test_a_heavy_hooks_module_is_seen(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
