@@ -24,7 +24,7 @@ def texts(node: ast.expr, names: dict[str, list[ast.expr]]) -> Iterator[str]:
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         yield node.value
     elif isinstance(node, ast.JoinedStr):
-        yield "".join(part.value for part in node.values if isinstance(part, ast.Constant))
+        yield "".join(part.value if isinstance(part, ast.Constant) else "{}" for part in node.values)
     elif isinstance(node, ast.Name):
         for value in names.get(node.id, []):
             yield from texts(value, {})
@@ -80,6 +80,8 @@ def checks(node: ast.AST) -> bool:
             return True
         if isinstance(part, ast.Call):
             name = ast.unparse(part.func)
+            if any(keyword.arg == "check" and ast.unparse(keyword.value) == "True" for keyword in part.keywords):
+                return True  # subprocess.run
             if name.startswith("np.testing.") or name in ("pytest.raises", "pytest.warns", "pytest.fail"):
                 return True
     return False

@@ -95,7 +95,7 @@ def test_a_shortened_or_missing_file_is_noticed(run: Run, name: str) -> None:
     whole = (path / name).read_bytes()
     for length in (0, 1, len(whole) - 1):
         (path / name).write_bytes(whole[:length])
-        with pytest.raises(RunError, match="damaged"):
+        with pytest.raises(RunError, match="is damaged: "):
             checkpoint.load(path)
     (path / name).unlink()
     with pytest.raises(RunError, match="No such file"):
@@ -178,7 +178,7 @@ def test_false_claims_are_refused_before_the_state_is_opened(
     table = json.loads((path / manifest.MANIFEST).read_bytes())["arrays"]
     resealed(path, arrays={**table, "model/encoder/dense/kernel": claim})
     monkeypatch.setattr(checkpoint, "_arrays", lambda *_: pytest.fail("the state was opened"))
-    with pytest.raises(RunError, match="claim"):
+    with pytest.raises(RunError, match=r"are claimed|it claims"):
         checkpoint.load(path)
 
 

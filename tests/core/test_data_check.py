@@ -80,7 +80,7 @@ def test_the_grid_shows_training_pictures(tmp_path):
 
 
 def test_no_grid_without_pictures(tmp_path):
-    with pytest.raises(ConfigError, match="signal"):
+    with pytest.raises(ConfigError, match="holds signal data"):
         inspect(open_toy("8-ring", n=10), tmp_path / "grid.png")
     with pytest.raises(ConfigError, match=r"grid\.jpg"):
         inspect(open_digits(), tmp_path / "grid.jpg")

@@ -65,5 +65,5 @@ def test_the_fingerprint_stays(digits):
 
 
 def test_digits_take_no_argument():
-    with pytest.raises(DataError, match="'8x8'"):
+    with pytest.raises(DataError, match="takes nothing after it, got '8x8'"):
         open_digits("8x8")

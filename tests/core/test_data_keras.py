@@ -62,5 +62,5 @@ def test_keras_arrays_become_pictures(monkeypatch):
 
 
 def test_keras_sets_take_no_argument():
-    with pytest.raises(DataError, match="'small'"):
+    with pytest.raises(DataError, match="takes nothing after it, got 'small'"):
         open_mnist("small")

@@ -198,7 +198,7 @@ def test_split_validation_divides_without_overlap():
 
 @pytest.mark.parametrize("fraction", [0.0, 1.0, -0.1, 2.0])
 def test_split_validation_refuses_other_fractions(fraction):
-    with pytest.raises(ConfigError, match=f"got {fraction}"):
+    with pytest.raises(ConfigError, match=f"between 0 and 1, got {fraction}"):
         split_validation(numbered(10), fraction, 0)
 
 

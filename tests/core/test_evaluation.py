@@ -184,12 +184,12 @@ def test_a_full_disk_loses_no_scores(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_changed_data_infinite_samples_and_wrong_n_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="changed"):
+    with pytest.raises(DataError, match="changed since this run was trained"):
         evaluate(_run(tmp_path / "changed", fingerprint="0" * 16), sampler=Sampler(0.0))
     run = _run(tmp_path / "run")
     with pytest.raises(RunError, match="40 of 40"):
         evaluate(run, sampler=Sampler(float("nan")), n=40)
-    with pytest.raises(ConfigError, match="0"):
+    with pytest.raises(ConfigError, match="n must be at least 1, got 0"):
         evaluate(run, sampler=Sampler(0.0), n=0)
     with pytest.raises(ConfigError, match="not a run"):
         evaluate(tmp_path / "nowhere", sampler=Sampler(0.0))
@@ -249,7 +249,7 @@ def test_a_collapsed_sampler_of_a_ring_shows_in_its_modes(tmp_path: Path) -> Non
     assert results["mode-kl"]["value"] == pytest.approx(np.log(8))
     assert results["mode-kl"]["floor"] < 0.03
     assert results["modes"]["opponents"]["marginals"] >= 4
-    with pytest.raises(ConfigError, match="8-ring"):
+    with pytest.raises(ConfigError, match="such as toy:8-ring"):
         evaluate(_run(tmp_path / "digits"), ["modes"], sampler=Sampler(0.0), n=20)
 
 

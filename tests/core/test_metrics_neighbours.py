@@ -76,7 +76,7 @@ def test_nearest_neighbours_find_copies_at_distance_zero() -> None:
     assert distances[:, 0].tolist() == [0.0, 0.0]
     every = np.linalg.norm(reference - reference[7], axis=1)
     assert distances[0, 1] == pytest.approx(np.sort(every)[1], rel=1e-12)
-    with pytest.raises(DataError, match="31"):
+    with pytest.raises(DataError, match="31 neighbours were asked for among 30"):
         nearest_neighbours(reference, reference, k=31)
 
 

@@ -77,5 +77,5 @@ def test_taking_an_argument_away_breaks_it(plugin: types.ModuleType) -> None:
         """No path any more."""
 
     poorer.genloom_checkpoint_saved = genloom_checkpoint_saved
-    with pytest.raises(pluggy.PluginValidationError, match="path"):
+    with pytest.raises(pluggy.PluginValidationError, match=r"Argument\(s\) \{'path'\}"):
         manager(poorer, plugin)

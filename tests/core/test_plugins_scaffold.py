@@ -78,6 +78,6 @@ def test_a_name_that_no_plugin_can_have_is_refused(name: str, tmp_path: Path) ->
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "kept.txt").write_text("mine")
-    with pytest.raises(ConfigError, match="--out"):
+    with pytest.raises(ConfigError, match="Name an empty folder with --out"):
         write_package("my-thing", "model", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]

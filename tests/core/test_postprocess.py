@@ -37,7 +37,7 @@ def test_clip_to_the_data_and_to_given_ends() -> None:
     assert out.dtype == np.float32
     with pytest.raises(ConfigError, match="low=VALUE"):
         _run(["clip"], _pictures(), PICTURE.replace(value_range=None))
-    with pytest.raises(ConfigError, match=r"2\.0"):
+    with pytest.raises(ConfigError, match=r"low < high, got 2\.0 and 1\.0"):
         _run(["clip:low=2"], _pictures(), PICTURE)
 
 
@@ -83,11 +83,11 @@ def test_a_kind_that_is_not_taken_is_refused_with_the_kinds_that_are() -> None:
 
 
 def test_wrong_names_options_and_shapes_are_refused() -> None:
-    with pytest.raises(NotFoundError, match="upscale"):
+    with pytest.raises(NotFoundError, match="Did you mean 'upscale'"):
         chain(["upscal"])
-    with pytest.raises(ConfigError, match="factor"):
+    with pytest.raises(ConfigError, match="Did you mean 'factor'"):
         chain(["upscale:facter=2"])
-    with pytest.raises(ConfigError, match="lanczos"):
+    with pytest.raises(ConfigError, match="Did you mean 'lanczos'"):
         chain(["upscale:filter=lancsos"])
     with pytest.raises(ConfigError, match="at least 1"):
         chain(["upscale:factor=0"])
@@ -105,7 +105,7 @@ def test_a_step_that_lies_about_its_shape_is_named() -> None:
         def load(self) -> Any:
             return halve
 
-    with pytest.raises(PluginError, match="halve"):
+    with pytest.raises(PluginError, match=r"'halve' returned samples of shape \(1, 3, 2\)"):
         Chain((Step(Halve()),))(Samples(_pictures(), None, None, PICTURE))  # type: ignore[arg-type]
 
 

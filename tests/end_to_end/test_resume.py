@@ -253,10 +253,10 @@ def test_a_run_stopped_before_its_first_checkpoint_begins_again(models: Any, tmp
     class Stop(keras.callbacks.Callback):
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
             if batch == 3:
-                raise RuntimeError("stop")
+                raise RuntimeError("stopped on purpose")
 
     settings = {**SETTINGS, "seed": 2, "epochs": 1, "checkpoint_steps": 0, "log_every": 1}
-    with pytest.raises(RuntimeError, match="stop"):
+    with pytest.raises(RuntimeError, match="stopped on purpose"):
         genloom.train("tests/plain", models.points(), out=tmp_path / "run", callbacks=[Stop()], **settings)
     run = genloom.Run(tmp_path / "run")
     assert run.saved_step is None and run.last_entry["step"] == 3

@@ -68,9 +68,9 @@ def test_own_denoiser_with_a_label() -> None:
     ("network", "words"),
     [
         (lambda: own((3,), ((2,), (1,)), ("float32", "float32")), "returns the shape"),
-        (lambda: own((2,), ((3,), (1,)), ("float32", "float32")), "input x"),
-        (lambda: own((2,), ((2,), (4,)), ("float32", "float32")), "input t"),
-        (lambda: keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)]), "1 inputs"),
+        (lambda: own((2,), ((3,), (1,)), ("float32", "float32")), "input x has the shape"),
+        (lambda: own((2,), ((2,), (4,)), ("float32", "float32")), "input t has the shape"),
+        (lambda: keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)]), "a network with 1 inputs"),
         (lambda: own((2,), ((2,), (1,), (1,)), ("float32", "float32", "int32")), "no classes"),
     ],
 )  # fmt: skip

@@ -302,7 +302,8 @@ def test_beams_are_those_of_transformers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [({"beams": 0}, "beams=0"), ({"beams": 2, "temperature": 0.5}, "searches"), ({"beams": 2, "top_k": 3}, "searches"),
+    [({"beams": 0}, "beams=0 or length_penalty"), ({"beams": 2, "temperature": 0.5}, "searches and draws nothing"),
+     ({"beams": 2, "top_k": 3}, "searches and draws nothing"),
      ({"length_penalty": 0.6}, "without beams"), ({"beams": 2, "length_penalty": -1.0}, "out of range")],
 )  # fmt: skip
 def test_beams_with_what_contradicts_them_are_refused(options: dict[str, Any], words: str) -> None:

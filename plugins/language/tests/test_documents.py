@@ -177,7 +177,7 @@ def test_prompts_are_not_learned(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("{", "Line 2"),
+        ("{", "Line 2 of"),
         ("3", "no object"),
         ('{"a": 1}', '"prompt" with'),
         ('{"text": "<|assistant|>yes"}', "special token"),

@@ -94,7 +94,7 @@ def test_more_examples_than_there_are_are_refused() -> None:
         prompt(alphabet(), task("cloze", asked("a", "b"), asked("b", "c")), 2)
     own = Item({"question": "a"}, ("b",), shots=("bc",))
     assert task("cloze", own).context(0, 1, 0) == "bc a"
-    with pytest.raises(ConfigError, match="has 1"):
+    with pytest.raises(ConfigError, match="the task 'letters' has 1"):
         task("cloze", own).context(0, 2, 0)
 
 

@@ -172,7 +172,7 @@ def test_the_commands_do_what_the_functions_do(tmp_path: Path) -> None:
     done = runner.invoke(command.publish, [str(tmp_path / "run"), "--out", str(folder)], catch_exceptions=False)
     assert done.stdout == f"{folder}\n" and (folder / "model.safetensors").is_file()
     for taken in (folder, tmp_path / "run"):
-        with pytest.raises(ConfigError, match="already"):
+        with pytest.raises(ConfigError, match="is there already"):
             publish(tmp_path / "run", taken)
 
 

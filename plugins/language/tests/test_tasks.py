@@ -121,7 +121,7 @@ def test_task_files_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no items"):
         load_task(written(tmp_path, ""))
     for address in ("cipher:x", "cipher:27", "cipher:3"):
-        with pytest.raises(ConfigError, match="4 to 26"):
+        with pytest.raises(ConfigError, match="has 4 to 26 letters"):
             load_task(address)
 
 

@@ -182,7 +182,7 @@ def test_every_sound_gets_one_peak_and_silence_stays() -> None:
 
 @pytest.mark.parametrize("name", ["gamma", "contrast", "denoise", "sharpen", "dequantise", "palette"])
 def test_pictures_without_a_range_are_refused(name: str) -> None:
-    with pytest.raises(ConfigError, match="clip"):
+    with pytest.raises(ConfigError, match="Put clip before it"):
         run(f"post/{name}", flat(0.5), UNIT.replace(value_range=None))
 
 
