@@ -22,7 +22,7 @@ from genloom.testing import ModelConformance
 from genloom.testing.data import made_up
 from genloom.testing.outcome import failures
 from genloom.testing.precision import computing_in
-from genloom.testing.probes import derivatives, probes_of
+from genloom.testing.probes import built_in, derivatives, probes_of
 
 SPEC = DataSpec((3,), kind="signal", value_range=(0.0, 1.0))
 INSTALLED = [name for name in ("jax", "torch", "tensorflow") if find_spec(name) is not None]
@@ -292,7 +292,7 @@ class StoppedKinked(Kinked):
 def test_each_variable_is_differenced_along_its_gradient_and_across_it(precision: Any) -> None:
     """What is allowed is a hundred times finer in float64; neither hides a bias that is stopped."""
     batch = made_up(SPEC, 16)
-    (sound,), (stopped,) = (probes_of(lambda model=model: model(SPEC), precision) for model in (Toy, Stopped))
+    (sound,), (stopped,) = (built_in(precision, lambda model=model: model(SPEC)) for model in (Toy, Stopped))
     found = list(derivatives(sound, batch))
     assert len(found) == 2 * len(sound.variables) == 8
     assert not [d for d in found if d.wrong]
@@ -306,9 +306,9 @@ def test_each_variable_is_differenced_along_its_gradient_and_across_it(precision
 def test_kinks_raise_no_false_alarm_and_hide_no_fault() -> None:
     batch = made_up(SPEC, 16)
     for seed in range(3):
-        (sound,) = probes_of(lambda seed=seed: Kinked(SPEC, seed=seed), "float64")
+        (sound,) = built_in("float64", lambda seed=seed: Kinked(SPEC, seed=seed))
         assert not [d for d in derivatives(sound, batch) if d.wrong]
-    (stopped,) = probes_of(lambda: StoppedKinked(SPEC), "float64")
+    (stopped,) = built_in("float64", lambda: StoppedKinked(SPEC))
     assert {d.variable for d in derivatives(stopped, batch) if d.wrong} == {stopped.variables[1].path}
 
 
@@ -330,10 +330,34 @@ class Edge(Toy):
 @pytest.mark.parametrize(("off", "kinked"), [(1e-3, 0), (0.0, 1), (1e-7, 1), (6e-7, 1), (-1e-7, 1)])
 def test_a_kink_within_the_step_is_told_from_curvature(off: float, kinked: int) -> None:
     """Whatever the gradient says: along w₁ nothing breaks, across it every direction does unless the kink is far."""
-    (probe,) = probes_of(lambda: Edge(SPEC, off), "float64")
+    (probe,) = built_in("float64", lambda: Edge(SPEC, off))
     found = {d.direction: d for d in derivatives(probe, made_up(SPEC, 4))}
     assert sum(d.numerical is None for d in found.values()) == kinked
     assert found["along"].numerical == pytest.approx(found["along"].by_gradient, abs=1e-4)
+
+
+class Narrow(Toy):
+    """Its loss is float32, whatever floatx says."""
+
+    def error(self, batch: dict[str, Any]) -> Any:
+        value, metrics, weight = super().error(batch)
+        return ops.cast(value, "float32"), metrics, weight
+
+
+class Mixed(Toy):
+    """Its outputs are float32 among numbers of floatx: an error on one engine, a promotion on others."""
+
+    def error(self, batch: dict[str, Any]) -> Any:
+        y = ops.cast(self.network(batch["x"]), "float32")
+        return ops.mean(ops.square(y - batch["x"])), {"size": ops.mean(ops.square(y))}, 1.0
+
+
+@pytest.mark.parametrize(("model", "precision"), [(Toy, "float64"), (Narrow, "float32"), (Mixed, "float32")])
+def test_models_are_differenced_in_the_precision_that_they_have(model: type[Toy], precision: str) -> None:
+    batch = made_up(SPEC, 16)
+    (probe,) = probes_of(lambda: model(SPEC), batch)
+    assert probe.precision == precision
+    assert not [d for d in derivatives(probe, batch) if d.wrong]
 
 
 def test_the_settings_before_a_float64_probe_come_back() -> None:

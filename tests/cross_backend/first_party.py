@@ -84,8 +84,7 @@ def batch_of(model: Any, step: int = 0, size: int = 8) -> dict[str, np.ndarray]:
 
 def phase_loss(model: Any, phase: Any, batch: dict[str, Any], stream: Any) -> Any:
     """A function without arguments, as `value_and_grad` takes it: the phase's loss on the first repeat's slice."""
-    size = len(batch["x"]) // max(p.repeats for p in model.phases())
-    part = {name: value[:size] for name, value in batch.items()}
+    part = slice_of(model, batch)
 
     def loss() -> tuple[Any, Any]:
         from genloom import random
@@ -95,6 +94,12 @@ def phase_loss(model: Any, phase: Any, batch: dict[str, Any], stream: Any) -> An
             return phase.loss(part)[0], ()
 
     return loss
+
+
+def slice_of(model: Any, batch: dict[str, Any]) -> dict[str, Any]:
+    """The rows that the first repeat of a phase sees."""
+    size = len(batch["x"]) // max(phase.repeats for phase in model.phases())
+    return {name: value[:size] for name, value in batch.items()}
 
 
 def tensors(batch: dict[str, np.ndarray]) -> dict[str, Any]:

@@ -28,7 +28,6 @@ from genloom.sampling import draw_samples
 from genloom.testing.data import made_up
 from genloom.testing.experiment import Experiment, run_experiment
 from genloom.testing.imports import LightImport
-from genloom.testing.precision import Precision
 from genloom.testing.probes import Probe, derivatives, probes_of, uncovered
 from genloom.training import state
 
@@ -62,9 +61,6 @@ class ModelConformance(LightImport):
     """Phases whose loss falls in training; None means the only phase, and none of several (adversaries)."""
     exact_gradients: ClassVar[bool] = True
     """False for estimators that are not the loss's derivative, such as straight-through."""
-    precision: ClassVar[Precision] = "float64"
-    """What gradients are checked in. A loss whose full precision is `keras.config.floatx()`, not "float32", runs in
-    "float64"; one that does not is compared in "float32", a thousand times less sharply, and must have no kinks."""
     stored: ClassVar[Path | None] = None
     """A file written by `store` on another backend, to compare samples with."""
     backends: ClassVar[tuple[str, ...]] = ("jax", "torch", "tensorflow")
@@ -281,7 +277,7 @@ class ModelConformance(LightImport):
         return self._once("probes", self._make_probes)
 
     def _make_probes(self) -> list[Probe]:
-        return probes_of(self.make, self.precision)
+        return probes_of(self.make, self._rows())
 
     def _rows(self) -> dict[str, np.ndarray]:
         """Return what one update of a phase sees."""
