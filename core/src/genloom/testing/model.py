@@ -28,7 +28,8 @@ from genloom.sampling import draw_samples
 from genloom.testing.data import made_up
 from genloom.testing.experiment import Experiment, run_experiment
 from genloom.testing.imports import LightImport
-from genloom.testing.probes import Probe, derivatives, probes_of, uncovered
+from genloom.testing.precision import Precision
+from genloom.testing.probes import Probe, built_in, derivatives, probes_of, uncovered
 from genloom.training import state
 
 __all__ = ["ModelConformance"]
@@ -61,6 +62,10 @@ class ModelConformance(LightImport):
     """Phases whose loss falls in training; None means the only phase, and none of several (adversaries)."""
     exact_gradients: ClassVar[bool] = True
     """False for estimators that are not the loss's derivative, such as straight-through."""
+    precision: ClassVar[Precision] = "float64"
+    """What gradients are checked in. Without "float64", which takes a loss whose full precision is
+    `keras.config.floatx()`, the kit falls back to "float32", less sharp and for losses without kinks; set that where
+    float32 hides in an engine's own operation."""
     stored: ClassVar[Path | None] = None
     """A file written by `store` on another backend, to compare samples with."""
     backends: ClassVar[tuple[str, ...]] = ("jax", "torch", "tensorflow")
@@ -277,6 +282,8 @@ class ModelConformance(LightImport):
         return self._once("probes", self._make_probes)
 
     def _make_probes(self) -> list[Probe]:
+        if self.precision == "float32":
+            return built_in("float32", self.make)
         return probes_of(self.make, self._rows())
 
     def _rows(self) -> dict[str, np.ndarray]:

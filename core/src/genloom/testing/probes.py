@@ -140,11 +140,11 @@ def built_in(precision: Precision, make: Callable[[], Any]) -> list[Probe]:
     """Return a probe of each phase of a model that `make` builds in a precision."""
     with computing_in(precision):
         model = make()
-    return [Probe(model, phase, precision) for phase in model.phases()]
+        return [Probe(model, phase, precision) for phase in model.phases()]
 
 
 def _resolves(probe: Probe, batch: dict[str, np.ndarray]) -> bool:
-    """Say whether steps of 1e-8 show the same slope as those of 1e-5: what is float32 on the way stays or jumps."""
+    """Say whether steps of 1e-8 show the same slope as those of 1e-6: what is float32 on the way stays or jumps."""
     rng = np.random.default_rng(0)
     directions = [(v, _unit(rng.standard_normal(tuple(v.shape)))) for v in probe.variables]
 
@@ -152,8 +152,8 @@ def _resolves(probe: Probe, batch: dict[str, np.ndarray]) -> bool:
         ahead, behind = (probe.moved([(v, way * d) for v, d in directions], batch) for way in (step, -step))
         return (ahead - behind) / (2.0 * step)
 
-    long, short = slope(1e-5), slope(1e-8)
-    return abs(long - short) <= 0.01 * abs(long)
+    long, short = slope(1e-6), slope(1e-8)
+    return abs(long - short) <= 1e-5 * abs(long) + 1e-6 * max(1.0, abs(probe.loss(batch)))
 
 
 def _tensors(batch: dict[str, np.ndarray]) -> dict[str, Any]:
