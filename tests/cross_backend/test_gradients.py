@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
 
-from genloom.testing.probes import derivatives, probes_of
+from genloom import backend
+from genloom.testing.probes import built_in, derivatives, probes_of
 
-HERE = Path(__file__).parent
 SECOND_ORDER = ("gan/mlp", "gan/wgan-gp")  # their penalties differentiate a gradient
 
 
@@ -48,13 +49,16 @@ def test_the_first_hundred_losses_agree_with_the_reference(
     assert captured is None or (captured.fallback is None and captured.captures == 1)
 
 
-@pytest.mark.parametrize("id", IDS)
-def test_gradients_are_those_of_finite_differences(id: str, first_party: ModuleType) -> None:
+def test_gradients_are_those_of_finite_differences(model_id: str, first_party: ModuleType) -> None:
     """In float64, of every variable along its gradient and orthogonal to it."""
-    batch = first_party.batch_of(first_party.build(id))
-    for probe in probes_of(lambda: first_party.build(id), batch):
-        rows = first_party.slice_of(probe.model, batch)
-        found = list(derivatives(probe, rows))
-        assert probe.precision == "float64"
-        assert len(found) >= 2 * len(probe.variables) - sum(v.shape == () for v in probe.variables) - 2
+
+    def make() -> Any:
+        return first_party.build(model_id)
+
+    narrow = model_id.startswith("language/") and backend.name() == "jax"  # its attention is float32 inside
+    batch = first_party.batch_of(make())
+    for probe in built_in("float32", make) if narrow else probes_of(make, batch):
+        found = list(derivatives(probe, first_party.slice_of(probe.model, batch)))
+        assert probe.precision == ("float32" if narrow else "float64")
+        assert {d.variable for d in found} == {v.path for v in probe.variables}
         assert not [d for d in found if d.wrong], probe.phase.name

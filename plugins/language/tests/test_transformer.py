@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from keras import ops
 
 import genloom
-from genloom import DataSpec, random
+from genloom import DataSpec, backend, random
 from genloom.data.validation import ValidationBatches, split_validation
 from genloom.errors import ConfigError
 from genloom.heldout import losses
