@@ -108,6 +108,6 @@ def test_an_interrupt_waits_until_the_state_of_a_step_is_held() -> None:
         after.append("the step")
     assert after == ["the step"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    with pytest.raises(OSError, match="gone"), undisturbed():
-        raise OSError("gone")
+    with pytest.raises(OSError, match="the disk is gone"), undisturbed():
+        raise OSError("the disk is gone")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
