@@ -16,7 +16,7 @@ import torch
 
 from genloom.backend.torch_agreement import disagreement
 from genloom.backend.torch_graph import compiled_by_inductor, replayed
-from genloom.backend.torch_recording import Recorded, Recorder, kept_generator, recorder_of
+from genloom.backend.torch_recording import Recorded, Recorder, kept_generator, recorder_of, waits_refused
 from genloom.backend.torch_tracing import REFUSALS, cause_of, leaves_of, signature_of, traced
 
 __all__ = ["Captured"]
@@ -232,11 +232,16 @@ class Captured:
     def _recorded(self, form: _Form, flat: list[torch.Tensor], recorder: Recorder) -> _Form:
         """Return a recording of a form, still to be tried, or the form where it cannot be recorded."""
         plain = dataclasses.replace(form, fastest=True)
+        before = self._snapshot()
         try:
             with torch.inference_mode():
+                with waits_refused(self.device):
+                    form.replay(*flat)
                 replay = Recorded(form.replay, flat, recorder)
         except RuntimeError as error:
             self._without(_CUDA_GRAPH, cause_of(error))
             return plain
+        finally:
+            self._restore(before)
         self.recordings += 1
         return dataclasses.replace(plain, replay=replay, tool=_CUDA_GRAPH, trials=1, plainer=lambda: plain)

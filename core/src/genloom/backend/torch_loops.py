@@ -11,7 +11,7 @@ import torch
 
 from genloom.backend.torch_agreement import disagreement
 from genloom.backend.torch_graph import replayed
-from genloom.backend.torch_recording import Recorded, recorder_of
+from genloom.backend.torch_recording import Recorded, recorder_of, waits_refused
 from genloom.backend.torch_tracing import REFUSALS, cause_of, leaves_of, signature_of, traced
 
 __all__ = ["LoopCache"]
@@ -45,8 +45,9 @@ def _recorded(step: Step, inputs: list[torch.Tensor]) -> Step:
     recorder = recorder_of(inputs[0].device)
     if recorder is None:
         return step
-    expected = step(*inputs)
     try:
+        with waits_refused(inputs[0].device):
+            expected = step(*inputs)
         recording = Recorded(step, inputs, recorder)
     except RuntimeError as error:
         warnings.warn(f"This sampler is replayed without a CUDA graph: {cause_of(error)}", stacklevel=2)

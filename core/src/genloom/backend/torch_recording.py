@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
-__all__ = ["Recorded", "Recorder", "generator_of", "kept_generator", "recorder_of"]
+__all__ = ["Recorded", "Recorder", "generator_of", "kept_generator", "recorder_of", "waits_refused"]
 
 Outputs = tuple[torch.Tensor, ...]
 
@@ -18,6 +18,24 @@ Recorder = Callable[[Callable[[], Outputs]], tuple[Outputs, Callable[[], None]]]
 def recorder_of(device: torch.device) -> Recorder | None:
     """Return what records on a device, None where nothing does."""
     return _cuda_graph if device.type == "cuda" else None
+
+
+@contextlib.contextmanager
+def waits_refused(device: torch.device) -> Iterator[None]:
+    """Raise RuntimeError where the host waits for a device, which no recording survives.
+
+    A recording that fails half-way leaves torch's generators unusable for the process, so a function is run under
+    this before it is recorded.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    before = torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
 
 
 def _cuda_graph(run: Callable[[], Outputs]) -> tuple[Outputs, Callable[[], None]]:
@@ -35,6 +53,9 @@ class Recorded:
         run: takes tensors, returns tensors, and writes to others in place, always the same ones.
         inputs: of the types and shapes that every call has.
         recorder: of the device.
+
+    Raises:
+        RuntimeError: it cannot be recorded, mostly because the host waits for the device in it.
     """
 
     def __init__(self, run: Callable[..., Outputs], inputs: Sequence[torch.Tensor], recorder: Recorder) -> None:
