@@ -215,32 +215,3 @@ def test_a_wrong_recording_gives_way_to_the_replay() -> None:
     assert told_once.startswith("This training step is replayed without a CUDA graph: its captured form gives")
     assert (line._captured.captures, line._captured.fallback) == (1, None)
     np.testing.assert_array_equal(ops.convert_to_numpy(line.matrix), ops.convert_to_numpy(plain.matrix))
-
-
-@pytest.mark.parametrize("wrong", [False, True])
-def test_a_loop_is_played_from_its_recording(wrong: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """X ← x/2 + i for i < 5 from two starts; a recording that computes something else is not used."""
-    plays: list[int] = []
-
-    def record(run: Callable[[], Any]) -> tuple[Any, Callable[[], None]]:
-        outputs = tuple(value.clone() for value in run())
-
-        def play() -> None:
-            plays.append(1)
-            for old, new in zip(outputs, run(), strict=True):
-                old.copy_(new + wrong)
-
-        return outputs, play
-
-    monkeypatch.setattr("genloom.backend.torch_loops.recorder_of", lambda device: record)
-    fn = backend.compiled(lambda x: backend.loop(lambda i, s: 0.5 * s + ops.cast(i, "float32"), 5, x), Line())
-    starts = [np.arange(3, dtype="float32"), np.ones(3, "float32")]
-    ends: list[Any] = []
-    lines = told(lambda: ends.extend(ops.convert_to_numpy(fn(start)) for start in starts))
-    for start, end in zip(starts, ends, strict=True):
-        x = start
-        for i in range(5):
-            x = 0.5 * x + i
-        np.testing.assert_allclose(end, x, rtol=1e-6)
-    assert len(plays) == (1 if wrong else 11)  # one to compare
-    assert len(lines) == wrong

@@ -107,10 +107,16 @@ class Captured:
             return self._replay(form, flat, generator)
 
     def rehearse(self, data: Any) -> None:
-        """Run one step eagerly, for what watches its operations, and put everything back."""
-        before = self._snapshot()
+        """Run one step whose operations can be watched, and put everything back."""
+        flat, before = leaves_of(data), self._snapshot()
+        form = self.forms.get(signature_of(flat))
+        if form is not None and form.tool == _CUDA_GRAPH and form.plainer is not None:
+            form = form.plainer()
         with kept_generator(self.device) as generator:
-            self._eager(data, leaves_of(data), generator)
+            if form is None:
+                self._eager(data, flat, generator)
+            else:
+                self._replay(form, flat, generator)
         self._restore(before)
 
     def _eager(self, data: Any, flat: Sequence[torch.Tensor], generator: torch.Generator) -> dict[str, Any]:

@@ -9,14 +9,10 @@ from typing import Any
 import keras
 import torch
 
-from genloom.backend.torch_agreement import disagreement
 from genloom.backend.torch_graph import replayed
-from genloom.backend.torch_recording import Recorded, recorder_of, waits_refused
 from genloom.backend.torch_tracing import REFUSALS, cause_of, leaves_of, signature_of, traced
 
 __all__ = ["LoopCache"]
-
-Step = Callable[..., tuple[torch.Tensor, ...]]
 
 
 def _closure_tensors(fn: Callable[..., Any]) -> list[torch.Tensor]:
@@ -38,25 +34,6 @@ def _closure_tensors(fn: Callable[..., Any]) -> list[torch.Tensor]:
 
     visit(fn, 4)
     return found
-
-
-def _recorded(step: Step, inputs: list[torch.Tensor]) -> Step:
-    """Return a recording of a loop's step where the device makes one that computes the same, else the step."""
-    recorder = recorder_of(inputs[0].device)
-    if recorder is None:
-        return step
-    try:
-        with waits_refused(inputs[0].device):
-            expected = step(*inputs)
-        recording = Recorded(step, inputs, recorder)
-    except RuntimeError as error:
-        warnings.warn(f"This sampler is replayed without a CUDA graph: {cause_of(error)}", stacklevel=2)
-        return step
-    names = [f"output {i}" for i in range(len(expected))]
-    if disagreement(names, expected, expected, recording(*inputs)) is not None:
-        warnings.warn("This sampler is replayed without a CUDA graph, which computes other values.", stacklevel=2)
-        return step
-    return recording.play
 
 
 class LoopCache:
@@ -94,7 +71,7 @@ class LoopCache:
             if until is not None and until(keras.tree.pack_sequence_as(state, list(flat))):
                 break
             flat = module(i, *flat)
-        return keras.tree.pack_sequence_as(state, [x.clone() for x in flat])
+        return keras.tree.pack_sequence_as(state, list(flat))
 
     def _captured(self, step: Callable[[Any, Any], Any], state: Any, flat: list[torch.Tensor]) -> Any:
         key = (self.calls, signature_of(flat))
@@ -115,7 +92,7 @@ class LoopCache:
         # Clones, so that a state that is also a closed-over constant is not taken for the same input.
         inputs = [torch.tensor(0, dtype=torch.int32, device=flat[0].device), *(x.clone() for x in flat)]
         try:
-            module = _recorded(replayed(traced(flat_step, inputs)), inputs)
+            module = replayed(traced(flat_step, inputs))
         except REFUSALS as error:
             self.fallback = cause_of(error)
             warnings.warn(f"This sampler runs eagerly on torch, more slowly: {self.fallback}", stacklevel=2)

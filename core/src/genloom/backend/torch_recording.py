@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
@@ -31,7 +32,8 @@ def waits_refused(device: torch.device) -> Iterator[None]:
         yield
         return
     before = torch.cuda.get_sync_debug_mode()
-    torch.cuda.set_sync_debug_mode("error")
+    with warnings.catch_warnings(action="ignore"):  # torch tells that it may miss some waits
+        torch.cuda.set_sync_debug_mode("error")
     try:
         yield
     finally:
@@ -64,14 +66,10 @@ class Recorded:
 
     def __call__(self, *inputs: torch.Tensor) -> Outputs:
         """Return the outputs as tensors of their own, which the next call leaves as they are."""
-        return tuple(value.clone() for value in self.play(*inputs))
-
-    def play(self, *inputs: torch.Tensor) -> Outputs:
-        """Return the outputs where they lie, which may be the inputs of the next call, and are gone after it."""
         for own, given in zip(self._inputs, inputs, strict=True):
             own.copy_(given, non_blocking=True)
         self._play()
-        return self._outputs
+        return tuple(value.clone() for value in self._outputs)
 
 
 def generator_of(device: torch.device) -> torch.Generator:
