@@ -117,7 +117,7 @@ def test_compiled_refuses_a_state_write_and_names_the_variable():
         model.counter.assign_add(1.0)
         return x
 
-    with pytest.raises(GenLoomError, match="wrote to holder(_[0-9]+)?/counter"):
+    with pytest.raises(GenLoomError, match=r"wrote to holder(_[0-9]+)?/counter"):
         backend.compiled(impure, model)(ops.ones((1,)))
     assert float(model.counter.value) == 0.0
 
