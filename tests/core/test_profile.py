@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from genloom.errors import ConfigError
 from genloom.plugins.discovery import load_file
 from genloom.runs import load_latest
 from genloom.training.precision import policy
-from genloom.training.profiling import matmul_peak, optimizer_seconds
+from genloom.training.profiling import Execution, matmul_peak, optimizer_seconds, table_of
 
 SETTINGS = {"batch_size": 20, "epochs": 3, "sample_every": 0, "progress": "none", "seed": 4, "ema": 0.9}
 
@@ -42,10 +43,20 @@ def test_a_profiled_run_is_the_same_run_with_a_table(models: Any, tmp_path: Path
     found = json.loads((profiled.path / "profile.json").read_text())
     parts = [found[f"{part}_ms"] for part in ("data", "forward_backward", "optimizer", "callbacks", "loop")]
     assert min(parts) >= 0
-    assert sum(parts) == pytest.approx(found["step_ms"], rel=0.5)  # medians of each need not add up
-    assert 0 < found["mfu"] < 1
+    assert sum(parts) >= 0.999 * found["step_ms"]  # medians of each may add up to more
+    assert found["mfu"] == pytest.approx(1e3 * found["flops_per_step"] / found["step_ms"] / found["peak_flops"])
     assert any(path.stat().st_size > 100 for path in (profiled.path / "profile").rglob("*") if path.is_file())
     assert not (plain.path / "profile.json").exists()
+
+
+def test_the_parts_of_a_step_are_medians_per_step() -> None:
+    """Executions of two steps: 2 ms of data, 6 of computing, 1 of callbacks, 10 in all; one of three is slow."""
+    usual, slow = Execution(2, 0.002, 0.006, 0.001, 0.010), Execution(2, 0.5, 0.5, 0.5, 1.5)
+    found = table_of([usual, slow, usual], optimizer=0.001, flops=1e6, peak=1e9)
+    expected = {"steps": 6, "step_ms": 5.0, "data_ms": 1.0, "forward_backward_ms": 2.0, "optimizer_ms": 1.0}
+    expected |= {"callbacks_ms": 0.5, "loop_ms": 0.5, "flops_per_step": 1e6, "peak_flops": 1e9, "mfu": 0.2}
+    assert found == pytest.approx(expected)
+    assert table_of([usual], optimizer=1.0, flops=1e6, peak=1e9)["forward_backward_ms"] == 0.0
 
 
 def test_the_operations_of_a_dense_step_are_the_closed_form() -> None:
@@ -114,8 +125,18 @@ def test_a_training_too_short_to_time_is_refused(models: Any, tmp_path: Path) ->
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_the_peak_is_a_speed_that_a_product_reaches(precision: str) -> None:
+    def rate(n: int) -> float:
+        a, times = ops.ones((n, n), dtype=keras.config.dtype_policy().compute_dtype), []
+        for _ in range(5):
+            began = time.perf_counter()
+            ops.convert_to_numpy(ops.cast(ops.matmul(a, a)[:1], "float32"))
+            times.append(time.perf_counter() - began)
+        return 2 * n**3 / min(times)
+
     with policy(precision):
-        assert 1e8 < matmul_peak() < 1e16
+        peak, known = matmul_peak(), max(rate(512), rate(1024))
+    # Both take the best of several; another process on the same cores may take half of either.
+    assert known / 3 < peak < 5 * known  # the largest products are the fastest
 
 
 def test_a_training_that_stops_before_any_step_is_timed_ends_well(

@@ -11,7 +11,7 @@ import dataclasses
 import json
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,13 +31,13 @@ from genloom.training.session import Session
 if TYPE_CHECKING:
     from genloom.optimizers import PhaseOptimizers
 
-__all__ = ["Profile", "check_length", "matmul_peak", "optimizer_seconds", "profile_of"]
+__all__ = ["Execution", "Profile", "check_length", "matmul_peak", "optimizer_seconds", "profile_of", "table_of"]
 
 _WARM_UP, _TIMED, _TRACED = 3, 30, 3  # executions
 
 
 @dataclasses.dataclass
-class _Execution:
+class Execution:
     """Seconds of one call of the engine: waiting for data, computing, callbacks, and all until the next."""
 
     steps: int
@@ -56,7 +56,7 @@ class Profile:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self.executions: list[_Execution] = []
+        self.executions: list[Execution] = []
         self.count, self.batch = 0, None
         self.trace, self._trace_ends = contextlib.ExitStack(), 0
         self._begun = self._ended = 0.0
@@ -89,7 +89,7 @@ class Profile:
         None says that the data was there before the call: Keras fetched it between the steps.
         """
         data = self._begun - self._ended if waited is None else waited
-        self._now = _Execution(0, data, elapsed - (waited or 0.0))
+        self._now = Execution(0, data, elapsed - (waited or 0.0))
 
     def _after(self, seconds: float) -> None:
         now, execution = time.perf_counter(), self._now
@@ -118,24 +118,38 @@ class Profile:
         if not self.executions:
             tell(f"no profile: the training stopped after {self.count} of the {_WARM_UP + 1} executions it needs.")
             return
-        step = _per_step(self.executions, "whole")
-        parts = {name: _per_step(self.executions, name) for name in ("data", "compute", "callbacks")}
-        optimizer = min(optimizer_seconds(self.session.model), parts["compute"])
-        flops, peak = backend.step_flops(self.session.model, _single(self.batch)), matmul_peak()
-        document = {
-            "steps": sum(execution.steps for execution in self.executions),
-            "step_ms": 1e3 * step,
-            "data_ms": 1e3 * parts["data"],
-            "forward_backward_ms": 1e3 * (parts["compute"] - optimizer),
-            "optimizer_ms": 1e3 * optimizer,
-            "callbacks_ms": 1e3 * parts["callbacks"],
-            "loop_ms": 1e3 * max(0.0, step - sum(parts.values())),
-            "flops_per_step": flops,
-            "peak_flops": peak,
-            "mfu": flops / step / peak,
-            "trace": str(self.folder),
-        }
+        model = self.session.model
+        document = table_of(
+            self.executions, optimizer_seconds(model), backend.step_flops(model, _single(self.batch)), matmul_peak()
+        )
+        document["trace"] = str(self.folder)
         write_atomic(self.session.run.path / "profile.json", json.dumps(document, indent=1).encode())
+
+
+def table_of(executions: Sequence[Execution], optimizer: float, flops: float, peak: float) -> dict[str, Any]:
+    """Return where the time of a step goes, in milliseconds, and the share of the peak that it reaches.
+
+    Args:
+        executions: those that were timed; of each part the median over them is taken, per step.
+        optimizer: seconds of the optimizer alone in a step, which are a part of `compute`.
+        flops: operations of a step.
+        peak: operations per second of the device.
+    """
+    step = _per_step(executions, "whole")
+    parts = {name: _per_step(executions, name) for name in ("data", "compute", "callbacks")}
+    optimizer = min(optimizer, parts["compute"])
+    return {
+        "steps": sum(execution.steps for execution in executions),
+        "step_ms": 1e3 * step,
+        "data_ms": 1e3 * parts["data"],
+        "forward_backward_ms": 1e3 * (parts["compute"] - optimizer),
+        "optimizer_ms": 1e3 * optimizer,
+        "callbacks_ms": 1e3 * parts["callbacks"],
+        "loop_ms": 1e3 * max(0.0, step - sum(parts.values())),
+        "flops_per_step": flops,
+        "peak_flops": peak,
+        "mfu": flops / step / peak,
+    }
 
 
 def check_length(steps: int, steps_per_execution: int) -> None:
@@ -196,7 +210,7 @@ def _single(data: Any) -> Any:
     return data if stacked is None else keras.tree.map_structure(lambda column: column[0], stacked)
 
 
-def _per_step(executions: list[_Execution], name: str) -> float:
+def _per_step(executions: Sequence[Execution], name: str) -> float:
     return statistics.median(getattr(execution, name) / execution.steps for execution in executions)
 
 
