@@ -16,7 +16,7 @@ deviation over the seeds {seeds} of {n} samples against {n} held-out digits. The
 score at the same n; the opponents are a Gaussian mixture of ten, one Gaussian, and independent pixels.
 
 ```
-python -m nox -s demo && python docs/make_results.py runs/demo/report.json
+genloom demo && python docs/make_results.py runs/demo/report.json
 ```
 """
 OPPONENTS = ("mixture", "gaussian", "marginals")
