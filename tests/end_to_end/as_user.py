@@ -193,7 +193,7 @@ def main(folder: Path) -> None:
     add_the_other_engines(user)
     check_report(user, engines=3)
     # What needs all three engines at once, and pytest, which the written plugin brought.
-    kit = "tests/contracts/test_conformance_kit.py"
+    kit = "tests/contracts/test_conformance_processes.py"
     user.run(f"KERAS_BACKEND=jax python -m pytest {kit} -k every_engine_it_declares")
     print("\nas-user: README, a plugin of one's own, three engines and the demo did what they say.")
 

@@ -24,7 +24,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.mark.parametrize(
     ("model", "options", "steps"),
     [
-        ("vae/mlp", {"latent": 2, "hidden": (32,), "noise": 1.0, "learning_rate": 5e-3}, 200),
+        ("vae/mlp", {"latent": 2, "hidden": (32,), "observation_noise": 1.0, "learning_rate": 5e-3}, 200),
         ("gan/mlp", {"latent": 4, "hidden": (32, 32), "learning_rate": 1e-3}, 400),
         ("diffusion/ddpm", {"width": 64, "depth": 2, "learning_rate": 3e-3, "steps": 20}, 400),
     ],

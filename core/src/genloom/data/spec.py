@@ -55,8 +55,9 @@ class DataSpec:
     rate: float | None = None
     maximum_length: int = 0
     condition: tuple[str, ...] = ()
-    mean: tuple[float, ...] = ()
-    scale: tuple[float, ...] = ()
+    # Not in the description: fingerprints of texts hold that, and are those of runs from before.
+    mean: tuple[float, ...] = dataclasses.field(default=(), repr=False)
+    scale: tuple[float, ...] = dataclasses.field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
