@@ -14,6 +14,7 @@ import pytest
 
 import genloom
 from genloom.backend.interrupts import undisturbed
+from genloom.errors import ConfigError
 from genloom.plugins.discovery import load_file
 from genloom.training.state import collect
 
@@ -111,3 +112,10 @@ def test_an_interrupt_waits_until_the_state_of_a_step_is_held() -> None:
     with pytest.raises(OSError, match="the disk is gone"), undisturbed():
         raise OSError("the disk is gone")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_predict_is_refused_before_it_empties_the_model(models: Any) -> None:
+    model = made(models)
+    with pytest.raises(ConfigError, match=r"has no predict\(\)\. Draw with genloom\.sample"):
+        model.predict(batches(1)[0]["x"], verbose=0)
+    assert np.isfinite(genloom.sample(model, 2, seed=1).samples).all()

@@ -156,6 +156,9 @@ def test_stop_when_and_patience_end_a_training(models: Any, tmp_path: Path) -> N
     assert [line["epoch"] for line in run.log() if line["losses"]] == [1, 2, 3]
     with pytest.raises(ConfigError, match="Did you mean 'val_loss'"):
         genloom.train("tests/plain", models.points(), out=tmp_path / "c", stop_when="valloss<1", **QUIET)
+    assert not genloom.runs.Run(tmp_path / "c").exists  # the corrected command begins there
+    with pytest.raises(ConfigError, match="names 'valloss', which is not logged"):
+        genloom.train("tests/plain", models.points(), stop_when="valloss<1", dry_run=True, **QUIET)
 
 
 def test_accumulation_equals_the_whole_batch(models: Any, tmp_path: Path) -> None:
@@ -359,3 +362,19 @@ def test_a_model_compiled_further_stays_so(models: Any) -> None:
     model.compile(model.default_optimizers(), jit_compile=True)
     compile_model(model, TrainingSettings(), 10)
     assert model.jit_compile is True
+
+
+def test_a_run_is_not_resumed_to_less_than_it_has(models: Any, tmp_path: Path) -> None:
+    """One that has finished stays as it is; one that was cut off says where it is."""
+    asked = QUIET
+    run = genloom.train("tests/plain", models.points(), epochs=2, out=tmp_path / "run", **asked)
+    stated, logged = (run.path / "run.toml").read_bytes(), (run.path / "log.jsonl").read_bytes()
+    for less in ({"epochs": 1}, {"steps": 1}):
+        genloom.train("tests/plain", models.points(), out=run.path, resume=True, **less, **asked)
+        assert (run.path / "run.toml").read_bytes() == stated
+        assert (run.path / "log.jsonl").read_bytes() == logged
+    lines = logged.splitlines(keepends=True)
+    (run.path / "log.jsonl").write_bytes(b"".join(line for line in lines if b'"finished"' not in line))
+    with pytest.raises(ConfigError, match=r"Cannot resume to 1 steps: .* is at step"):
+        genloom.train("tests/plain", models.points(), out=run.path, resume=True, steps=1, **asked)
+    assert (run.path / "run.toml").read_bytes() == stated

@@ -300,6 +300,17 @@ class GenerativeModel(backend.StepMixin, keras.Model, metaclass=_Built):
             "genloom.train keeps a run by itself.",
         )
 
+    def predict(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refuse Keras's `predict`: what a generative model gives for a batch depends on the question.
+
+        Raises:
+            ConfigError: always.
+        """
+        raise ConfigError(
+            f"{type(self).__name__} has no predict().",
+            mend="Draw with genloom.sample(model, n, seed); encode(x), decode(z) and validate(batch) take data.",
+        )
+
     def call(self, keys: Any, condition: dict[str, Any] | None = None) -> Any:
         """Draw samples: `model(keys)` is `model.draw(keys, condition or {})`."""
         return self.draw(keys, condition or {})

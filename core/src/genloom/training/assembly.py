@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from genloom.errors import PluginError
 from genloom.plugins.hooks import notify
 from genloom.training import callbacks as own
+from genloom.training.callbacks.stopping import default_monitor, parse_bound
 from genloom.training.configuration import Job, versions
 from genloom.training.continuity import TrainingCallbacks
 from genloom.training.feeding import Feed
 from genloom.training.session import Session
+from genloom.training.settings import TrainingSettings
 
-__all__ = ["assemble"]
+if TYPE_CHECKING:
+    from genloom.model import GenerativeModel
+
+__all__ = ["assemble", "check_rules"]
 
 
 def assemble(
@@ -43,20 +48,24 @@ def assemble(
     return listed[0], interruption, progress
 
 
-def logged_names(session: Session, feed: Feed) -> list[str]:
+def check_rules(settings: TrainingSettings, model: GenerativeModel, feed: Feed) -> None:
+    """Raise ConfigError for a stop_when that names nothing logged, before a run says that it has begun."""
+    if settings.stop_when is not None:
+        parse_bound(settings.stop_when, _logged_names(model, feed))
+
+
+def _logged_names(model: GenerativeModel, feed: Feed) -> list[str]:
     """Return the names that an epoch's logs have."""
-    held_out = session.model.validation if feed.held_out is not None else ()
-    return [*session.model._update.names, *(f"val_{name}" for name in held_out)]
+    held_out = model.validation if feed.held_out is not None else ()
+    return [*model._update.names, *(f"val_{name}" for name in held_out)]
 
 
 def _rules(session: Session, feed: Feed) -> list[Any]:
-    settings, names = session.settings, logged_names(session, feed)
+    settings, names = session.settings, _logged_names(session.model, feed)
     rules: list[Any] = []
     if settings.stop_when is not None:
         rules.append(own.StopWhen(settings.stop_when, names))
     if settings.patience is not None:
-        from genloom.training.callbacks.stopping import default_monitor
-
         rules.append(own.Patience(settings.best or default_monitor(names), settings.best_mode, settings.patience))
     return rules
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from genloom.training.assembly import check_rules
 from genloom.training.configuration import Job
 from genloom.training.feeding import Feed
 from genloom.training.optimizing import compile_model
@@ -38,6 +39,7 @@ def describe(job: Job) -> dict[str, Any]:
     feed = Feed(job.dataset, model, job.settings, job.seed, job.memory)
     plan = Plan.of(job.settings, feed.steps_per_epoch)
     compile_model(model, job.settings, plan.total_steps)
+    check_rules(job.settings, model, feed)
     forward, activations = _probe(model, feed)
     rows = job.settings.batch_size * feed.repeats
     parameters = _parameters(model)

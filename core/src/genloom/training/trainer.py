@@ -11,7 +11,7 @@ from genloom.errors import ConfigError
 from genloom.plugins.registry import required
 from genloom.runs import Run, create_run, load_latest
 from genloom.runs.files import tell, write_atomic
-from genloom.training.assembly import assemble
+from genloom.training.assembly import assemble, check_rules
 from genloom.training.configuration import Job, free_path, resolve
 from genloom.training.feeding import Feed
 from genloom.training.notices import notices
@@ -120,6 +120,7 @@ def _train(job: Job, run: Run, callbacks: Sequence[Any], profiled: bool) -> Run:
     feed = Feed(job.dataset, model, job.settings, job.seed, job.memory)
     plan = Plan.of(job.settings, feed.steps_per_epoch)
     compile_model(model, job.settings, plan.total_steps)
+    check_rules(job.settings, model, feed)
     if arrays:
         restore(model, arrays)
     if _ended(run, job, plan, manifest["step"]):
@@ -187,15 +188,25 @@ def _first_save(run: Run) -> int:
 
 
 def _ended(run: Run, job: Job, plan: Plan, step: int) -> bool:
-    """Whether the run has ended as planned, by its length or a rule of its own, and is not asked for more."""
+    """Whether the run has ended as planned, by its length or a rule of its own, and is not asked for more.
+
+    Raises:
+        ConfigError: it has not ended, and is already beyond the length asked for.
+    """
     if not run.exists or not step:
         return False
+    finished = run.last_entry.get("status") == "finished"
+    if plan.total_steps < step and not finished:
+        raise ConfigError(
+            f"Cannot resume to {plan.total_steps} steps: {str(run.path)!r} is at step {step}.",
+            mend="Ask for more epochs or steps, or for none.",
+        )
     before = run.config["training"]
     asked = dataclasses.asdict(job.settings)
     rules = all(before.get(name) == asked[name] for name in ("stop_when", "patience"))
     planned = Plan.of(job.settings, plan.steps_per_epoch).total_steps
     was = before["steps"] if "steps" in before else before.get("epochs", 0) * plan.steps_per_epoch
-    return run.last_entry.get("status") == "finished" and rules and planned == was
+    return finished and (planned < step or (rules and planned == was))
 
 
 def _stored(out: str | Path | None, resume: bool) -> dict[str, Any] | None:
