@@ -143,6 +143,37 @@ def test_tasks_of_other_classes_are_refused_before_anything_is_trained(halves: l
     assert not list((tmp_path / "out").iterdir())
 
 
+def saved(file: Path, names: str = "ab", mean: float = 0.0) -> str:
+    """Write numbers of two classes, of deviation 1, and return their address."""
+    x = (np.random.default_rng(0).normal(size=(60, 3)) + mean).astype("float32")
+    np.savez(file, x=x, label=np.arange(60) % 2, class_names=list(names))
+    return f"npz:{file}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"names": "ac"}, "has other classes than .*: class 1 is 'c' instead of 'b'"),
+        ({"mean": 1e5}, r"is in other units than .*: column 0 has 1e\+05 ± .* instead of "),
+    ],
+)
+def test_other_classes_or_units_are_refused_before_anything_is_trained(
+    changes: dict[str, Any], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, new = saved(tmp_path / "old.npz"), saved(tmp_path / "new.npz", **changes)
+    quiet = {"options": {"latent": 1, "hidden": (4,)}, "sample_every": 0, "progress": "none", "batch_size": 20}
+    run = genloom.train("vae/mlp", old, steps=1, out=tmp_path / "run", **quiet)
+    with pytest.raises(ConfigError, match=message):
+        genloom.update(run.path, new, steps=1)
+    assert not (run.path / "updates").exists()
+    with pytest.raises(ConfigError, match=f"Task 'high' {message}"):
+        continual.run_sequence(written(tmp_path / "tasks.toml", [old, new], "none"), tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())
+    if "names" in changes:  # adapters of other classes are wanted
+        genloom.train("vae/mlp", new, steps=1, init_from=run.path, out=tmp_path / "onward", **quiet)
+        assert len([line for line in capsys.readouterr().err.splitlines() if "class 1 is 'c'" in line]) == 1
+
+
 SETTINGS: dict[str, Any] = {"learning_rate": 3e-3, "sample_every": 0, "progress": "none", "validation": 0.0}
 
 

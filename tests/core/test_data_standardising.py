@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from keras import ops
 import genloom
 from genloom import DataSpec, data
 from genloom.data import ArraySplit, Dataset
+from genloom.data.agreement import check_units
 from genloom.data.check import check
 from genloom.data.standardising import in_units_of, moments, standardised
 from genloom.errors import ConfigError, DataError
@@ -165,15 +167,46 @@ def test_a_resumed_run_keeps_the_units_it_began_with(tmp_path):
     assert np.abs(genloom.sample(old, 4).samples).max() < 1e3  # its own units
 
 
-def test_fine_tuning_keeps_the_units_of_its_beginning(tmp_path):
+def test_fine_tuning_keeps_the_units_of_its_beginning_and_refuses_others(tmp_path, capsys):
     quiet = {"sample_every": 0, "progress": "none", "batch_size": 20, "steps": 2}
     first = genloom.train(
         "vae/mlp", save(tmp_path, x=columns()), options={"latent": 1, "hidden": (4,)}, out=tmp_path / "a", **quiet
     )
     (tmp_path / "b").mkdir()
-    other = save(tmp_path / "b", x=columns() * 3)
+    other = save(tmp_path / "b", x=columns() + np.array([13_300.0, 0.0, 0.0]))
     second = genloom.train("vae/mlp", other, init_from=first.path, out=tmp_path / "c", **quiet)
     assert second.config["data"]["spec"]["scale"] == first.config["data"]["spec"]["scale"]
+    said = [line for line in capsys.readouterr().err.splitlines() if "is seen in the units of" in line]
+    assert len(said) == 1 and "column 0 has 3.85e+04 ± 1.22e+04 instead of 2.52e+04" in said[0]
+    far = save(tmp_path / "b", x=columns() + np.array([1e6, 0.1, 0.0]))
+    with pytest.raises(
+        ConfigError, match=r"column 0 has .* instead of .*, column 1 has -0\.4015 ± .* instead of -0\.5"
+    ):
+        genloom.train("vae/mlp", far, init_from=first.path, out=tmp_path / "d", **quiet)
+    assert not (tmp_path / "d").exists()
+    asked = {"init_from": first.path, "out": tmp_path / "c", "resume": True, "dry_run": True, **quiet}
+    assert genloom.train("vae/mlp", far, **asked)  # what was begun goes on
+
+
+@pytest.mark.parametrize(
+    ("mean", "scale", "refused"),
+    [
+        ((2.9,), (1.1,), False),
+        ((-3.1,), (1.1,), True),
+        ((0.0,), (3.1,), True),
+        ((0.0,), (0.3,), True),
+    ],
+)
+def test_units_are_others_three_deviations_away_or_three_times_as_wide(mean, scale, refused):
+    kept = DataSpec((1,), "table", value_range=None, mean=(0.0,), scale=(1.01,))
+    new = kept.replace(mean=mean, scale=scale)
+    with pytest.raises(ConfigError, match="new is in other units than 'run'") if refused else nullcontext():
+        check_units("new", new, kept, "'run'")
+
+
+def test_a_constant_is_not_narrower_than_what_varies():
+    kept = DataSpec((1,), "table", value_range=None, mean=(0.0,), scale=(13_300.0,))
+    check_units("new", kept.replace(scale=(1.0,)), kept, "'run'")
 
 
 def test_check_warns_of_a_mean_that_float32_drowns_in(tmp_path):

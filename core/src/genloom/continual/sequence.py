@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from genloom.adaptation import parse_adapter, parse_retention
 from genloom.continual.judging import Judge
+from genloom.data.agreement import check_classes, check_units
 from genloom.errors import ConfigError, RunError, nearest
 from genloom.loading import load
 from genloom.metrics import continual
@@ -193,7 +194,7 @@ def _check_alike(asked: Sequence, datasets: list[Dataset]) -> None:
     """Refuse tasks that no one model can learn, before the first is trained.
 
     Raises:
-        ConfigError: data of another kind, shape, range, vocabulary or number of classes than the first task's.
+        ConfigError: data of another kind, shape, range, vocabulary, units or classes than the first task's.
     """
     for name in ("kind", "shape", "value_range", "vocabulary", "classes"):
         stated = [getattr(dataset.spec, name) for dataset in datasets]
@@ -203,6 +204,10 @@ def _check_alike(asked: Sequence, datasets: list[Dataset]) -> None:
                 f"The tasks have different {name.replace('_', ' ')}: {each}.",
                 mend="One model learns them all: open the data alike, such as with the same classes.",
             )
+    first, known = datasets[0].spec, f"task {asked.tasks[0].name!r}"
+    for task, dataset in zip(asked.tasks, datasets, strict=True):
+        check_classes(f"Task {task.name!r}", dataset.spec, first, known)
+        check_units(f"Task {task.name!r}", dataset.spec, first, known)
 
 
 def _opened(address: str) -> Dataset:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from genloom.adaptation import old_data
 from genloom.continual.judging import Judge
+from genloom.data.agreement import check_classes, check_units
 from genloom.errors import ConfigError
 from genloom.loading import load
 from genloom.runs import Run, open_run
@@ -66,7 +67,8 @@ def update(
         "scores" (each with "data", "role" new or old, "before", "after", "passed") and "when".
 
     Raises:
-        ConfigError: no run, a gate that does not apply, data of another kind, or settings that do not fit.
+        ConfigError: no run, a gate that does not apply, data of another kind, in other units or of other classes, or
+            settings that do not fit.
         DataError: data that cannot be opened, or old data that changed.
         RunError: the training failed; the old weights stay.
     """
@@ -167,6 +169,9 @@ def _check_same_kind(run: Run, spec: Any, new: Dataset) -> None:
                 f"{new.address} has {name}={now!r}, what {str(run.path)!r} was trained on has {was!r}.",
                 mend="Open the new data with the options of the old; text with tokenizer=RUN/tokenizer.json.",
             )
+    known = repr(str(run.path))
+    check_classes(new.address, new.spec, spec, known)
+    check_units(new.address, new.spec, spec, known)
 
 
 #: Settings of a training that an update takes over: how long and how, not what for.

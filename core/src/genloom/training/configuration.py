@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from genloom.adaptation import EWC, L2SP, adapt, needs_memory, old_data, parse_adapter, parse_retention, retain
 from genloom.creation import check_kind, instantiate
+from genloom.data.agreement import check_units, tell_classes, tell_units
 from genloom.data.opening import Data
 from genloom.data.opening import open as open_data
 from genloom.data.spec import DataSpec
@@ -167,7 +168,7 @@ def resolve(
         spec: of the data of the run to resume, as its run.toml has it.
 
     Raises:
-        ConfigError: anything unknown, out of range or contradictory.
+        ConfigError: anything unknown, out of range or contradictory; data in other units than those of `init_from`.
         NotFoundError: no such model or data source.
     """
     asked = {name: value for name, value in asked.items() if value is not None}
@@ -204,8 +205,18 @@ def resolve(
 
 def _in_units(dataset: Dataset, spec: Mapping[str, Any] | None, before: Run | None) -> Dataset:
     """Return the data in the units that the weights to go on with were trained in."""
-    stated = spec if spec is not None or before is None else before.config["data"]["spec"]
-    return dataset if stated is None else in_units_of(dataset, DataSpec.from_dict(stated))
+    if spec is None and before is not None:
+        spec = before.config["data"]["spec"]
+        _compare(dataset, DataSpec.from_dict(spec), before)
+    return dataset if spec is None else in_units_of(dataset, DataSpec.from_dict(spec))
+
+
+def _compare(dataset: Dataset, kept: DataSpec, before: Run) -> None:
+    """Refuse new data in other units than those of the run to start from; say smaller differences, and classes'."""
+    beside = dataset.address, dataset.spec, kept, repr(str(before.path))
+    check_units(*beside)
+    tell_units(*beside)
+    tell_classes(*beside)
 
 
 def _say_units(model: GenerativeModel, spec: DataSpec) -> None:

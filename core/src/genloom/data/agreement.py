@@ -1,0 +1,94 @@
+"""New data for a trained model beside those it knows: are their numbers of one size, do classes mean the same?"""
+
+from __future__ import annotations
+
+from itertools import zip_longest
+
+from genloom.data.spec import DataSpec
+from genloom.errors import ConfigError, listed
+from genloom.runs.files import tell
+
+__all__ = ["check_classes", "check_units", "tell_classes", "tell_units"]
+
+_FAR = 3.0  # deviations of the mean, or times the scale: beyond it a model meets what it has no place for
+_NOTABLE = 0.5  # deviations
+
+
+def check_units(address: str, new: DataSpec, kept: DataSpec, known: str) -> None:
+    """Refuse unbounded data that lie elsewhere, or are of another size, than those whose mean and scale are kept.
+
+    Args:
+        address: of the new data.
+        new: their spec, with mean and scale as measured.
+        kept: what was trained on. Without a scale, or of another shape, it is compared with nothing.
+        known: what is named as the place of `kept`, such as a run.
+
+    Raises:
+        ConfigError: a mean more than 3 deviations away, or a scale 3 times as large or as small; places are named.
+    """
+    far = [_compared(new, kept, i) for i, (shift, ratio) in _distances(new, kept) if max(shift, ratio) > _FAR]
+    if far:
+        raise ConfigError(
+            f"{address} is in other units than {known}: {listed(far)}.",
+            mend="A model that goes on keeps its own: bring the data to them, or train anew without init_from.",
+        )
+
+
+def tell_units(address: str, new: DataSpec, kept: DataSpec, known: str) -> None:
+    """Say on stderr where the mean or the scale of new data is off by more than half a deviation."""
+    off = [_compared(new, kept, i) for i, (shift, ratio) in _distances(new, kept) if max(shift, ratio - 1) > _NOTABLE]
+    if off:
+        tell(f"{address} is seen in the units of {known}, from which it differs: {listed(off)}.")
+
+
+def check_classes(address: str, new: DataSpec, kept: DataSpec, known: str) -> None:
+    """Refuse data whose classes have other names, or another order.
+
+    Raises:
+        ConfigError: both have names and they differ; the first that do are named.
+    """
+    if other := _other_classes(new, kept):
+        raise ConfigError(
+            f"{address} has other classes than {known}: {other}.",
+            mend="Give data with the same classes in the same order, such as the same folders, or train a new run.",
+        )
+
+
+def tell_classes(address: str, new: DataSpec, kept: DataSpec, known: str) -> None:
+    """Say on stderr where the classes of new data have other names, or another order."""
+    if other := _other_classes(new, kept):
+        tell(f"{address} has other classes than {known}: {other}.")
+
+
+def _distances(new: DataSpec, kept: DataSpec) -> list[tuple[int, tuple[float, float]]]:
+    """Return of each place how far the mean is, in deviations, and how many times the scale is larger or smaller."""
+    if not (new.scale and kept.scale) or new.shape != kept.shape:
+        return []
+    places = zip(new.mean, new.scale, kept.mean, kept.scale, strict=True)
+    return [(i, (abs(m - mean) / scale, _ratio(s, scale))) for i, (m, s, mean, scale) in enumerate(places)]
+
+
+def _ratio(new: float, kept: float) -> float:
+    """A scale of 1 stands for a constant too, beside which the narrower is no other unit: a month of a year."""
+    if new < kept and 1.0 in (new, kept):
+        return 1.0
+    return max(new / kept, kept / new)
+
+
+def _compared(new: DataSpec, kept: DataSpec, place: int) -> str:
+    name = new.columns[place] if new.columns else place
+    what = "channel" if len(new.shape) > 1 else "column"
+    now, was = (f"{spec.mean[place]:.4g} ± {spec.scale[place]:.4g}" for spec in (new, kept))
+    return f"{what} {name} has {now} instead of {was}"
+
+
+def _other_classes(new: DataSpec, kept: DataSpec) -> str:
+    """Return how the first class of another name is called in both; "" where all are alike or one has no names."""
+    if not (new.class_names and kept.class_names):
+        return ""
+    pairs = enumerate(zip_longest(new.class_names, kept.class_names))
+    return next((f"class {i} is {_named(now)} instead of {_named(was)}" for i, (now, was) in pairs if now != was), "")
+
+
+def _named(name: str | None) -> str:
+    return "none" if name is None else repr(name)
