@@ -18,7 +18,9 @@ from genloom.cli.evaluate import evaluate as command
 from genloom.errors import ConfigError, DataError, NotFoundError, RunError
 from genloom.evaluation import compare, evaluate
 from genloom.metrics import Fingerprint, comparable
+from genloom.metrics.components import COMPONENTS
 from genloom.runs import Run, save
+from genloom.samples import Samples
 
 
 @pytest.fixture(autouse=True)
@@ -194,6 +196,38 @@ def test_changed_data_infinite_samples_and_wrong_n_are_refused(tmp_path: Path) -
     with pytest.raises(ConfigError, match="not a run"):
         evaluate(tmp_path / "nowhere", sampler=Sampler(0.0))
     assert run.metrics() == []
+
+
+def test_metrics_that_need_more_samples_are_skipped_by_name_unless_they_were_named(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = _run(tmp_path / "run")
+    found = _by_name(evaluate(run, sampler=Sampler(0.1), n=4))
+    told = capfd.readouterr().err.splitlines()
+    skipped = ["precision", "recall", "density", "coverage"]
+    assert told == [f"genloom: warning: {name} needs 6 samples, 4 are drawn: skipped." for name in skipped]
+    assert "kid[pca20]" in found and not set(skipped) & set(found)
+    with pytest.raises(DataError, match=r"^precision needs 6 samples, 4 are drawn\."):
+        evaluate(run, ["kid[pca20]", "precision"], sampler=Sampler(0.1), n=4)
+    assert "precision" in _by_name(evaluate(run, ["precision"], sampler=Sampler(0.1), n=6))
+
+
+def test_few_held_out_samples_leave_the_other_metrics(capfd: pytest.CaptureFixture[str]) -> None:
+    x = np.random.default_rng(0).random((40, 3))
+    dataset = data.open(x)
+    drawn = Samples(x[:9].astype("float32"), None, None, dataset.spec)
+    names = [result.name for result in evaluation.scores(None, drawn, dataset)]
+    assert "precision needs 6 samples, 4 are held out: skipped." in capfd.readouterr().err
+    assert "nearest-train" in names and "precision" not in names
+
+
+@pytest.mark.parametrize("name", [m.id for m in COMPONENTS if m.extras["needs_samples"] > 1])
+def test_every_metric_works_on_as_few_samples_as_it_says(name: str) -> None:
+    dataset, sampler = data.open("digits"), Sampler(0.1)
+    (metric,) = (m for m in COMPONENTS if m.id == name)
+    drawn = sampler(metric.extras["needs_samples"], 0)
+    (result,) = evaluation.scores([name], Samples(drawn.samples, drawn.labels, None, dataset.spec), dataset)
+    assert np.isfinite(result.value)
 
 
 def test_scores_of_different_n_never_share_a_column(tmp_path: Path) -> None:

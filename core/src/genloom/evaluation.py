@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from genloom.data.dataset import Dataset
     from genloom.data.opening import Data
     from genloom.metrics.context import MetricContext
+    from genloom.plugins.component import Component
     from genloom.postprocess import Chain
     from genloom.samples import Samples
 
@@ -60,7 +61,8 @@ def evaluate(
 
     Args:
         run: a run directory or its path.
-        metrics: names (`fd[pca20]`, `precision`, …); None measures all default ones that fit the data.
+        metrics: names (`fd[pca20]`, `precision`, …); None measures all default ones that fit the data and says on
+            stderr which it skips for want of samples.
         n: samples to draw; None draws as many as are held out, at most 5,000.
         seed: of the samples. Floors and opponents do not depend on it.
         sampler: draws samples instead of the run's own model.
@@ -193,7 +195,7 @@ def scores(names: Sequence[str] | None, drawn: Samples, dataset: Dataset) -> lis
 
     Raises:
         ConfigError: a metric that does not apply.
-        DataError: too few samples.
+        DataError: too few samples for a metric that was named; others are skipped and told of.
         NotFoundError: no such metric.
     """
     from genloom.metrics.choosing import choose
@@ -209,7 +211,21 @@ def scores(names: Sequence[str] | None, drawn: Samples, dataset: Dataset) -> lis
         samples_labelled=generated.label is not None,
         known_modes=hasattr(dataset.density, "centres"),
     )
-    return [measure(component, generated, context) for component in chosen]
+    few, where = len(context.test), "held out" if len(generated) >= len(dataset.test) else "drawn"
+    measurable = [metric for metric in chosen if _enough(metric, few, where, named=names is not None)]
+    return [measure(component, generated, context) for component in measurable]
+
+
+def _enough(metric: Component, few: int, where: str, *, named: bool) -> bool:
+    """Whether a metric can be measured on so few samples; one that was named must be, another is told of."""
+    needed = metric.extras.get("needs_samples", 1)
+    if few >= needed:
+        return True
+    obstacle = f"{metric.id} needs {needed} samples, {few} are {where}"
+    if named:
+        raise DataError(f"{obstacle}.", mend="Hold out and draw as many, or measure something else.")
+    tell(f"{obstacle}: skipped.")
+    return False
 
 
 def _loaded(run: Run) -> tuple[Any, int]:

@@ -22,6 +22,7 @@ def metric_component(
     needs_modes: bool = False,
     floor: str = "train",
     limit: int | None = None,
+    needs_samples: int = 1,
     revision: int = 1,
     default: bool = False,
     accepts: tuple[str, ...] = _NUMERIC,
@@ -42,6 +43,7 @@ def metric_component(
         floor: "train" scores training samples against held-out ones, "test" the held-out ones themselves (for a
             metric that searches the training data).
         limit: most samples it looks at, drawn by seed.
+        needs_samples: fewest samples it can be measured on, generated and held out alike.
         revision: raised when its arithmetic changes, so that old and new values part.
         default: whether `evaluate` measures it without being asked.
         accepts: kinds of data it takes.
@@ -54,6 +56,7 @@ def metric_component(
         "needs_modes": needs_modes,
         "floor": floor,
         "limit": limit,
+        "needs_samples": needs_samples,
         "revision": revision,
         "default": default,
     }
@@ -79,6 +82,7 @@ COMPONENTS: tuple[Component, ...] = (
         lower_is_better=True,
         features="pca20",
         default=True,
+        needs_samples=2,
     ),
     _own(
         "fd-classifier32",
@@ -87,6 +91,7 @@ COMPONENTS: tuple[Component, ...] = (
         lower_is_better=True,
         features="classifier32",
         default=True,
+        needs_samples=2,
     ),
     _own(
         "kid-pca20",
@@ -95,6 +100,7 @@ COMPONENTS: tuple[Component, ...] = (
         lower_is_better=True,
         features="pca20",
         default=True,
+        needs_samples=2,
     ),
     _own(
         "precision",
@@ -103,6 +109,7 @@ COMPONENTS: tuple[Component, ...] = (
         lower_is_better=False,
         features="pca20",
         default=True,
+        needs_samples=6,
     ),
     _own(
         "recall",
@@ -111,6 +118,7 @@ COMPONENTS: tuple[Component, ...] = (
         lower_is_better=False,
         features="pca20",
         default=True,
+        needs_samples=6,
     ),
     _own(
         "density",
@@ -119,6 +127,7 @@ COMPONENTS: tuple[Component, ...] = (
         lower_is_better=None,
         features="pca20",
         default=True,
+        needs_samples=6,
     ),
     _own(
         "coverage",
@@ -127,6 +136,7 @@ COMPONENTS: tuple[Component, ...] = (
         lower_is_better=False,
         features="pca20",
         default=True,
+        needs_samples=6,
     ),
     _own(
         "nearest-train",
@@ -179,6 +189,7 @@ COMPONENTS: tuple[Component, ...] = (
         lower_is_better=False,
         needs_labels=True,
         needs_classifier=True,
+        needs_samples=3,
     ),
     _own(
         "is-classifier32",
@@ -195,6 +206,7 @@ COMPONENTS: tuple[Component, ...] = (
         lower_is_better=True,
         features="pca20",
         revision=2,
+        needs_samples=2,
     ),
     _own("sliced-w2", "sliced_w2", "Squared sliced Wasserstein distance over the values.", lower_is_better=True),
     _own(
@@ -203,5 +215,6 @@ COMPONENTS: tuple[Component, ...] = (
         "Accuracy of telling samples from held-out data; 0.5 is best.",
         lower_is_better=None,
         features="pca20",
+        needs_samples=5,
     ),
 )
