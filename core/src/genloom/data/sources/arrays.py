@@ -17,6 +17,8 @@ from genloom.errors import DataError, listed, nearest
 __all__ = ["KEYS", "dataset_of_arrays", "from_memory"]
 
 KEYS = ("x", "label", "x_test", "label_test", "class_names")
+_BYTES = (0.0, 255.0)
+_MANY_CLASSES, _SPARSE = 100, 10  # more classes than this, and than so many times the labels found: they are codes
 
 
 def from_memory(
@@ -153,16 +155,28 @@ class _Labelling:
         """Return the number of classes.
 
         Raises:
-            DataError: a label beyond it, or as many names are not there.
+            DataError: a label beyond it, as many names are not there, or labels that are codes and nobody asked for
+                so many classes.
         """
-        found = 1 + max(int(label.max()) for _, label in parts if label is not None)
-        wanted = self.given or len(self.names) or found
+        labels = [label for _, label in parts if label is not None]
+        found = 1 + max(int(label.max()) for label in labels)
+        wanted = self.given or len(self.names)
+        if not wanted:
+            self._check_dense(found, len(np.unique(np.concatenate(labels))))
+            wanted = found
         if found > wanted or len(self.names) not in (0, wanted):
             raise DataError(
                 f"{self.source} has labels up to {found - 1} and {len(self.names)} class names, for {wanted} classes.",
                 mend="Give classes=N above the largest label, and N names or none.",
             )
         return wanted
+
+    def _check_dense(self, found: int, distinct: int) -> None:
+        if found > max(_MANY_CLASSES, _SPARSE * distinct):
+            raise DataError(
+                f"{self.source} has {distinct} distinct labels up to {found - 1}, which would be {found} classes.",
+                mend=f"Renumber them from 0 to {distinct - 1}, save them as text, or give classes={found}.",
+            )
 
 
 def _labelling(
