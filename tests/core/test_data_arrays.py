@@ -104,6 +104,14 @@ def test_a_run_on_arrays_resumes_and_is_measured_with_the_same_ones(tmp_path: Pa
     assert genloom.sample(run, 2, condition={"label": np.array([2, 0])}).labels.tolist() == [2, 0]
 
 
+def test_a_training_on_bytes_that_are_masks_says_so(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    options: dict[str, Any] = {"options": {"latent": 2, "hidden": (4,)}, "steps": 1, **QUIET}
+    genloom.train("vae/mlp", X % 2, out=tmp_path / "masks", **options)
+    assert "values run from 0 to 0.003922, less than a tenth of the range 0 to 1" in capfd.readouterr().err
+    genloom.train("vae/mlp", X, out=tmp_path / "pictures", **options)
+    assert "less than a tenth" not in capfd.readouterr().err
+
+
 def test_codes_are_data_with_the_same_classes(tmp_path: Path) -> None:
     from click.testing import CliRunner
 

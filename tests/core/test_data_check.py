@@ -100,3 +100,28 @@ def test_labels_that_are_no_class_are_refused() -> None:
     wrong = Dataset("mine", spec, ArraySplit(x, [0, 1, 2, 1]), ArraySplit(x[:1] + 1, [0]), "0" * 16)
     with pytest.raises(DataError, match="from 0 to 2, the data's spec has 2 classes"):
         inspect(wrong)
+
+
+def test_values_that_span_little_of_their_range_are_warned_of() -> None:
+    masks = np.random.default_rng(0).integers(0, 2, (20, 8, 8), dtype=np.uint8)
+    (warning,) = check(masks)["warnings"]
+    assert "run from 0 to 0.003922, less than a tenth of the range 0 to 1." in warning and "value_range=" in warning
+    assert check(masks, value_range=(0, 1))["warnings"] == []
+    levels = np.random.default_rng(0).integers(0, 10, (20, 8, 8))
+    assert "run from 0 to 9, less than a tenth of the range 0 to 255" in check(levels)["warnings"][0]
+
+
+@pytest.mark.parametrize(("classes", "rows", "said"), [(1000, 2, "998 of 1000 classes"), (20, 20, "")])
+def test_of_many_classes_only_those_that_occur_are_listed(tmp_path, classes: int, rows: int, said: str) -> None:
+    from click.testing import CliRunner
+
+    from genloom.cli.data import check as command
+
+    x = np.random.default_rng(0).normal(size=(20, 3))
+    np.savez(tmp_path / "x.npz", x=x, label=[7, 9] * 10)
+    done = CliRunner().invoke(command, [f"npz:{tmp_path / 'x.npz'}?classes={classes}"])
+    table = [line for line in done.stdout.splitlines() if line.split("\t")[0].isdigit()]
+    assert len(table) == rows and "7\t10\t0" in table
+    assert (f"{said} have no samples." in done.stdout) == bool(said)
+    assert (f"{said} have no training sample." in done.stderr) == bool(said)
+    assert ("Class 3 has 0" in done.stderr) == (not said)

@@ -57,6 +57,35 @@ def test_a_given_range_wins_and_values_stay(tmp_path):
     assert (dataset.train.arrays()["x"] == 300).all()
 
 
+@pytest.mark.parametrize("high", [1.3, 20.0])
+def test_small_floats_beyond_1_are_not_taken_for_bytes(tmp_path, high):
+    x = np.random.default_rng(0).uniform(0, high, (60, 8, 8)).astype(np.float32)
+    refusal(save(tmp_path, x=x), r"pictures have values from .* Give \?value_range=lowest,highest")
+
+
+def test_whole_numbers_are_levels_and_test_samples_beyond_the_range_are_noted(tmp_path):
+    x, x_test = np.zeros((6, 2, 2), np.int64), np.zeros((3, 2, 2), np.int64)
+    x[0, 0, 0], x_test[1, 0, 0], x_test[2] = 9, 256, -1
+    dataset = open_npz(save(tmp_path, x=x, x_test=x_test))
+    assert dataset.spec.value_range == (0, 255)
+    assert dataset.notes == ("2 of 3 test samples have values outside 0 to 255.",)
+    assert open_npz(save(tmp_path, x=x, x_test=x_test[:1])).notes == ()
+
+
+@pytest.mark.parametrize("last", [90210, 100])
+def test_codes_are_no_classes_until_somebody_says_so(tmp_path, last):
+    label = np.array([1, 2, last] * 4)
+    path = save(tmp_path, x=np.zeros((12, 3)), label=label)
+    refusal(path, f"data.npz has 3 distinct labels up to {last}, .* Renumber .* 0 to 2, .* or give classes={last + 1}")
+    assert data.open(f"npz:{path}?classes={last + 1}").spec.classes == last + 1
+
+
+def test_labels_that_are_as_good_as_dense_are_classes(tmp_path):
+    assert open_npz(save(tmp_path, x=np.zeros((4, 3)), label=[0, 99, 0, 99])).spec.classes == 100
+    label = np.arange(20) * 10 + 9  # 200 classes, a tenth of them there
+    assert open_npz(save(tmp_path, x=np.zeros((20, 3)), label=label)).spec.classes == 200
+
+
 def test_rows_are_signals(tmp_path):
     x = np.random.default_rng(0).normal(size=(30, 7))
     spec = open_npz(save(tmp_path, x=x)).spec

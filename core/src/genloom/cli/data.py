@@ -47,11 +47,16 @@ def check(source: str, out: str | None, as_json: bool) -> None:
 
 
 def _print_classes(found: dict[str, Any]) -> None:
-    classes = found["train"].get("classes") or {}
-    held_out = found["test"].get("classes") or {}
-    if classes:
+    from genloom.data.check import MANY_CLASSES
+
+    train, test = (found[part].get("classes") or {} for part in ("train", "test"))
+    rows = [(name, count, test.get(name, 0)) for name, count in train.items()]
+    shown = [row for row in rows if row[1] or row[2]] if len(rows) > MANY_CLASSES else rows
+    if shown:
         print()
-        table(("class", "train", "test"), [(name, count, held_out.get(name, 0)) for name, count in classes.items()])
+        table(("class", "train", "test"), shown)
+    if len(shown) < len(rows):
+        print(f"{len(rows) - len(shown)} of {len(rows)} classes have no samples.")
 
 
 def _word(value: Any) -> str:

@@ -12,14 +12,16 @@ import numpy as np
 from genloom.data.dataset import Dataset
 from genloom.data.opening import Data
 from genloom.data.opening import open as open_dataset
+from genloom.data.span import narrow
 from genloom.data.spec import DataSpec
 from genloom.data.summary import summarise
 from genloom.errors import ConfigError, listed
 from genloom.runs.files import make_folder, write_atomic
 
-__all__ = ["SCHEMA_VERSION", "check", "inspect"]
+__all__ = ["MANY_CLASSES", "SCHEMA_VERSION", "check", "inspect"]
 
 SCHEMA_VERSION = 1
+MANY_CLASSES = 20  # of more than this the empty ones are counted, not listed
 _RARE = 0.1  # a class below this share of an even one is worth a warning
 _STEPS = 256  # of float32 within one deviation; fewer and values come in visible steps
 _BORDER, _SIDE = 32, 8  # grey between the pictures of the grid, and pictures along a side
@@ -61,7 +63,11 @@ def inspect(dataset: Dataset, out: str | Path | None = None) -> dict[str, Any]:
         "test": test.to_dict(),
         "leaked": sum(name in seen for name in test.hashes),
     }
-    report["warnings"] = [*_warnings(report), *_coarse(dataset.spec, train.constant_places)]
+    report["warnings"] = [
+        *_warnings(report),
+        *_narrow(report["train"], dataset.spec),
+        *_coarse(dataset.spec, train.constant_places),
+    ]
     if out is not None:
         report["out"] = str(_draw(dataset, Path(out)))
     return report
@@ -85,6 +91,11 @@ def treatment(spec: DataSpec, constant: Sequence[int] = ()) -> str:
     text = f"Unbounded: models see (x - mean) / deviation of each {what} ({listed(shown)}), samples are in x's units."
     names = listed([_place(spec, place) for place in constant])
     return text + (f" One value only, and so only shifted: {what} {names}." if constant else "")
+
+
+def _narrow(train: dict[str, Any], spec: DataSpec) -> list[str]:
+    warning = None if train["minimum"] is None else narrow(train["minimum"], train["maximum"], spec)
+    return [] if warning is None else [warning]
 
 
 def _coarse(spec: DataSpec, constant: Sequence[int]) -> list[str]:
@@ -119,8 +130,17 @@ def _warnings(report: dict[str, Any]) -> list[str]:
         found += [f"{summary[key]} {text} in {part}." for key, text in texts.items() if summary[key]]
     if report["leaked"]:
         found.append(f"{report['leaked']} test samples are in train too: held-out values will look too good.")
-    classes = report["train"].get("classes", {})
+    return found + _rare(report["train"].get("classes", {}))
+
+
+def _rare(classes: dict[str, int]) -> list[str]:
+    """Warn of each rare class; of many classes the empty ones are counted."""
     even = sum(classes.values()) / max(len(classes), 1)
+    found: list[str] = []
+    if len(classes) > MANY_CLASSES:
+        empty = sum(not count for count in classes.values())
+        found += [f"{empty} of {len(classes)} classes have no training sample."] if empty else []
+        classes = {name: count for name, count in classes.items() if count}
     found += [
         f"Class {name} has {count} of {sum(classes.values())} training samples."
         for name, count in classes.items()

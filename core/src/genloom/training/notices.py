@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from genloom.data.span import narrow_split
 from genloom.runs.files import tell
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ __all__ = ["notices"]
 
 
 def notices(run: Run, model: GenerativeModel, job: Job, feed: Feed, plan: Plan) -> None:
-    """Say what of a training may be unexpected: no steps, large batches, a schedule over another length.
+    """Say what of a training may be unexpected: no steps, large batches, flat values, a schedule of another length.
 
     Args:
         run: as it stands, before this training writes to it.
@@ -31,6 +32,9 @@ def notices(run: Run, model: GenerativeModel, job: Job, feed: Feed, plan: Plan) 
     batch, rows = job.settings.batch_size, len(feed.train)
     if batch > rows:
         tell(f"a batch of {batch} holds some of the {rows} training samples more than once.")
+    narrow = narrow_split(job.dataset.train, job.dataset.spec)
+    if narrow is not None:
+        tell(narrow)
     before = run.planned_steps if run.exists else None
     if job.settings.schedule != "constant" and before not in (None, plan.total_steps):
         was = model.optimizer.rates()

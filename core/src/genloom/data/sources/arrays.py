@@ -88,7 +88,8 @@ def dataset_of_arrays(
         arrays: by the names in `KEYS`; only x is needed. Labels are whole numbers from 0 up, or the classes' names.
         address: of the data set.
         source: how errors call the arrays.
-        value_range: (lowest, highest) value; None: bytes are brought to [0, 1], floats are inspected.
+        value_range: (lowest, highest) value; None: bytes are brought to [0, 1], other pictures have the first of
+            [0, 1], [-1, 1] and [0, 255] that fits, the last where values are whole or reach a tenth of it.
         test: share held out, every k-th row, when there is no `x_test`.
         classes: number of classes, where not all of them occur; None: as many as are named, or one more than the
             largest label.
@@ -109,7 +110,8 @@ def dataset_of_arrays(
         spec = spec.replace(classes=reader.classes(train, held), class_names=reader.names)
     elif classes or class_names is not None or "class_names" in arrays:
         raise DataError(f"{source} has classes but no labels.", mend="Add the key 'label', or leave out the classes.")
-    return assemble(address, spec, train, held, divisor=divisor, notes=reader.notes)
+    notes = (*reader.notes, *_beyond(spec, held[0])) if divisor == 1 else reader.notes
+    return assemble(address, spec, train, held, divisor=divisor, notes=notes)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -263,9 +265,19 @@ def _describe(source: str, x: NDArray[Any], given: tuple[float, ...] | None) -> 
 
 def _infer_range(source: str, x: NDArray[Any]) -> tuple[float, float]:
     low, high = float(x.min()), float(x.max())
-    for bounds in ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)):
+    levels = high >= _BYTES[1] / 10 or bool((x == np.floor(x)).all())
+    for bounds in ((0.0, 1.0), (-1.0, 1.0), *([_BYTES] if levels else [])):
         if bounds[0] <= low and high <= bounds[1]:
             return bounds
     raise DataError(
         f"{source}: pictures have values from {low:g} to {high:g}.", mend="Give ?value_range=lowest,highest."
     )
+
+
+def _beyond(spec: DataSpec, x: NDArray[Any]) -> tuple[str, ...]:
+    """Return a note where held-out samples leave the range, which the training samples set."""
+    if spec.value_range is None:
+        return ()
+    low, high = spec.value_range
+    beyond = int(((x < low) | (x > high)).reshape(len(x), -1).any(axis=1).sum())
+    return (f"{beyond} of {len(x)} test samples have values outside {low:g} to {high:g}.",) if beyond else ()
