@@ -207,6 +207,8 @@ def test_units_are_others_three_deviations_away_or_three_times_as_wide(mean, sca
 def test_a_constant_is_not_narrower_than_what_varies():
     kept = DataSpec((1,), "table", value_range=None, mean=(0.0,), scale=(13_300.0,))
     check_units("new", kept.replace(scale=(1.0,)), kept, "'run'")
+    with pytest.raises(ConfigError, match="new is in other units than 'run'"):
+        check_units("new", kept.replace(scale=(1.5,)), kept, "'run'")
 
 
 def test_check_warns_of_a_mean_that_float32_drowns_in(tmp_path):

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from genloom.data.dataset import Dataset
     from genloom.data.opening import Data
     from genloom.metrics.context import MetricContext
-    from genloom.plugins.component import Component
     from genloom.postprocess import Chain
     from genloom.samples import Samples
 
@@ -198,7 +197,7 @@ def scores(names: Sequence[str] | None, drawn: Samples, dataset: Dataset) -> lis
         DataError: too few samples for a metric that was named; others are skipped and told of.
         NotFoundError: no such metric.
     """
-    from genloom.metrics.choosing import choose
+    from genloom.metrics.choosing import choose, enough
     from genloom.metrics.context import SampleSet
     from genloom.metrics.measuring import measure
 
@@ -212,20 +211,8 @@ def scores(names: Sequence[str] | None, drawn: Samples, dataset: Dataset) -> lis
         known_modes=hasattr(dataset.density, "centres"),
     )
     few, where = len(context.test), "held out" if len(generated) >= len(dataset.test) else "drawn"
-    measurable = [metric for metric in chosen if _enough(metric, few, where, named=names is not None)]
+    measurable = [metric for metric in chosen if enough(metric, few, where, named=names is not None)]
     return [measure(component, generated, context) for component in measurable]
-
-
-def _enough(metric: Component, few: int, where: str, *, named: bool) -> bool:
-    """Whether a metric can be measured on so few samples; one that was named must be, another is told of."""
-    needed = metric.extras.get("needs_samples", 1)
-    if few >= needed:
-        return True
-    obstacle = f"{metric.id} needs {needed} samples, {few} are {where}"
-    if named:
-        raise DataError(f"{obstacle}.", mend="Hold out and draw as many, or measure something else.")
-    tell(f"{obstacle}: skipped.")
-    return False
 
 
 def _loaded(run: Run) -> tuple[Any, int]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from genloom.data.spec import DataSpec
-from genloom.errors import ConfigError
+from genloom.errors import ConfigError, DataError
 from genloom.plugins.component import Component
+from genloom.runs.files import tell
 
-__all__ = ["choose", "spell"]
+__all__ = ["choose", "enough", "spell"]
 
 _REASONS = {
     "needs_classifier": "it trains a classifier, and the data have no labels",
@@ -57,3 +58,25 @@ def _obstacle(metric: Component, spec: DataSpec, has: Mapping[str, bool]) -> str
         if metric.extras.get(need) and not has[need]:
             return reason
     return None
+
+
+def enough(metric: Component, few: int, where: str, *, named: bool) -> bool:
+    """Whether a metric can be measured on so few samples; one that was named must be, another is told of.
+
+    Args:
+        metric: the metric.
+        few: samples that there are.
+        where: what limits them, "held out" or "drawn".
+        named: whether the metric was asked for.
+
+    Raises:
+        DataError: too few for a metric that was named.
+    """
+    needed = metric.extras.get("needs_samples", 1)
+    if few >= needed:
+        return True
+    obstacle = f"{metric.id} needs {needed} samples, {few} are {where}"
+    if named:
+        raise DataError(f"{obstacle}.", mend="Hold out and draw as many, or measure something else.")
+    tell(f"{obstacle}: skipped.")
+    return False
