@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from genloom import backend
+from genloom.caches import folder_to_keep
 
 PROGRAM = """
 import logging
@@ -64,3 +67,30 @@ def test_a_cache_that_cannot_be_made_is_a_warning(run: Callable[..., str], tmp_p
     (tmp_path / "file").write_text("")
     told = run("from genloom import backend", GENLOOM_CACHE=str(tmp_path / "file"))
     assert told.count("compiles anew in every process") == 1
+
+
+@pytest.mark.skipif(backend.name() != "jax", reason="an entry of its own form")
+def test_entries_that_a_full_disk_cut_off_are_removed_and_written_again(run: Callable[..., str], tmp_path: Path) -> None:
+    run(PROGRAM)
+    entries = sorted((tmp_path / "kept" / "jax").glob("*-cache"))
+    assert len(entries) >= 2
+    whole = {entry: entry.stat().st_size for entry in entries}
+    for number, entry in enumerate(entries):
+        entry.write_bytes(entry.read_bytes()[:10])
+        used = entry.with_name(entry.name.removesuffix("-cache") + "-atime")
+        used.write_bytes(b"") if number else used.unlink()
+    told = run(PROGRAM)
+    assert "persistent compilation cache entry" not in told and "cache hit for 'jit__lambda" not in told
+    assert all(entry.stat().st_size > size // 2 for entry, size in whole.items())
+
+
+def test_a_disk_that_is_nearly_full_keeps_nothing_and_says_so_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GENLOOM_CACHE", str(tmp_path))
+    for free, kept in ((2**26 - 1, None), (2**26, tmp_path / "jax")):
+        monkeypatch.setattr(shutil, "disk_usage", lambda folder, free=free: SimpleNamespace(free=free))
+        assert folder_to_keep("jax") == kept
+    assert capsys.readouterr().err == (
+        f"genloom: warning: jax compiles anew in every process: only 63 MiB are free at {str(tmp_path / 'jax')!r}.\n"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import platformdirs
@@ -10,6 +11,8 @@ import platformdirs
 from genloom.runs.files import tell
 
 __all__ = ["cache_directory", "folder_to_keep"]
+
+_ROOM = 2**26  # bytes: engines warn at every entry that a full disk refuses
 
 
 def cache_directory(name: str) -> Path:
@@ -29,7 +32,12 @@ def cache_directory(name: str) -> Path:
 def folder_to_keep(compiled_by: str) -> Path | None:
     """Return where an engine may keep what it compiles, None when it cannot; a line on stderr then says why."""
     try:
-        return cache_directory(compiled_by)
+        folder = cache_directory(compiled_by)
+        free = shutil.disk_usage(folder).free
     except OSError as error:
         tell(f"{compiled_by} compiles anew in every process: {error}")
         return None
+    if free < _ROOM:
+        tell(f"{compiled_by} compiles anew in every process: only {free >> 20} MiB are free at {str(folder)!r}.")
+        return None
+    return folder

@@ -16,6 +16,7 @@ from keras.src.backend.common.stateless_scope import get_stateless_scope
 
 from genloom.backend.executions import next_stack, steps_of
 from genloom.backend.interrupts import undisturbed
+from genloom.backend.kept import without_torn
 from genloom.backend.memory import physical_memory
 from genloom.backend.normalisation import group_norm_in_ops, layer_norm_in_ops
 from genloom.backend.purity import run_pure
@@ -258,13 +259,16 @@ def prepare_optimizer(optimizer: Any) -> Any:
 def _keep_compiled() -> None:
     """Let JAX keep what it compiles, so that the next process starts sooner; the user's own settings win."""
     folder = None if jax.config.jax_compilation_cache_dir else folder_to_keep("jax")
+    bounded = importlib.util.find_spec("filelock") is not None  # which JAX needs to throw away what was used least
+    if folder is not None and bounded:
+        folder = without_torn(folder)
     if folder is None:
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))
     # By default JAX keeps a second's work and more; initial weights are many compilations of a few hundredths.
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.02)
-    if importlib.util.find_spec("filelock"):  # which JAX needs to throw away what was used least
+    if bounded:
         jax.config.update("jax_compilation_cache_max_size", 2**29)
 
 
