@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,15 +13,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from genloom.cli.runs import runs
 from genloom.errors import ConfigError, RunError
 from genloom.runs import Run, create_run, list_runs, open_run, save
+from genloom.runs.going_on import way_on
 
 CONFIG = {
     "model": {"id": "vae/conv", "preset": None, "seed": 3, "options": {"latent": 16, "widths": (32, 64)}},
     "data": {"address": "digits", "fingerprint": "0123456789abcdef"},
     "training": {"epochs": 3, "steps_per_epoch": 10, "backend": "jax"},
 }
+WEIGHTS = {"model/w": np.zeros(3, np.float32)}
 
 
 @pytest.fixture
@@ -129,12 +134,27 @@ def test_status_follows_the_log(run: Run) -> None:
     assert run.status == "interrupted"
     run.append_log(line(30))  # three epochs of ten steps were planned, but the end was not saved
     assert run.status == "interrupted"
+    save(run, 30, WEIGHTS)
     run.finish(30, 3, 15.0)
     assert run.status == "finished"
 
 
+def test_a_finished_run_whose_checkpoint_is_gone_is_damaged(run: Run) -> None:
+    for step in (20, 30):
+        run.append_log(line(step))
+        save(run, step, WEIGHTS)
+    run.finish(30, 3, 15.0)
+    for saved, told in ((20, "step 20"), (None, "nothing")):
+        shutil.rmtree(run.checkpoints()[-1])
+        (row,) = list_runs(run.path)
+        assert (row["status"], row["saved"]) == ("damaged", saved)
+        assert f"damaged, {told} saved" in CliRunner().invoke(runs, [str(run.path)]).stdout
+    assert way_on(run) == f"There is no checkpoint to go on from; remove {str(run.path)!r} to begin again."
+
+
 def test_stopping_early_is_finished_once_said(run: Run) -> None:
     run.append_log(line(12))
+    save(run, 12, WEIGHTS)
     run.finish(12, 2, 6.0)
     assert run.status == "finished"
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 __all__ = [
     "ConfigError",
     "DataError",
+    "DiskError",
     "GenLoomError",
     "NotFoundError",
     "PluginError",
@@ -39,6 +40,10 @@ class GenLoomError(Exception):
 
 class RunError(GenLoomError):
     """The run itself failed: a loss became NaN, a checkpoint is damaged (exit code 1)."""
+
+
+class DiskError(RunError):
+    """A file could not be written: the disk is full, may not be written to, or a folder vanished (exit code 1)."""
 
 
 class ConfigError(GenLoomError, ValueError):

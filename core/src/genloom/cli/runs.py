@@ -62,7 +62,7 @@ def _cells(row: dict[str, Any]) -> list[Any]:
 
 
 def _status(row: dict[str, Any]) -> str:
-    """Say of a run that stopped between two checkpoints which step it is sampled and goes on from."""
-    if row["status"] != "interrupted" or row["saved"] == row["step"]:
+    """Say of a run without its last step's checkpoint which step it is sampled and goes on from."""
+    if row["status"] in ("running", "finished") or row["saved"] == row["step"] or row["id"] is None:
         return str(row["status"])
-    return f"interrupted, {'nothing' if row['saved'] is None else 'step ' + str(row['saved'])} saved"
+    return f"{row['status']}, {'nothing' if row['saved'] is None else 'step ' + str(row['saved'])} saved"

@@ -126,7 +126,7 @@ def load_latest(run: Run) -> tuple[Arrays, dict[str, Any]]:
         return loaded
     raise RunError(
         f"The run {str(run.path)!r} has no usable checkpoint.{''.join(' ' + line for line in failures)}",
-        mend="Train it again with another --out, or without --resume in an empty folder.",
+        mend=f"Train it again: remove {str(run.path)!r}, or name another --out.",
     )
 
 

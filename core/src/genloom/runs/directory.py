@@ -99,10 +99,17 @@ class Run:
 
     @property
     def status(self) -> str:
-        """One of running (a process holds the lock), finished (`finish` was called, all being saved), interrupted."""
+        """What became of the run.
+
+        running: a process holds the lock. finished: `finish` was called and that step is saved. damaged: it was called,
+        but the checkpoint is gone. interrupted: it was not.
+        """
         if holder(self.path) is not None:
             return "running"
-        return "finished" if self.last_entry.get("status") == "finished" else "interrupted"
+        last = self.last_entry
+        if last.get("status") != "finished":
+            return "interrupted"
+        return "finished" if self.saved_step == last.get("step") else "damaged"
 
     @property
     def saved_step(self) -> int | None:
@@ -266,9 +273,9 @@ def create_run(path: str | Path, resume: bool = False) -> Run:
     if run.path.exists() and not run.path.is_dir():
         raise ConfigError(f"{str(run.path)!r} is a file, not a folder.", mend="Choose another --out.")
     if run.exists and not resume:
-        raise ConfigError(
-            f"{str(run.path)!r} already holds a run.", mend="Continue it with --resume, or choose another --out."
-        )
+        from genloom.runs.going_on import way_on
+
+        raise ConfigError(f"{str(run.path)!r} already holds a run.", mend=f"Choose another --out. {way_on(run)}")
     if not run.exists and run.path.is_dir() and _occupied(run.path):
         raise ConfigError(
             f"The folder {str(run.path)!r} is not empty and is not a run.", mend="Choose another --out or empty it."

@@ -13,11 +13,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from genloom.errors import RunError
+from genloom.errors import DiskError
 
 __all__ = ["make_folder", "plain", "sync_directory", "sync_file", "tell", "write_atomic", "writing"]
 
-_SPACE = "Free some space, then give the command again; a training goes on with --resume."
+_SPACE = "Free some space, then try again."
 _RIGHTS = "Name a place that may be written to, or mend its permissions."
 _GONE = "Was the folder removed or moved meanwhile? Put it back, or name another one."
 #: What helps against a refusal of the disk, by its number.
@@ -33,7 +33,7 @@ def write_atomic(path: Path, content: bytes) -> None:
     """Replace `path` by `content` in one step: readers see the old file or the new one, never a part.
 
     Raises:
-        RunError: the disk refused.
+        DiskError: the disk refused.
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     with writing(path):
@@ -51,7 +51,7 @@ def make_folder(path: Path) -> None:
     """Make a folder and those above it, where they are not there yet.
 
     Raises:
-        RunError: the disk refused, or a file is in the way.
+        DiskError: the disk refused, or a file is in the way.
     """
     with writing(path):
         path.mkdir(parents=True, exist_ok=True)
@@ -62,7 +62,7 @@ def writing(path: Path) -> Iterator[None]:
     """Turn what goes wrong while `path` is written into one error that names it, the cause and the mend.
 
     Raises:
-        RunError: the disk refused.
+        DiskError: the disk refused.
     """
     from safetensors import SafetensorError
 
@@ -70,7 +70,7 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except (OSError, SafetensorError) as cause:
         number, reason = _refusal(cause)
-        raise RunError(f"{str(path)!r} could not be written: {reason}.", mend=_MENDS.get(number, _RIGHTS)) from cause
+        raise DiskError(f"{str(path)!r} could not be written: {reason}.", mend=_MENDS.get(number, _RIGHTS)) from cause
 
 
 def _refusal(cause: Exception) -> tuple[int, str]:

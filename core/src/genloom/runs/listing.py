@@ -22,7 +22,8 @@ def list_runs(directory: str | Path) -> list[dict[str, Any]]:
         Rows with "path" (str), "id" (model), "data", "engine", "seed", "step" (last logged), "steps"
         (planned, None when unknown), "saved" (step of the newest checkpoint, None without any), "losses" (last
         logged), "seconds", "scored" (step that was measured, None without any), "outdated" (whether the run was trained
-        further since) and "status": finished, interrupted, running, or damaged for a run.toml that cannot be read.
+        further since) and "status": finished, interrupted, running, or damaged where run.toml cannot be read or
+        the checkpoint of a finished run is gone.
 
     Raises:
         ConfigError: `directory` is not a folder.

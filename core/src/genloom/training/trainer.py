@@ -11,6 +11,7 @@ from genloom.errors import ConfigError
 from genloom.plugins.registry import required
 from genloom.runs import Run, create_run, load_latest
 from genloom.runs.files import tell, write_atomic
+from genloom.runs.going_on import begins_anew, telling_the_way_on
 from genloom.training.assembly import assemble, check_rules
 from genloom.training.configuration import Job, free_path, resolve
 from genloom.training.feeding import Feed
@@ -109,7 +110,7 @@ def train(
     run = create_run(free_path(job) if out is None else out, resume)
     if stored is not None:
         check_same(job, stored, run.path)
-    with run.lock():
+    with run.lock(), telling_the_way_on(run):
         return _train(job, run, callbacks, profile)
 
 
@@ -171,20 +172,9 @@ def _saved(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
     Raises:
         RunError: no checkpoint is whole, or those that were written are gone.
     """
-    if run.latest() is None and (not run.exists or run.last_entry.get("step", 0) < _first_save(run)):
+    if run.latest() is None and begins_anew(run):
         return {}, {"step": 0}
     return load_latest(run)
-
-
-def _first_save(run: Run) -> int:
-    """Return the step of the first checkpoint that the run's cadences ask for, 1 where they are not known."""
-    stated = run.config.get("training", {})
-    due = (
-        stated.get("checkpoint_steps", 0),
-        stated.get("checkpoint_every", 0) * stated.get("steps_per_epoch", 0),
-        run.planned_steps or 0,
-    )
-    return min((step for step in due if step > 0), default=1)
 
 
 def _ended(run: Run, job: Job, plan: Plan, step: int) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
 import signal
 import threading
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import Any
 
 import keras
 
+from genloom.runs.going_on import way_on
 from genloom.training.session import Session
 
 __all__ = ["Interruption"]
@@ -57,6 +57,7 @@ class Interruption(keras.callbacks.Callback):
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self.received is not None:
             self._put_back()
+            _note(self._lost())
             signal.raise_signal(number)
             return
         self.received = number
@@ -64,15 +65,15 @@ class Interruption(keras.callbacks.Callback):
 
     def _end(self) -> None:
         self.session.save()
-        _note(f"Saved at step {self.session.step}. Go on with: {self._command()}\n")
+        _note(f"Saved at step {self.session.step}. {way_on(self.session.run)}\n")
         self._put_back()
         number, self.received = self.received, None
         signal.raise_signal(number or signal.SIGINT)
 
-    def _command(self) -> str:
-        source = self.session.run.config["model"].get("plugin", "")
-        before = ["-p", source] if source.endswith(".py") else []
-        return shlex.join(["genloom", *before, "train", "--resume", "--out", str(self.session.run.path)])
+    def _lost(self) -> str:
+        run = self.session.run
+        kept = "nothing was saved" if run.saved_step is None else f"what came after step {run.saved_step} is lost"
+        return f"Stopped at once: {kept}. {way_on(run)}\n"
 
     def _put_back(self) -> None:
         for number, handler in self._before.items():

@@ -1,0 +1,73 @@
+"""How a run that stopped goes on: the one place that advises --resume, and only where that works."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+from collections.abc import Iterator
+
+from genloom.errors import ConfigError, DiskError, GenLoomError
+from genloom.runs.directory import Run
+
+__all__ = ["begins_anew", "telling_the_way_on", "way_on"]
+
+
+def way_on(run: Run) -> str:
+    """Return a sentence: what to type to go on with a run as it stands on the disk now."""
+    path = str(run.path)
+    try:
+        address = run.address
+    except ConfigError:  # damaged, or with weights from elsewhere
+        return "Nothing here can be gone on with."
+    if run.latest() is None and not begins_anew(run):
+        return f"There is no checkpoint to go on from; remove {path!r} to begin again."
+    model = run.config["model"]
+    if model.get("given") or not _named(address):
+        return f"Go on in Python: genloom.train(model, data, out={path!r}, resume=True)."
+    source = model.get("plugin", "")
+    before = ["-p", source] if source.endswith(".py") else []
+    more = ["--epochs", "N"] if run.status == "finished" else []
+    return f"Go on with: {shlex.join(['genloom', *before, 'train', '--resume', '--out', path, *more])}"
+
+
+@contextlib.contextmanager
+def telling_the_way_on(run: Run) -> Iterator[None]:
+    """Add to what the disk refuses inside a `with` block how the run then goes on.
+
+    Raises:
+        DiskError: the disk refused.
+    """
+    try:
+        yield
+    except DiskError as error:
+        if not run.exists:
+            raise
+        raise DiskError(error.message, mend=f"{error.mend} {way_on(run)}") from error.__cause__
+
+
+def begins_anew(run: Run) -> bool:
+    """Whether no checkpoint was due so far, so that the run is trained from its beginning."""
+    return not run.exists or int(run.last_entry.get("step", 0)) < _first_save(run)
+
+
+def _first_save(run: Run) -> int:
+    """Return the step of the first checkpoint that the run's cadences ask for, 1 where they are not known."""
+    stated = run.config.get("training", {})
+    due = (
+        stated.get("checkpoint_steps", 0),
+        stated.get("checkpoint_every", 0) * stated.get("steps_per_epoch", 0),
+        run.planned_steps or 0,
+    )
+    return min((step for step in due if step > 0), default=1)
+
+
+def _named(address: str) -> bool:
+    """Whether a command line can name the data: they were no objects of Python."""
+    from genloom.data.address import Address
+    from genloom.plugins.registry import find
+
+    try:
+        find("dataset", Address.parse(address).scheme)
+    except GenLoomError:
+        return False
+    return True

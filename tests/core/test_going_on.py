@@ -1,0 +1,122 @@
+"""What a person is told to do with a run that stopped: only what works."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+import genloom
+from genloom.data import open as open_data
+from genloom.errors import ConfigError, RunError
+from genloom.plugins.discovery import load_file
+from genloom.runs import Run, checkpoint, create_run, save
+from genloom.runs.going_on import way_on
+
+PLUGIN = Path(__file__).with_name("training_models.py")
+SETTINGS: dict[str, Any] = {"batch_size": 250, "sample_every": 0, "progress": "none"}
+DATA = "toy:8-ring?n=1000"
+
+
+@pytest.fixture(scope="module")
+def models() -> Any:
+    if "training_models" not in sys.modules:
+        load_file(PLUGIN)
+    return sys.modules["training_models"]
+
+
+def full_from(checkpoint_number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the disk be full when a checkpoint of this number is written, and all later ones."""
+    written = []
+
+    def write(stored: Any, file: Path) -> None:
+        written.append(file)
+        if len(written) >= checkpoint_number:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(stored, file)
+
+    real = checkpoint.write_arrays
+    monkeypatch.setattr(checkpoint, "write_arrays", write)
+
+
+def train(out: Path, **asked: Any) -> Run:
+    run: Run = genloom.train("tests/plain", asked.pop("data", DATA), out=out, **{**SETTINGS, "epochs": 2, **asked})
+    return run
+
+
+def test_a_disk_full_before_the_first_checkpoint_does_not_advise_to_resume(
+    models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "run"
+    with monkeypatch.context() as full:
+        full_from(1, full)
+        with pytest.raises(RunError, match="No space left on device") as failed:
+            train(path)
+    begin_again = f"There is no checkpoint to go on from; remove {str(path)!r} to begin again."
+    assert failed.value.mend == f"Free some space, then try again. {begin_again}"
+    with pytest.raises(RunError, match="no usable checkpoint"):
+        train(path, resume=True)
+    with pytest.raises(ConfigError) as taken:
+        train(path)
+    assert taken.value.mend == f"Choose another --out. {begin_again}"
+    shutil.rmtree(path)
+    assert train(path).status == "finished"
+
+
+def test_a_disk_full_later_says_how_to_resume(models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "run"
+    with monkeypatch.context() as full:
+        full_from(2, full)
+        with pytest.raises(RunError) as failed:
+            train(path)
+    command = f"genloom -p {PLUGIN} train --resume --out {path}"
+    assert failed.value.mend == f"Free some space, then try again. Go on with: {command}"
+    assert train(path, resume=True).status == "finished"
+    assert way_on(Run(path)) == f"Go on with: {command} --epochs N"
+
+
+def test_a_training_on_arrays_goes_on_in_python(models: Any, tmp_path: Path) -> None:
+    x = open_data(DATA).train.take(np.arange(500))["x"]
+    train(tmp_path / "run", data=x, epochs=1)
+    assert way_on(Run(tmp_path / "run")) == (
+        f"Go on in Python: genloom.train(model, data, out={str(tmp_path / 'run')!r}, resume=True)."
+    )
+    assert train(tmp_path / "run", data=x, epochs=2, resume=True).status == "finished"
+
+
+def test_weights_from_elsewhere_are_not_gone_on_with(tmp_path: Path) -> None:
+    adopted = create_run(tmp_path / "run")
+    adopted.write_config({"model": {"id": "a"}, "data": {"spec": {}}})
+    save(adopted, 0, {"w": np.zeros(3)})
+    with pytest.raises(ConfigError) as taken:
+        create_run(tmp_path / "run")
+    assert taken.value.mend == "Choose another --out. Nothing here can be gone on with."
+
+
+@pytest.mark.parametrize(("within", "told"), [(0, "nothing was saved"), (1, "what came after step 3 is lost")])
+def test_a_second_interrupt_says_what_is_lost(
+    models: Any, tmp_path: Path, within: int, told: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    class PressTwice(keras.callbacks.Callback):
+        epoch = 0
+
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            self.epoch = epoch
+
+        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+            if (self.epoch, batch) == (within, 1):
+                signal.raise_signal(signal.SIGINT)
+                signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "run", callbacks=[PressTwice()])
+    (line,) = (line for line in capfd.readouterr().err.splitlines() if line.startswith("Stopped at once"))
+    assert line == f"Stopped at once: {told}. {way_on(Run(tmp_path / 'run'))}"
