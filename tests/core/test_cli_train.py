@@ -174,8 +174,10 @@ def test_a_run_is_a_configuration_file(tmp_path: Path) -> None:
     ("config", "message"),
     [
         ({"training": {"epochs": 1, "steps": 1}}, "epochs and steps exclude each other"),
-        ({"training": {"epochs": "x"}}, "'epochs' needs an int | None, got 'x'"),
-        ({"training": {"batch_size": 0}}, "'batch_size' must be at least 1"),
+        ({"training": {"epochs": "x"}}, "Option 'training.epochs' needs an int | None, got 'x'"),
+        ({"training": {"batch_size": 0}}, "Option 'training.batch_size' must be at least 1"),
+        ({"training": {"clip": -1}}, "Option 'training.clip' must be at least 0.0, got -1"),
+        ({"training": {"clpi": 1}}, "Unknown option 'training.clpi'. Did you mean 'training.clip'?"),
         ({"model": {}}, "No model is given"),
     ],
 )
@@ -184,6 +186,23 @@ def test_a_wrong_configuration_is_named(config: dict[str, Any], message: str) ->
     with pytest.raises(ConfigError) as caught:
         gather({}, {}, [], {**base, **config})
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "variables", "named"),
+    [
+        (["--set", "training.clip=x"], {"GENLOOM_CLIP": "1"}, "'training.clip' needs a float | None, got 'x'"),
+        ([], {"GENLOOM_CLIP": "-1"}, "'GENLOOM_CLIP' must be at least 0.0, got -1.0"),
+        (["--seeds", "1,x"], {}, "'--seeds' needs a tuple[int, ...] | None, got '1,x'"),
+        ([], {"GENLOOM_SEEDS": "1,x"}, "'GENLOOM_SEEDS' needs"),
+        ([], {"GENLOOM_EPOCHS": "x"}, "Invalid value for 'GENLOOM_EPOCHS': 'x' is not a valid integer range."),
+        (["--epochs", "x"], {"GENLOOM_EPOCHS": "2"}, "Invalid value for '--epochs': 'x'"),
+    ],
+)
+def test_a_wrong_value_is_laid_to_what_gave_it(words: list[str], variables: dict[str, str], named: str) -> None:
+    given = click.testing.CliRunner(env=variables).invoke(train, ["vae/conv", "--data", "digits", *words])
+    assert given.exit_code != 0
+    assert named in f"{given.exception} {given.output}"
 
 
 def test_an_unknown_table_names_the_nearest(tmp_path: Path) -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
 import pytest
 
 import genloom
+from genloom.adaptation import parse_adapter, parse_retention
 from genloom.errors import ConfigError, PluginError
 from genloom.model import GenerativeModel
 from genloom.options import RESERVED, configure, describe, option, parse_assignments
 from genloom.plugins.component import Component
+from genloom.postprocess import chain
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +88,34 @@ def test_a_mistake_is_named_with_the_value_received(values: dict[str, Any], mess
     with pytest.raises(ConfigError) as caught:
         configure(Demo, values)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"latent": 0}, r"Option 'model\.latent' must be at least 1, got 0"),
+        ({"latent": "x"}, r"Option 'model\.latent' needs an int, got 'x'"),
+        ({"loss": "msee"}, r"Option 'model\.loss' cannot be 'msee'"),
+        ({"laten": 1}, r"Unknown option 'model\.laten'. Did you mean 'model\.latent'\? Options: model\.latent, "),
+    ],
+)
+def test_an_option_is_named_as_it_was_typed(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        configure(Demo, given, named="model.{}".format)
+
+
+@pytest.mark.parametrize(
+    ("read", "text", "typed"),
+    [
+        (parse_adapter, "lora:rank=0", "lora:rank"),
+        (parse_retention, "ewc:samples=0", "ewc:samples"),
+        (chain, ["upscale:factor=0"], "upscale:factor"),
+        (genloom.data.open, "toy:8-ring?n=0", r"toy\?n"),
+    ],
+)
+def test_an_option_after_a_name_is_named_with_it(read: Callable[[Any], Any], text: Any, typed: str) -> None:
+    with pytest.raises(ConfigError, match=rf"Option '{typed}' must be at least \d, got 0"):
+        read(text)
 
 
 def test_later_layers_win_and_untouched_defaults_stay() -> None:

@@ -12,7 +12,7 @@ import math
 import numbers
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from genloom.errors import ConfigError, PluginError, nearest
@@ -79,12 +79,13 @@ def check_names(cls: type[Any], taken: Iterable[str], owner: str) -> None:
             )
 
 
-def configure(cls: type[T], *layers: Mapping[str, Any]) -> T:
+def configure(cls: type[T], *layers: Mapping[str, Any], named: Callable[[str], str] = str) -> T:
     """Build an options object from layers of values; later layers win.
 
     Args:
         cls: a frozen dataclass of options.
         layers: mappings of option name to value; a string is read by the field's type.
+        named: from an option's name to what its user typed, such as `training.clip`, for messages.
 
     Raises:
         ConfigError: an unknown key (with the nearest name), a value of the wrong type, out of range, not among the
@@ -97,12 +98,13 @@ def configure(cls: type[T], *layers: Mapping[str, Any]) -> T:
             name = key.replace("-", "_")
             if name not in fields:
                 raise ConfigError(
-                    f"Unknown option {key!r}.{nearest(name, fields)}",
-                    mend=_known(fields),
+                    f"Unknown option {named(key)!r}.{nearest(named(name), map(named, fields))}",
+                    mend=_known(map(named, fields)),
                 )
             merged[name] = value
-    values = {name: _checked(fields[name], _types(cls)[name], value) for name, value in merged.items()}
-    missing = [name for name, field in fields.items() if _is_required(field) and name not in values]
+    kinds = _types(cls)
+    values = {name: _checked(fields[name], kinds[name], value, named(name)) for name, value in merged.items()}
+    missing = [named(name) for name, field in fields.items() if _is_required(field) and name not in values]
     if missing:
         raise ConfigError(f"Option {missing[0]!r} has no default.", mend=f"Give {missing[0]}=VALUE.")
     return cls(**values)
@@ -163,33 +165,33 @@ def _default(field: dataclasses.Field[Any]) -> Any:
     return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
-def _checked(field: dataclasses.Field[Any], kind: Any, value: Any) -> Any:
+def _checked(field: dataclasses.Field[Any], kind: Any, value: Any, named: str) -> Any:
     """Read `value` as `kind`, then hold it against the field's choices and range."""
     try:
         parsed = _parse(kind, value)
     except (TypeError, ValueError, OverflowError):
-        raise ConfigError(f"Option {field.name!r} needs {_article(_type_name(kind))}, got {value!r}.") from None
+        raise ConfigError(f"Option {named!r} needs {_article(_type_name(kind))}, got {value!r}.") from None
     choices = field.metadata.get("choices")
     for item in parsed if isinstance(parsed, tuple) else (parsed,):
         if choices is not None and item is not None and item not in choices:
             near = nearest(str(item), [str(choice) for choice in choices])
             raise ConfigError(
-                f"Option {field.name!r} cannot be {item!r}.{near}",
+                f"Option {named!r} cannot be {item!r}.{near}",
                 mend=f"Use one of {', '.join(map(str, choices))}.",
             )
-        _check_range(field, item)
+        _check_range(field, item, named)
     return parsed
 
 
-def _check_range(field: dataclasses.Field[Any], item: Any) -> None:
+def _check_range(field: dataclasses.Field[Any], item: Any, named: str) -> None:
     if isinstance(item, bool) or not isinstance(item, (int, float)):
         return
     low, high = field.metadata.get("minimum"), field.metadata.get("maximum")
     # `not >=` and not `<`, so that NaN is refused as well.
     if low is not None and not item >= low:
-        raise ConfigError(f"Option {field.name!r} must be at least {low}, got {item}.")
+        raise ConfigError(f"Option {named!r} must be at least {low}, got {item}.")
     if high is not None and not item <= high:
-        raise ConfigError(f"Option {field.name!r} must be at most {high}, got {item}.")
+        raise ConfigError(f"Option {named!r} must be at most {high}, got {item}.")
 
 
 def _parse(kind: Any, value: Any) -> Any:

@@ -52,7 +52,8 @@ def parse_adapter(text: str) -> AdapterOptions:
     kind = _KINDS.get(name.strip())
     if kind is None:
         raise ConfigError(f"There is no adapter {name!r}.{nearest(name, _KINDS)}", mend=f"Use {', '.join(_KINDS)}.")
-    found: AdapterOptions = configure(kind, parse_assignments(item for item in rest.split(",") if item.strip()))
+    values = parse_assignments(item for item in rest.split(",") if item.strip())
+    found: AdapterOptions = configure(kind, values, named=f"{name.strip()}:{{}}".format)
     return found
 
 

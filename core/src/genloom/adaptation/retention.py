@@ -91,7 +91,8 @@ def parse_retention(text: str) -> Retention:
             f"There is no remedy {name!r} against forgetting.{nearest(name, _KINDS)}",
             mend=f"Use {', '.join(_KINDS)}.",
         )
-    found: Retention = configure(kind, parse_assignments(item for item in rest.split(",") if item.strip()))
+    values = parse_assignments(item for item in rest.split(",") if item.strip())
+    found: Retention = configure(kind, values, named=f"{name.strip()}:{{}}".format)
     return found
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from genloom.cli import offers
 
@@ -22,10 +23,20 @@ runs_argument = click.argument(
 )
 
 
+class _Setting(click.Option):
+    """A flag whose wrong value is laid to the variable where the variable gave it."""
+
+    def get_error_hint(self, ctx: click.Context | None) -> str:
+        """Return what to name in an error."""
+        if ctx is not None and ctx.get_parameter_source(str(self.name)) is ParameterSource.ENVIRONMENT:
+            return repr(self.envvar)
+        return super().get_error_hint(ctx)
+
+
 def setting(flag: str, *names: str, **attributes: Any) -> Callable[[F], F]:
     """Declare a flag that the environment variable GENLOOM_<FLAG> stands in for."""
     variable = "GENLOOM_" + flag.lstrip("-").replace("-", "_").upper()
-    return click.option(*names, flag, envvar=variable, default=None, show_envvar=False, **attributes)
+    return click.option(*names, flag, cls=_Setting, envvar=variable, default=None, show_envvar=False, **attributes)
 
 
 #: --backend, which must be known before Keras is imported.

@@ -10,12 +10,13 @@ import difflib
 import os
 import pathlib
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from genloom.cli.output import note
 from genloom.errors import ConfigError, nearest
 from genloom.options import configure, option, parse_assignments
+from genloom.training.settings import TrainingSettings
 
 __all__ = ["Plan", "environment_settings", "gather", "read_config"]
 
@@ -81,23 +82,25 @@ def gather(
     model, data = dict(config.get("model", {})), dict(config.get("data", {}))
     set_model, set_training = _split(parse_assignments(assignments))
     asked = _layered(dict(config.get("training", {})), {**environment}, set_training | {**flags})
+    named = _named(flags, environment.keys() - set_training.keys())
     # run.toml keeps the seed of the weights with the model; as a request it is the seed of the run.
     if "seed" in model and not {"seed", "seeds"} & asked.keys():
         asked["seed"] = model["seed"]
+    place = {name: asked.pop(name, None) for name in ("model", "data", "preset")}
     names = {field.name for field in dataclasses.fields(_Schedule)}
-    schedule = configure(_Schedule, {key: value for key, value in asked.items() if key in names})
+    settings = {key: value for key, value in asked.items() if key not in names}
+    schedule = configure(_Schedule, {key: value for key, value in asked.items() if key in names}, named=named)
     given = {key: value for key, value in dataclasses.asdict(schedule).items() if value is not None}
     inline = {key: value for key, value in model.items() if key not in ("id", "preset", "seed", "options")}
+    configure(TrainingSettings, settings, named=named)  # the trainer reads them again, but cannot know what was typed
     return Plan(
-        model=_needed(
-            "model", asked.pop("model", None) or model.get("id"), "genloom train MODEL, see: genloom list models"
-        ),
-        data=_needed("data", asked.pop("data", None) or data.get("address"), "--data SRC, see: genloom list datasets"),
-        preset=asked.pop("preset", None) or model.get("preset"),
+        model=_needed("model", place["model"] or model.get("id"), "genloom train MODEL, see: genloom list models"),
+        data=_needed("data", place["data"] or data.get("address"), "--data SRC, see: genloom list datasets"),
+        preset=place["preset"] or model.get("preset"),
         options={**model.get("options", {}), **inline, **set_model},
         backend=given.pop("backend", None),
         schedule=given,
-        settings={key: value for key, value in asked.items() if key not in names},
+        settings=settings,
     )
 
 
@@ -126,8 +129,6 @@ def read_config(path: str | pathlib.Path) -> dict[str, dict[str, Any]]:
 
 def environment_settings() -> dict[str, str]:
     """Return the training settings that GENLOOM_<NAME> variables give; those of flags are read by the flags."""
-    from genloom.training.settings import TrainingSettings
-
     own = {field.name for field in dataclasses.fields(_Schedule)}
     names = [field.name for field in dataclasses.fields(TrainingSettings) if field.name not in own]
     _tell_misspelled({*own, *names, "data", "preset"})
@@ -143,6 +144,17 @@ def _tell_misspelled(names: Iterable[str]) -> None:
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
         if variable.startswith("GENLOOM_") and name not in known and near:
             note(f"Warning: {variable} is not read by anything. Did you mean GENLOOM_{near[0]}?")
+
+
+def _named(flags: Collection[str], environment: Collection[str]) -> Callable[[str], str]:
+    """Return what names a training setting by where it came from: --batch-size, GENLOOM_CLIP, or training.clip."""
+
+    def named(name: str) -> str:
+        if name in flags:
+            return f"--{name.replace('_', '-')}"
+        return f"GENLOOM_{name.upper()}" if name in environment else f"training.{name}"
+
+    return named
 
 
 def _split(assignments: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:

@@ -31,9 +31,11 @@ from genloom.data.agreement import check_classes, check_units
 from genloom.errors import ConfigError, RunError, nearest
 from genloom.loading import load
 from genloom.metrics import continual
+from genloom.options import configure
 from genloom.runs import Run
 from genloom.runs.files import make_folder, plain, write_atomic
 from genloom.training.configuration import resolve
+from genloom.training.settings import TrainingSettings
 from genloom.training.trainer import train
 
 if TYPE_CHECKING:
@@ -126,7 +128,17 @@ def read_sequence(file: str | Path) -> Sequence:
         parse_adapter(sequence.adapters)
     if sequence.retain:
         parse_retention(sequence.retain)
+    _check_training(sequence)
     return sequence
+
+
+def _check_training(sequence: Sequence) -> None:
+    tables = {"training": sequence.training}
+    tables |= {f"tasks.{task.name}.training": task.training for task in sequence.tasks}
+    for place, table in tables.items():
+        if not isinstance(table, Mapping):
+            raise ConfigError(f"{place} must be a table of settings, got {table!r}.", mend="Write { steps = 800 }.")
+        configure(TrainingSettings, table, named=f"{place}.{{}}".format)
 
 
 def run_sequence(sequence: Sequence | str | Path, out: str | Path) -> dict[str, Any]:

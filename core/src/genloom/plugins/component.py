@@ -18,6 +18,9 @@ COMPONENT_KINDS = ("model", "dataset", "metric", "postprocessor")
 # One optional plugin prefix, then a name; brackets are for metrics over features, `fd[pixels]`.
 _ID = re.compile(r"([a-z0-9][\w.-]*/)?[a-z0-9][\w.\[\]-]*")
 
+# What stands between an id and its options where both are typed together: `toy:8-ring?sigma=1`, `upscale:factor=4`.
+_BEFORE_OPTIONS = {"dataset": "?", "postprocessor": ":"}
+
 
 @dataclasses.dataclass(frozen=True)
 class Component:
@@ -102,4 +105,9 @@ class Component:
             if values:
                 raise ConfigError(f"{self.id} takes no options, got {', '.join(values)}.")
             return None
-        return configure(self.options, self.presets.get(preset or "", {}), values)
+        return configure(self.options, self.presets.get(preset or "", {}), values, named=self._typed)
+
+    def _typed(self, name: str) -> str:
+        """Return an option as its user typed it."""
+        mark = _BEFORE_OPTIONS.get(self.kind)
+        return name if mark is None else f"{self.id}{mark}{name}"
