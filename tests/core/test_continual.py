@@ -118,8 +118,11 @@ def test_a_sequence_that_was_stopped_goes_on_where_it_was(
         (("replay", "replya"), "no remedy 'replya' .* Did you mean 'replay'"),
         (('name = "high"', 'name = "low"'), r"names of their own.*\['low', 'low'\]"),
         (('name = "high"', 'name = "../x"'), r"names of their own.*\['low', '../x'\]"),
-        (("[[tasks]]", "[tasks]"), "cannot be read: Cannot declare"),
+        (("[[tasks]]", "[tasks]"), "is no TOML: Cannot declare"),
         (("data", "dta"), "Unknown key 'dta' in task 1"),
+        (("[training]", "[training]\nclip = -1"), r"Option 'training\.clip' must be at least 0"),
+        (('name = "high"', 'training.stpes = 3\nname = "high"'), r"'tasks\.high\.training\.stpes'\. Did you mean"),
+        (('name = "high"', 'training = 3\nname = "high"'), r"tasks\.high\.training must be a table .*, got 3\."),
     ],
 )
 def test_a_wrong_sequence_is_refused_before_anything_is_trained(
@@ -129,7 +132,7 @@ def test_a_wrong_sequence_is_refused_before_anything_is_trained(
     file.write_text(file.read_text().replace(*change))
     with pytest.raises(ConfigError, match=message):
         continual.read_sequence(file)
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match=r"There is no sequence .*absent"):
         continual.read_sequence(tmp_path / "absent.toml")
 
 

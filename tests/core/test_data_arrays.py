@@ -20,11 +20,13 @@ NAMES = np.array(["owl", "cat", "dog"])[NUMBERS]
 QUIET: dict[str, Any] = {"sample_every": 0, "progress": "none", "batch_size": 5}
 
 
-@pytest.mark.parametrize("label", [NUMBERS, NUMBERS[:, None], NAMES, NAMES.tolist(), NAMES.astype(object)])
+@pytest.mark.parametrize(
+    "label",
+    [NUMBERS, NUMBERS[:, None], NAMES, NAMES.tolist(), NAMES.astype(object), NUMBERS.astype(object), NUMBERS == 1],
+)
 def test_arrays_are_what_a_file_of_them_is(tmp_path: Path, label: Any) -> None:
     opened = data.open((X, label))
-    kept = np.asarray(label)
-    np.savez(tmp_path / "data.npz", x=X, label=kept.astype(str) if kept.dtype == object else kept)
+    np.savez(tmp_path / "data.npz", x=X, label=np.asarray(np.asarray(label).tolist()))
     stored = data.open(f"npz:{tmp_path / 'data.npz'}")
     assert opened.fingerprint == stored.fingerprint
     assert opened.spec == stored.spec
@@ -45,6 +47,18 @@ def test_every_form_that_arrays_come_in() -> None:
     assert check((X, NAMES))["train"]["classes"] == {"cat": 6, "dog": 6, "owl": 6}
 
 
+def test_false_and_true_are_the_classes_0_and_1() -> None:
+    opened = data.open((X, NUMBERS == 1))
+    assert opened.spec.classes == 2
+    np.testing.assert_array_equal(opened.train.arrays()["label"], np.delete(NUMBERS == 1, [9, 19]).astype(int))
+
+
+@pytest.mark.parametrize("path", [Path("x.npz"), "x.npz"])
+def test_a_path_is_no_address(path: Any) -> None:
+    with pytest.raises(DataError, match=r"'x\.npz' names no kind of data\. .* such as 'npz:x\.npz'\."):
+        data.open(path)
+
+
 def test_names_are_classes_sorted_as_text_or_as_they_are_listed() -> None:
     spec = data.open((X, NAMES)).spec
     assert (spec.class_names, spec.condition) == (("cat", "dog", "owl"), ("label",))
@@ -61,7 +75,10 @@ def test_names_are_classes_sorted_as_text_or_as_they_are_listed() -> None:
         ((X, NUMBERS, NUMBERS), {}, r"A tuple of 3 is no data\. Give \(x, label\)"),
         ({"x": X, "y": NUMBERS}, {}, "arrays has the unknown key 'y'"),
         ([[1, 2], [3]], {}, "arrays: x of type list is no array"),
-        (np.array([object(), 1]), {}, "arrays: x holds object, not numbers"),
+        (None, {}, "^None is no data"),
+        (np.array([object(), 1]), {}, r"arrays: x holds int, object\. Give numbers only, or text only"),
+        ((X, [1, "cat"] * 10), {}, r"arrays: label holds int, str\. Give numbers only"),
+        ((X, np.array([1, None] * 10)), {}, "arrays: label holds NoneType, int"),
         ((X, NAMES), {"class_names": ("owl", "cat")}, r"label has dog, which class_names does not have\. Names: owl"),
         ((X, NUMBERS), {"classes": 2}, "labels up to 2 and 0 class names, for 2 classes"),
         ((X, NUMBERS), {"classes": 4, "class_names": ("a", "b", "c")}, "labels up to 2 and 3 class names, for 4"),

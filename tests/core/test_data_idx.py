@@ -68,6 +68,11 @@ def test_labels_are_optional(folder):
     assert set(dataset.train.arrays()) == {"x"}
 
 
+def test_labels_that_are_codes_are_no_classes(folder):
+    write_labels(folder / "train-labels-idx1-ubyte.gz", np.arange(20) % 2 * 200)
+    refusal(folder, "2 distinct labels up to 200, which would be 201 classes")
+
+
 def refusal(folder: Path, words: str) -> None:
     with pytest.raises(DataError, match=words) as caught:
         open_idx(str(folder))

@@ -210,6 +210,9 @@ def test_metrics_that_need_more_samples_are_skipped_by_name_unless_they_were_nam
     with pytest.raises(DataError, match=r"^precision needs 6 samples, 4 are drawn\."):
         evaluate(run, ["kid[pca20]", "precision"], sampler=Sampler(0.1), n=4)
     assert "precision" in _by_name(evaluate(run, ["precision"], sampler=Sampler(0.1), n=6))
+    capfd.readouterr()
+    evaluate(run, sampler=Sampler(0.1), n=4, post=["clip"])
+    assert capfd.readouterr().err.splitlines() == told  # once, and not once more after post-processing
 
 
 def test_few_held_out_samples_leave_the_other_metrics(capfd: pytest.CaptureFixture[str]) -> None:

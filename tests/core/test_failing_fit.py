@@ -114,8 +114,10 @@ def test_an_interrupt_waits_until_the_state_of_a_step_is_held() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_predict_is_refused_before_it_empties_the_model(models: Any) -> None:
+def test_predict_and_export_are_refused_before_they_empty_the_model(models: Any, tmp_path: Path) -> None:
     model = made(models)
+    with pytest.raises(ConfigError, match=r"has no export\(\)\. Ship the run: genloom\.load"):
+        model.export(tmp_path / "exported")
     with pytest.raises(ConfigError, match=r"has no predict\(\)\. Draw with genloom\.sample"):
         model.predict(batches(1)[0]["x"], verbose=0)
     assert np.isfinite(genloom.sample(model, 2, seed=1).samples).all()

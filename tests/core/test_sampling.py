@@ -113,6 +113,7 @@ def test_labels_follow_the_training_frequencies_or_the_condition(models: Any, va
     assert labels.dtype == np.int32
     np.testing.assert_array_equal(conditioning.drawn_labels(models.SPEC, 50, seed=3, offset=100), labels[100:150])
     assert genloom.sample(vae, 3, condition={"label": 1}).labels.tolist() == [1, 1, 1]
+    assert genloom.sample(vae, 2, condition={"label": np.array([1, 0], object)}).labels.tolist() == [1, 0]
     one, zero = (genloom.sample(vae, 3, condition={"label": [0, k, 0]}).samples for k in (1, 0))
     changed = np.abs(one - zero).max(axis=1) > 1e-4
     assert changed.tolist() == [False, True, False]
@@ -125,6 +126,17 @@ def test_a_model_without_labels_claims_none(models: Any) -> None:
         genloom.sample(model, 3, condition={"label": 1})
 
 
+def test_conditions_of_python_objects_become_numbers_or_text_or_are_refused(models: Any) -> None:
+    model: Any = SimpleNamespace(
+        spec=models.SPEC, conditional=False, conditions=("tone",), read_condition=lambda g, _: g
+    )
+    for given, kind in (([1, 2.5], "f"), (["low", "high"], "U")):
+        found = conditioning.conditions(model, 2, 0, {"tone": np.array(given, object)})["tone"]
+        assert (found.dtype.kind, found.tolist()) == (kind, given)
+    with pytest.raises(ConfigError, match=r"The condition 'tone' holds NoneType, int\. Give numbers only"):
+        conditioning.conditions(model, 2, 0, {"tone": np.array([1, None])})
+
+
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
@@ -135,6 +147,7 @@ def test_a_model_without_labels_claims_none(models: Any) -> None:
         ({"condition": {"label": 2}}, "no class 2"),
         ({"condition": {"label": -1}}, "no class -1"),
         ({"condition": {"label": 0.5}}, "whole number"),
+        ({"condition": {"label": np.array([0, None, 1])}}, r"whole number from 0 to 1, got \[0, None, 1\]"),
         ({"condition": {"label": [0, 1]}}, "3 samples need 3 labels"),
         ({"weights": "emma"}, "Did you mean 'ema'"),
     ],

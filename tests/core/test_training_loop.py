@@ -341,6 +341,10 @@ def test_what_cannot_be_asked_for_is_refused(models: Any, tmp_path: Path) -> Non
             {"options": {"clip": 1}},
             r"tests/vae has no option 'clip'\. It is a setting of the training: --set training.clip=",
         ),
+        (
+            {"latent": 4},
+            r"no setting 'latent'\. It is an option of the model: options={'latent': 4} \(--set latent=VALUE\)",
+        ),
     ):
         with pytest.raises(ConfigError, match=message):
             genloom.train("tests/vae", data, **asked)

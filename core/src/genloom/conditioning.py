@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from genloom.data.objects import without_objects
 from genloom.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def conditions(
                 f"{type(model).__name__} takes no condition {name!r}.{nearest(name, known)}",
                 mend=f"Conditions: {', '.join(sorted(known)) or 'none'}.",
             )
-        found[name] = _labels(value, n, model.spec) if name == "label" else _rows(name, np.asarray(value), n)
+        found[name] = _labels(value, n, model.spec) if name == "label" else _rows(name, value, n)
     if labelled and "label" not in found:
         found["label"] = drawn_labels(model.spec, n, seed, offset)
     return found
@@ -96,6 +97,8 @@ def class_number(label: str | int, spec: DataSpec) -> int:
 
 def _labels(value: Any, n: int, spec: DataSpec) -> np.ndarray[Any, Any]:
     """Return int32 labels (n,): what a person writes is read as names, an array of integers as numbers of classes."""
+    if isinstance(value, np.ndarray) and value.dtype == object:
+        value = value.tolist()
     if isinstance(value, (str, int)):
         return np.full(n, class_number(value, spec), np.int32)
     if isinstance(value, (list, tuple)) and all(isinstance(item, (str, int)) for item in value):
@@ -115,7 +118,8 @@ def _labels(value: Any, n: int, spec: DataSpec) -> np.ndarray[Any, Any]:
     return labels.astype(np.int32)
 
 
-def _rows(name: str, value: np.ndarray[Any, Any], n: int) -> np.ndarray[Any, Any]:
+def _rows(name: str, given: Any, n: int) -> np.ndarray[Any, Any]:
+    value = without_objects(given, f"The condition {name!r}")
     if value.ndim == 0:
         return np.repeat(value[None], n, axis=0)
     if len(value) != n:

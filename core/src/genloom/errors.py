@@ -19,6 +19,7 @@ __all__ = [
     "RunError",
     "listed",
     "nearest",
+    "reason",
 ]
 
 
@@ -78,3 +79,8 @@ def listed(names: Sequence[str], most: int = 4) -> str:
     """Return names as part of a sentence, "a, b, c, d and 3 more"."""
     rest = len(names) - most
     return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def reason(error: Exception) -> str:
+    """Return what went wrong in words: of a refusal of the system without its number and the path."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__

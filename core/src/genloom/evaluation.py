@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
@@ -90,14 +91,15 @@ def evaluate(
     # Opened once, so that a second draw meets a compiled sampler.
     model, step = (None, run.saved_step or 0) if sampler else _loaded(run)
     drawn, costs = _draw(sampler or _sampler(model), count, seed, engine, dataset)
+    told_once = functools.cache(tell)  # what is skipped before post-processing is skipped after it, too
     entries = [
-        *_entries("score", scores(metrics, drawn, dataset)),
+        *_entries("score", scores(metrics, drawn, dataset, told_once)),
         *_entries("cost", costs),
         *_entries("loss", _validation_losses(run, config, step, {} if model is None else model.directions)),
         *_entries("loss", _test_losses(model, config, dataset)),
     ]
     if texts:
-        after = _scores_after(metrics, _post_processed(run, model, steps, drawn, dataset), dataset)
+        after = _scores_after(metrics, _post_processed(run, model, steps, drawn, dataset), dataset, told_once)
         entries += [{**entry, "post": list(texts)} for entry in _entries("post", after)]
     stamp = {"seed": seed, "step": step}
     results = [{**entry, **stamp} for entry in entries]
@@ -184,13 +186,16 @@ def _context(dataset: Dataset, count: int) -> MetricContext:
     )
 
 
-def scores(names: Sequence[str] | None, drawn: Samples, dataset: Dataset) -> list[MetricResult]:
+def scores(
+    names: Sequence[str] | None, drawn: Samples, dataset: Dataset, say: Callable[[str], None] = tell
+) -> list[MetricResult]:
     """Measure samples against the held-out ones of a data set, with floors and opponents.
 
     Args:
         names: metrics by the names they are reported under; None for all default ones that fit.
         drawn: the samples.
         dataset: what they are to be like.
+        say: is told which metrics are skipped.
 
     Raises:
         ConfigError: a metric that does not apply.
@@ -211,7 +216,7 @@ def scores(names: Sequence[str] | None, drawn: Samples, dataset: Dataset) -> lis
         known_modes=hasattr(dataset.density, "centres"),
     )
     few, where = len(context.test), "held out" if len(generated) >= len(dataset.test) else "drawn"
-    measurable = [metric for metric in chosen if enough(metric, few, where, named=names is not None)]
+    measurable = [metric for metric in chosen if enough(metric, few, where, say, named=names is not None)]
     return [measure(component, generated, context) for component in measurable]
 
 
@@ -263,7 +268,9 @@ def _write_picture(path: Path, image: Any) -> None:
         tell(str(error))
 
 
-def _scores_after(names: Sequence[str] | None, made: Samples, dataset: Dataset) -> list[MetricResult]:
+def _scores_after(
+    names: Sequence[str] | None, made: Samples, dataset: Dataset, say: Callable[[str], None]
+) -> list[MetricResult]:
     """Measure post-processed samples where they are still of the data's kind."""
     now, spec = made.spec, dataset.spec
     if made.samples.dtype.kind == "U":
@@ -275,7 +282,7 @@ def _scores_after(names: Sequence[str] | None, made: Samples, dataset: Dataset) 
         )
         return []
     try:
-        return scores(names, made, dataset)
+        return scores(names, made, dataset, say)
     except DataError as error:
         tell(f"post-processed samples are shown, not measured: {error}")
         return []

@@ -300,6 +300,17 @@ class GenerativeModel(backend.StepMixin, keras.Model, metaclass=_Built):
             "genloom.train keeps a run by itself.",
         )
 
+    def export(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refuse Keras's `export`: a generative model has no call on a batch that an exported file could answer.
+
+        Raises:
+            ConfigError: always.
+        """
+        raise ConfigError(
+            f"{type(self).__name__} has no export().",
+            mend="Ship the run: genloom.load(run) and genloom.sample(run, n, seed) use it on every engine.",
+        )
+
     def predict(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refuse Keras's `predict`: what a generative model gives for a batch depends on the question.
 

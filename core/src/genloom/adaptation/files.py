@@ -14,7 +14,7 @@ from keras import ops
 from genloom.adaptation.adapters import LINEAR, attach, detach, matrix_shape
 from genloom.adaptation.ia3 import IA3
 from genloom.adaptation.lora import DoRA, LoRA
-from genloom.errors import ConfigError, DataError
+from genloom.errors import ConfigError, DataError, reason
 from genloom.naming import own_layers
 from genloom.runs.files import write_atomic
 
@@ -100,7 +100,7 @@ def _read(file: str | Path) -> dict[str, _Stored]:
             found[name] = _Stored(str(stated["kind"]), stated, own)
         return found
     except (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise DataError(f"The adapters in {str(file)!r} cannot be read: {error}.") from error
+        raise DataError(f"The adapters in {str(file)!r} cannot be read: {reason(error)}.") from error
 
 
 def _made(model: GenerativeModel, files: Sequence[str | Path], weights: Sequence[float] | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from genloom.conditioning import class_number
-from genloom.errors import ConfigError, DataError
+from genloom.errors import ConfigError, DataError, reason
 
 if TYPE_CHECKING:
     from genloom.data.spec import DataSpec
@@ -69,7 +69,7 @@ def _arrays(file: str, n: int) -> dict[str, Any]:
         with np.load(file, allow_pickle=False) as content:
             arrays = dict(content)
     except (OSError, ValueError) as error:
-        raise DataError(f"The condition file {file!r} cannot be read: {error}.") from error
+        raise DataError(f"The condition file {file!r} cannot be read: {reason(error)}.") from error
     for name, array in arrays.items():
         if array.shape[:1] != (n,):
             raise DataError(

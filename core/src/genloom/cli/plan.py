@@ -9,13 +9,13 @@ import dataclasses
 import difflib
 import os
 import pathlib
-import tomllib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from genloom.cli.output import note
 from genloom.errors import ConfigError, nearest
 from genloom.options import configure, option, parse_assignments
+from genloom.toml import read_toml
 from genloom.training.settings import TrainingSettings
 
 __all__ = ["Plan", "environment_settings", "gather", "read_config"]
@@ -110,10 +110,7 @@ def read_config(path: str | pathlib.Path) -> dict[str, dict[str, Any]]:
     Raises:
         ConfigError: the file is absent, not TOML, or holds another table.
     """
-    try:
-        content = tomllib.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"The configuration file {str(path)!r} cannot be read: {error}.") from error
+    content = read_toml(path, "configuration file")
     for name, values in content.items():
         if name not in _TABLES or not isinstance(values, dict):
             raise ConfigError(

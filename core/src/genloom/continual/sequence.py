@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,12 +27,13 @@ from typing import TYPE_CHECKING, Any
 from genloom.adaptation import parse_adapter, parse_retention
 from genloom.continual.judging import Judge
 from genloom.data.agreement import check_classes, check_units
-from genloom.errors import ConfigError, RunError, nearest
+from genloom.errors import ConfigError, RunError, nearest, reason
 from genloom.loading import load
 from genloom.metrics import continual
 from genloom.options import configure
 from genloom.runs import Run
 from genloom.runs.files import make_folder, plain, write_atomic
+from genloom.toml import read_toml
 from genloom.training.configuration import resolve
 from genloom.training.settings import TrainingSettings
 from genloom.training.trainer import train
@@ -108,10 +108,7 @@ def read_sequence(file: str | Path) -> Sequence:
     Raises:
         ConfigError: no such file, no TOML, an unknown key, fewer than two tasks, a name twice, an unknown remedy.
     """
-    try:
-        stated = tomllib.loads(Path(file).read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"The sequence {str(file)!r} cannot be read: {error}.") from error
+    stated = read_toml(file, "sequence")
     _check_keys(str(file), stated, _KEYS, ("model", "tasks"))
     tasks = stated["tasks"]
     if not isinstance(tasks, list) or len(tasks) < 2 or not all(isinstance(task, dict) for task in tasks):
@@ -292,7 +289,7 @@ def _begun(folder: Path, asked: Sequence) -> dict[str, Any]:
         sequence = done["sequence"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(
-            f"{str(file)!r} cannot be read: {error}.", mend="Remove it, and the models are measured again."
+            f"{str(file)!r} cannot be read: {reason(error)}.", mend="Remove it, and the models are measured again."
         ) from error
     if sequence != _stated(asked):
         raise ConfigError(f"{str(folder)!r} holds another sequence.", mend="Name another folder.")

@@ -36,7 +36,7 @@ class Address:
         body, options = _split_options(text)
         scheme, colon, rest = body.partition(":")
         if not scheme or not _is_scheme(scheme) or (not colon and Path(body).exists()):
-            raise DataError(f"{text!r} names no kind of data.", mend=f"Write scheme:rest, such as {_guess(body)}.")
+            raise DataError(f"{text!r} names no kind of data.", mend=f"Write scheme:rest, such as {_guess(body)!r}.")
         return cls(scheme, rest, options)
 
     def __str__(self) -> str:

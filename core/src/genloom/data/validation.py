@@ -85,7 +85,10 @@ def split_validation(split: Split, fraction: float, seed: int) -> tuple[Any, Any
         return parts
     n = len(split)
     if n < 2:
-        raise ConfigError(f"{n} sample(s) cannot be split in two.", mend="Train without validation.")
+        raise ConfigError(
+            f"Of {n} training sample(s) none can be set aside for validation.",
+            mend="Give more data, or validation=0 (--set training.validation=0).",
+        )
     aside = min(max(round(n * fraction), 1), n - 1)
     order = epoch_order(seed, _ASIDE, n)
     return Subset(split, np.sort(order[aside:])), Subset(split, np.sort(order[:aside]))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, DataError
 from genloom.plugins.component import Component
-from genloom.runs.files import tell
 
 __all__ = ["choose", "enough", "spell"]
 
@@ -60,13 +59,14 @@ def _obstacle(metric: Component, spec: DataSpec, has: Mapping[str, bool]) -> str
     return None
 
 
-def enough(metric: Component, few: int, where: str, *, named: bool) -> bool:
+def enough(metric: Component, few: int, where: str, say: Callable[[str], None], *, named: bool) -> bool:
     """Whether a metric can be measured on so few samples; one that was named must be, another is told of.
 
     Args:
         metric: the metric.
         few: samples that there are.
         where: what limits them, "held out" or "drawn".
+        say: is told of a metric that is skipped.
         named: whether the metric was asked for.
 
     Raises:
@@ -78,5 +78,5 @@ def enough(metric: Component, few: int, where: str, *, named: bool) -> bool:
     obstacle = f"{metric.id} needs {needed} samples, {few} are {where}"
     if named:
         raise DataError(f"{obstacle}.", mend="Hold out and draw as many, or measure something else.")
-    tell(f"{obstacle}: skipped.")
+    say(f"{obstacle}: skipped.")
     return False

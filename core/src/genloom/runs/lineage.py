@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from genloom.errors import RunError
+from genloom.errors import RunError, reason
 from genloom.runs.files import plain, write_atomic
 
 __all__ = ["FILE", "UPDATES", "head", "read", "record", "versions"]
@@ -33,7 +33,7 @@ def read(path: Path) -> list[dict[str, Any]]:
         if not all(isinstance(entry, dict) and isinstance(entry.get("head"), str) for entry in entries):
             raise ValueError("an entry has no head")
     except (OSError, ValueError) as error:
-        raise RunError(f"{str(file)!r} cannot be read: {error}.", mend="Restore it from a copy.") from error
+        raise RunError(f"{str(file)!r} cannot be read: {reason(error)}.", mend="Restore it from a copy.") from error
     return entries
 
 

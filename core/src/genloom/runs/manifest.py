@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from genloom.errors import RunError
+from genloom.errors import RunError, reason
 from genloom.runs.files import plain
 
 __all__ = [
@@ -93,7 +93,7 @@ def require_plain_file(path: Path) -> int:
     try:
         status = path.lstat()
     except OSError as cause:
-        raise damaged(path, cause.strerror or str(cause)) from cause
+        raise damaged(path, reason(cause)) from cause
     if not stat.S_ISREG(status.st_mode):
         raise damaged(path, "it is not a plain file")
     return status.st_size

@@ -184,7 +184,7 @@ def resolve(
     elif not isinstance(model, str):
         _say_units(model, dataset.spec)
     names = {field.name for field in dataclasses.fields(TrainingSettings)}
-    _check_place(component, options or {}, names)
+    _check_place(component, options or {}, asked, names)
     layers = [*_recommended(component, preset), {k: v for k, v in stored.items() if k in names}, asked]
     settings = configure(TrainingSettings, *_one_length(layers))
     chain(settings.post).check(dataset.spec)
@@ -225,14 +225,22 @@ def _say_units(model: GenerativeModel, spec: DataSpec) -> None:
         tell("the model's spec has no mean and scale: it sees data as they are. Those of genloom.data.open(x) have.")
 
 
-def _check_place(component: Component | None, options: Mapping[str, Any], settings: set[str]) -> None:
-    """Refuse a setting of the training among the options of the model, where a forgotten `training.` puts it."""
+def _check_place(
+    component: Component | None, options: Mapping[str, Any], asked: Mapping[str, Any], settings: set[str]
+) -> None:
+    """Refuse a setting of the training among the options of the model, and the other way round."""
     known = {row["name"] for row in describe(component.options)} if component and component.options else set()
     for name in options:
         if name in settings - known:
             raise ConfigError(
                 f"{component.id if component else 'The model'} has no option {name!r}.",
                 mend=f"It is a setting of the training: {typed(name)}=VALUE.",
+            )
+    for name in asked:
+        if name in known - settings:
+            raise ConfigError(
+                f"The training has no setting {name!r}.",
+                mend=f"It is an option of the model: options={{{name!r}: {asked[name]!r}}} (--set {name}=VALUE).",
             )
 
 

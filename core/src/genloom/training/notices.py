@@ -31,7 +31,9 @@ def notices(run: Run, model: GenerativeModel, job: Job, feed: Feed, plan: Plan) 
         tell("no steps are asked for: the run keeps the weights that it begins with.")
     batch, rows = job.settings.batch_size, len(feed.train)
     if batch > rows:
-        tell(f"a batch of {batch} holds some of the {rows} training samples more than once.")
+        tell(
+            f"a batch of {batch} holds some of the {rows} training samples more than once; batch_size={rows} does not."
+        )
     narrow = narrow_split(job.dataset.train, job.dataset.spec)
     if narrow is not None:
         tell(narrow)

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genloom.data.dataset import Dataset
-from genloom.data.sources.assemble import Arrays, assemble, check_finite, check_labels, held_out
+from genloom.data.objects import without_objects
+from genloom.data.sources.assemble import Arrays, assemble, check_dense, check_finite, check_labels, held_out
 from genloom.data.spec import DataSpec
 from genloom.errors import DataError, listed, nearest
 
@@ -18,7 +19,6 @@ __all__ = ["KEYS", "dataset_of_arrays", "from_memory"]
 
 KEYS = ("x", "label", "x_test", "label_test", "class_names")
 _BYTES = (0.0, 255.0)
-_MANY_CLASSES, _SPARSE = 100, 10  # more classes than this, and than so many times the labels found: they are codes
 
 
 def from_memory(
@@ -49,6 +49,8 @@ def from_memory(
 
 
 def _by_key(given: Any) -> dict[str, Any]:
+    if given is None:
+        raise DataError("None is no data.", mend="Give an address such as 'digits', an array, or (x, label).")
     if isinstance(given, Mapping):
         return dict(given)
     if not isinstance(given, tuple):
@@ -62,14 +64,13 @@ def _by_key(given: Any) -> dict[str, Any]:
 
 
 def _plain(value: Any, key: str) -> NDArray[Any]:
-    """Return an array; text in Python objects, as a table's column is, becomes an array of text."""
+    """Return an array without Python objects."""
     try:
-        array = np.asarray(value)
+        return without_objects(value, f"arrays: {key}")
+    except DataError:
+        raise
     except Exception as error:  # tensors raise what they like: one on a device, one with a gradient
         raise DataError(f"arrays: {key} of type {type(value).__name__} is no array: {error}") from error
-    if array.dtype == object and all(isinstance(item, str) for item in array.flat):
-        return array.astype(np.str_)
-    return array
 
 
 def dataset_of_arrays(
@@ -164,7 +165,7 @@ class _Labelling:
         found = 1 + max(int(label.max()) for label in labels)
         wanted = self.given or len(self.names)
         if not wanted:
-            self._check_dense(found, len(np.unique(np.concatenate(labels))))
+            check_dense(labels, self.source)
             wanted = found
         if found > wanted or len(self.names) not in (0, wanted):
             raise DataError(
@@ -172,13 +173,6 @@ class _Labelling:
                 mend="Give classes=N above the largest label, and N names or none.",
             )
         return wanted
-
-    def _check_dense(self, found: int, distinct: int) -> None:
-        if found > max(_MANY_CLASSES, _SPARSE * distinct):
-            raise DataError(
-                f"{self.source} has {distinct} distinct labels up to {found - 1}, which would be {found} classes.",
-                mend=f"Renumber them from 0 to {distinct - 1}, save them as text, or give classes={found}.",
-            )
 
 
 def _labelling(

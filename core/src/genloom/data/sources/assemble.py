@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from genloom.data.fingerprint import fingerprint_arrays
 from genloom.data.spec import DataSpec
 from genloom.errors import DataError
 
-__all__ = ["Arrays", "assemble", "check_finite", "check_labels", "class_frequencies", "held_out"]
+__all__ = ["Arrays", "assemble", "check_dense", "check_finite", "check_labels", "class_frequencies", "held_out"]
+
+_MANY_CLASSES, _SPARSE = 100, 10  # more classes than this, and than so many times the labels found: they are codes
 
 Arrays = tuple[NDArray[Any], NDArray[Any] | None]
 
@@ -62,10 +65,26 @@ def check_labels(label: NDArray[Any], samples: int, name: str) -> NDArray[np.int
         raise DataError(
             f"{name}: {samples} samples have labels of shape {label.shape}.", mend="Give one label per sample."
         )
+    if label.dtype == np.bool_:
+        return label.astype(np.int32)  # False is class 0, True class 1
     whole = label.astype(np.int32) if np.issubdtype(label.dtype, np.number) and np.isfinite(label).all() else None
     if whole is None or (whole != label).any() or (whole < 0).any():
         raise DataError(f"{name}: labels must be whole numbers from 0 up, got {label[:3]} ….", mend="Renumber them.")
     return whole
+
+
+def check_dense(labels: Sequence[NDArray[Any]], name: str) -> None:
+    """Refuse labels that are codes: as classes nearly all of them would be empty.
+
+    Raises:
+        DataError: naming `name`, how many distinct labels there are and the largest.
+    """
+    found, distinct = 1 + max(int(part.max()) for part in labels), len(np.unique(np.concatenate(labels)))
+    if found > max(_MANY_CLASSES, _SPARSE * distinct):
+        raise DataError(
+            f"{name} has {distinct} distinct labels up to {found - 1}, which would be {found} classes.",
+            mend=f"Renumber them from 0 to {distinct - 1}, save them as text, or give classes={found}.",
+        )
 
 
 def assemble(
@@ -99,7 +118,10 @@ def assemble(
         if label is not None:
             check_labels(label, len(x), f"{address} ({name})")
     if train[1] is not None:
-        classes = spec.classes or 1 + max(int(part.max()) for part in (train[1], test[1]) if part is not None)
+        labels = [part for part in (train[1], test[1]) if part is not None]
+        if not spec.classes:
+            check_dense(labels, address)
+        classes = spec.classes or 1 + max(int(part.max()) for part in labels)
         frequencies = class_frequencies(train[1], classes)
         spec = spec.replace(classes=classes, class_frequencies=frequencies, condition=("label",))
     return Dataset(

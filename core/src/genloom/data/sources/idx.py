@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from genloom.data.dataset import Dataset
 from genloom.data.sources.assemble import Arrays, assemble
 from genloom.data.spec import DataSpec
-from genloom.errors import DataError
+from genloom.errors import DataError, reason
 
 __all__ = ["open_idx", "read_idx"]
 
@@ -110,7 +110,7 @@ def read_idx(path: Path, axes: int) -> NDArray[np.uint8]:
             shape = _header(path, file, axes)
             content = _exactly(path, file, math.prod(shape))
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read: {error}.", mend="Fetch the file again.") from error
+        raise DataError(f"{path} cannot be read: {reason(error)}.", mend="Fetch the file again.") from error
     return np.frombuffer(content, dtype=np.uint8).reshape(shape)
 
 

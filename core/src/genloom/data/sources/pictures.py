@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genloom.errors import DataError
+from genloom.errors import DataError, reason
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -228,5 +228,5 @@ def _white(path: Path, picture: Image.Image) -> float:
 
 
 def _reason(error: Exception) -> str:
-    text = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+    text = reason(error)
     return "no known format" if "cannot identify" in text else text.rstrip(".")

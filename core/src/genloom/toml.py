@@ -1,0 +1,31 @@
+"""TOML files that a person writes: what is wrong with one is said in words."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from genloom.errors import ConfigError, reason
+
+__all__ = ["read_toml"]
+
+
+def read_toml(path: str | Path, what: str) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Args:
+        path: the file.
+        what: it is, such as "configuration file".
+
+    Raises:
+        ConfigError: no such file, one that may not be read, no text, or no TOML; names the line.
+    """
+    try:
+        return tomllib.loads(Path(path).read_text("utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"There is no {what} {str(path)!r}.", mend="Name one that exists.") from None
+    except OSError as error:
+        raise ConfigError(f"The {what} {str(path)!r} cannot be read: {reason(error)}.") from error
+    except ValueError as error:
+        raise ConfigError(f"The {what} {str(path)!r} is no TOML: {error}.", mend="Mend the file.") from error
