@@ -141,7 +141,7 @@ def test_mistakes_are_named() -> None:
         adapt(model, LoRAOptions(rank=1))
     with pytest.raises(ConfigError, match=r"Did you mean 'lora'"):
         parse_adapter("lor:rank=1")
-    with pytest.raises(ConfigError, match=r"Unknown option 'rnk'. Did you mean 'rank'"):
+    with pytest.raises(ConfigError, match=r"Unknown option 'lora:rnk'. Did you mean 'lora:rank'"):
         parse_adapter("lora:rnk=1")
 
 

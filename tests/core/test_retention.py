@@ -123,7 +123,7 @@ def test_samples_that_do_not_go_together_are_refused() -> None:
         rehearsed(new, [], "agem")
     with pytest.raises(ConfigError, match="Did you mean 'replay'"):
         parse_retention("replya")
-    with pytest.raises(ConfigError, match=r"'share' must be at most 0\.999"):
+    with pytest.raises(ConfigError, match=r"'replay:share' must be at most 0\.999"):
         parse_retention("replay:share=2")
 
 
