@@ -6,8 +6,11 @@ import json
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
+from genloom.cli import output
+from genloom.cli.data import data
 from genloom.data import ArraySplit, Dataset, DataSpec
 from genloom.data.check import check, inspect
 from genloom.data.sources.digits import open_digits
@@ -125,3 +128,26 @@ def test_of_many_classes_only_those_that_occur_are_listed(tmp_path, classes: int
     assert (f"{said} have no samples." in done.stdout) == bool(said)
     assert (f"{said} have no training sample." in done.stderr) == bool(said)
     assert ("Class 3 has 0" in done.stderr) == (not said)
+
+
+@pytest.mark.parametrize("columns", ["80", "50"])
+def test_numbers_are_whole_at_the_width_of_a_terminal(columns, monkeypatch):
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setattr(output, "on_terminal", lambda: True)
+    with monkeypatch.context() as opened:
+        opened.setattr("genloom.data.check.open_dataset", lambda source: planted())
+        text = CliRunner().invoke(data, ["check", "planted"]).stdout
+    train = inspect(planted())["train"]
+    numbers = [f"{train[name]:.4g}" for name in ("minimum", "maximum", "mean", "deviation")]
+    assert set(numbers) <= set(text.split())
+    tables = [line for line in text.splitlines() if line.lstrip().startswith(("split", "train", "test"))]
+    assert len(tables) >= 6 and max(map(len, tables)) <= int(columns)
+
+
+def test_a_number_beside_long_words_is_not_cut(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr(output, "on_terminal", lambda: True)
+    cells = ["120,000/240,000", "-1.2345e-05", "0.1234 ± 0.05"]
+    output.table(("words", "a", "b", "c"), [("many words " * 9, *cells)])
+    drawn = capsys.readouterr().out
+    assert all(cell in drawn for cell in cells)

@@ -36,7 +36,11 @@ def check(source: str, out: str | None, as_json: bool) -> None:
     print("; ".join(f"{name} {_word(value)}" for name, value in found["spec"].items() if name not in _APART))
     print(found["treatment"])
     names = [name for name in found["train"] if name != "classes"]
-    table(("split", *names), [(part, *(_word(found[part].get(name)) for name in names)) for part in ("train", "test")])
+    table(
+        ("split", *names),
+        [(part, *(_word(found[part].get(name)) for name in names)) for part in ("train", "test")],
+        split=True,
+    )
     _print_classes(found)
     for line in found["notes"]:
         print(f"Note: {line}")

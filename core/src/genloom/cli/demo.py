@@ -62,7 +62,7 @@ def _print(found: dict[str, Any]) -> None:
     rows.append(("real data", *(_number(reference[name]["floor"]) for name in names)))
     for opponent in ("mixture", "gaussian", "marginals"):
         rows.append((opponent, *(_number((reference[name]["opponents"] or {}).get(opponent)) for name in names)))
-    table(("", *names), rows)
+    table(("", *names), rows, split=True)
     print()
     for name, bar in found["bars"].items():
         print(f"{name}: {bar['value']:.3f} (bar {bar['limit']}) {'met' if bar['met'] else 'MISSED'}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["note", "on_terminal", "print_json", "table"]
 
+_NUMBER = re.compile(r"[-+]?\d[\d.,/e+± -]*%?")  # 1,200, -1.5e-05, 12/40, 0.5 ± 0.1, 12 %
 _GAP = 2  # characters that rich puts around a cell
 
 
@@ -64,8 +66,9 @@ def _drawn(lines: Sequence[Sequence[str]], title: str | None) -> RichTable:
     from rich.text import Text
 
     drawn = Table(title=title, title_justify="left", box=None, header_style="bold")
-    for heading in lines[0]:
-        drawn.add_column(Text(heading), overflow="fold")  # a cell too wide goes on below and loses nothing
+    for heading, *cells in zip(*lines, strict=True):
+        # A cell too wide goes on below and loses nothing; numbers are no words, and stay in one line.
+        drawn.add_column(Text(heading), overflow="fold", no_wrap=any(map(_NUMBER.fullmatch, cells)))
     for line in lines[1:]:
         drawn.add_row(*(Text(cell) for cell in line))
     return drawn

@@ -33,6 +33,6 @@ def sequence(file: str, out: str, backend: str | None, as_json: bool) -> None:
     names = found["tasks"]
     moments = ["untrained", *(f"after {name}" for name in names)]
     rows = [(moment, *(f"{v:.4g}" for v in row)) for moment, row in zip(moments, found["matrix"], strict=True)]
-    table((found["metric"], *names), rows)
+    table((found["metric"], *names), rows, split=True)
     told = {name: found[name] for name in ("average", "mean_forgetting", "backward_transfer", "forward_transfer")}
     note(", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in told.items()))

@@ -64,4 +64,4 @@ def _print(result: dict[str, Any]) -> None:
         if entry["floor"] is not None:
             row[f"chance of {entry['measure']}"] = f"{entry['floor']:.4g}"
     headings = list(next(iter(rows.values())))
-    table(headings, [[row[heading] for heading in headings] for row in rows.values()], title=result["task"])
+    table(headings, [[row[heading] for heading in headings] for row in rows.values()], title=result["task"], split=True)
