@@ -33,10 +33,13 @@ def images() -> Samples:
 
 def test_npz_holds_what_was_drawn(images: Samples, tmp_path: Path) -> None:
     with np.load(write(images, tmp_path / "new" / "s.npz")) as content:
-        assert sorted(content) == ["labels", "samples", "seeds"]
+        assert sorted(content) == ["class_names", "labels", "samples", "seeds"]
+        assert content["class_names"][content["labels"]].tolist() == ["owl", "cat", "dog"]
         np.testing.assert_array_equal(content["samples"], images.samples)
         np.testing.assert_array_equal(content["labels"], [2, 0, 1])
         np.testing.assert_array_equal(content["seeds"], images.seeds)
+    with np.load(write(images.replace(labels=None), tmp_path / "unlabelled.npz")) as content:
+        assert sorted(content) == ["samples", "seeds"]
 
 
 def test_a_grid_stands_in_the_order_of_classes(images: Samples, tmp_path: Path) -> None:
@@ -66,6 +69,15 @@ def test_a_folder_gets_one_file_each(images: Samples, tmp_path: Path) -> None:
     assert sorted(file.name for file in folder.iterdir()) == ["000-owl.png", "001-cat.png", "002-dog.png"]
     with Image.open(folder / "000-owl.png") as picture:
         assert np.asarray(picture).min() == 255
+
+
+def test_a_folder_of_earlier_samples_is_refused_before_drawing(images: Samples, tmp_path: Path) -> None:
+    (tmp_path / "many").mkdir()
+    folder = write(images, tmp_path / "many")
+    for attempt in (check_ending, images.take([0]).save):
+        with pytest.raises(ConfigError, match="is not empty: new samples would stand among"):
+            attempt(folder)
+    assert len(list(folder.iterdir())) == 3
 
 
 def test_files_are_named_after_classes_whatever_those_are_called(images: Samples, tmp_path: Path) -> None:
@@ -167,6 +179,14 @@ def test_conditions_have_one_row_per_sample(tmp_path: Path) -> None:
         condition(IMAGES, 3, None, None, ["absent.npz"])
     with pytest.raises(ConfigError, match="NAME=VALUE"):
         condition(IMAGES, 3, None, None, ["word"])
+
+
+@pytest.mark.parametrize(
+    ("label", "entries"), [("1", ["label=2"]), (None, ["label=1", "label=2"]), (None, ["strength=1", "strength=1"])]
+)
+def test_a_condition_is_given_once(label: str | None, entries: list[str]) -> None:
+    with pytest.raises(ConfigError, match=f"The condition '{entries[-1].partition('=')[0]}' is given twice"):
+        condition(IMAGES, 2, label, None, entries)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def check_ending(out: str | pathlib.Path) -> pathlib.Path:
     """Return the path when its ending can be written; called before drawing, which may take long.
 
     Raises:
-        ConfigError: another ending, or a file where a folder is asked for.
+        ConfigError: another ending, a file where a folder is asked for, or a folder that is not empty.
     """
     path = pathlib.Path(out)
     if path.suffix and path.suffix not in ENDINGS and not path.is_dir():
@@ -34,6 +34,11 @@ def check_ending(out: str | pathlib.Path) -> pathlib.Path:
         )
     if path.is_file() and not path.suffix:
         raise ConfigError(f"{str(out)!r} is a file.", mend="Name a folder, or a file with an ending.")
+    if path.is_dir() and any(path.iterdir()):
+        raise ConfigError(
+            f"The folder {str(out)!r} is not empty: new samples would stand among what is there.",
+            mend="Choose another --out or empty it.",
+        )
     return path
 
 
@@ -41,7 +46,7 @@ def write(drawn: Samples, out: str | pathlib.Path) -> pathlib.Path:
     """Write samples to `out` and return its path; missing folders are made.
 
     Raises:
-        ConfigError: an ending that is unknown or that this kind of data does not have.
+        ConfigError: an ending that is unknown or that this kind of data does not have, or a folder that is not empty.
     """
     path = check_ending(out)
     if path.is_dir() or not path.suffix:
@@ -77,9 +82,12 @@ def _png(drawn: Samples) -> bytes:
 
 
 def _npz(drawn: Samples) -> bytes:
+    """The arrays, and the names of the classes where labels have names."""
     import numpy as np
 
+    names = drawn.spec.class_names if drawn.labels is not None else ()
     arrays: dict[str, Any] = {"samples": drawn.samples, "labels": drawn.labels, "seeds": drawn.seeds}
+    arrays["class_names"] = np.asarray(names) if names else None
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **{name: array for name, array in arrays.items() if array is not None})
     return buffer.getvalue()

@@ -61,11 +61,12 @@ class Samples:
     def save(self, path: str | Path) -> Path:
         """Write the samples by the ending of `path`, as `genloom sample --out` does, and return the path.
 
-        .png is one picture, .npz the arrays `samples`, `labels` and `seeds`, .gif an animation, .csv a table, .txt the
-        texts; a folder gets one file each, its number and class in the name.
+        .png is one picture, .npz the arrays `samples`, `labels`, `seeds` and `class_names`, .gif an animation, .csv a
+        table, .txt the texts; a folder, absent or empty, gets one file each, its number and class in the name.
 
         Raises:
-            ConfigError: an ending that is unknown or that this kind of data does not have.
+            ConfigError: an ending that is unknown or that this kind of data does not have, or a folder that is not
+                empty.
         """
         from genloom.sample_files import write
 

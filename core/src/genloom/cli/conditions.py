@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from genloom.conditioning import class_number
@@ -28,23 +28,34 @@ def condition(
         entries: "NAME=VALUE", one value for all, or a .npz file of arrays with n rows.
 
     Raises:
-        ConfigError: data without labels, a label out of range, a malformed entry.
+        ConfigError: data without labels, a label out of range, a malformed entry, one name twice.
         DataError: a file that cannot be read, or of another length.
     """
+    found: dict[str, Any] = {}
+    for name, array in _given(spec, n, label, prompt, entries):
+        if name in found:
+            raise ConfigError(f"The condition {name!r} is given twice.", mend="Give it once.")
+        found[name] = array
+    return found or None
+
+
+def _given(
+    spec: DataSpec, n: int, label: str | None, prompt: str | None, entries: Sequence[str]
+) -> Iterator[tuple[str, Any]]:
     import numpy as np
 
-    found: dict[str, Any] = {}
+    if label is not None:
+        yield "label", np.full(n, class_number(label, spec), np.int32)
+    if prompt is not None:
+        yield "prompt", np.repeat(np.asarray([prompt]), n)
     for entry in entries:
         name, equals, value = entry.partition("=")
-        if equals and name == "label":
-            label = value
+        if not equals:
+            yield from _arrays(entry, n).items()
+        elif name == "label":
+            yield name, np.full(n, class_number(value, spec), np.int32)
         else:
-            found.update({name: np.repeat(np.asarray([literal(value)]), n, axis=0)} if equals else _arrays(entry, n))
-    if label is not None:
-        found["label"] = np.full(n, class_number(label, spec), np.int32)
-    if prompt is not None:
-        found["prompt"] = np.repeat(np.asarray([prompt]), n)
-    return found or None
+            yield name, np.repeat(np.asarray([literal(value)]), n, axis=0)
 
 
 def literal(text: str) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from genloom.cli.repeats import refuse_repeats
 from genloom.errors import PluginError
 
 __all__ = ["LazyCommand"]
@@ -47,5 +48,12 @@ class LazyCommand(click.Command):
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
-        """Make the context of the real command."""
-        return self.resolve().make_context(info_name, args, parent=parent, **extra)
+        """Make the context of the real command, whose flags are each given once.
+
+        Raises:
+            UsageError: words that the command does not take.
+        """
+        command = self.resolve()
+        if not extra.get("resilient_parsing"):  # completion looks at what is half written
+            refuse_repeats(command, args, parent)
+        return command.make_context(info_name, args, parent=parent, **extra)
