@@ -185,7 +185,10 @@ def test_fine_tuning_keeps_the_units_of_its_beginning_and_refuses_others(tmp_pat
         genloom.train("vae/mlp", far, init_from=first.path, out=tmp_path / "d", **quiet)
     assert not (tmp_path / "d").exists()
     asked = {"init_from": first.path, "out": tmp_path / "c", "resume": True, "dry_run": True, **quiet}
-    assert genloom.train("vae/mlp", far, **asked)  # what was begun goes on
+    with pytest.raises(DataError, match="changed since the run"):
+        genloom.train("vae/mlp", far, **asked)
+    again = save(tmp_path / "b", x=columns() + np.array([13_300.0, 0.0, 0.0]))
+    assert genloom.train("vae/mlp", again, **asked)  # what was begun goes on
 
 
 @pytest.mark.parametrize(

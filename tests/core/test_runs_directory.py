@@ -238,7 +238,7 @@ def test_the_listing_has_one_row_per_run(run: Run, tmp_path: Path) -> None:
     assert [row["status"] for row in rows] == ["damaged", "interrupted", "interrupted"]
     expected = {"path": str(run.path), "id": "vae/conv", "data": "digits", "engine": "jax", "seed": 3, "step": 20}
     expected |= {"steps": 30, "losses": {"loss": 0.25}, "seconds": 10.0, "status": "interrupted"}
-    expected |= {"saved": None, "scored": None, "outdated": False}
+    expected |= {"saved": None, "scored": None, "outdated": False, "history": None}
     assert rows[-1] == expected
 
 

@@ -80,6 +80,10 @@ class VAE(Small):
         distance, kl = self.terms(batch["x"], noise, False)
         return {"loss": distance + kl}
 
+    def imitation(self, batch: dict[str, Any], teacher: Any, temperature: float) -> Any:
+        z = batch["x"][:, : self.options.latent] / temperature
+        return ops.mean((self.decoder(z) - ops.stop_gradient(teacher.decoder(z))) ** 2)
+
     def draw(self, keys: Any, condition: dict[str, Any], *, scale: float = 1.0) -> Any:
         z = scale * genloom.random.normal(keys, (self.options.latent,))
         if "label" in condition:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genloom.errors import DataError, GenLoomError
+from genloom.errors import ConfigError, DataError, GenLoomError
 from genloom.runs import Run, open_run
 from genloom.runs.lineage import UPDATES
 
@@ -19,11 +19,18 @@ def ancestors(run: Run) -> list[Run]:
     """Return the run and those that its weights come from, the oldest first.
 
     Raises:
-        ConfigError: one of them is gone.
+        ConfigError: one of them is gone, or they come from each other in a circle.
     """
-    found = [run]
+    found, seen = [run], {run.path.resolve()}
     while (before := found[-1].config.get("training", {}).get("init_from")) is not None:
         found.append(open_run(_place(found[-1], Path(before)), head=False))
+        place = found[-1].path.resolve()
+        if place in seen:
+            raise ConfigError(
+                f"Runs come from each other in a circle: {' ← '.join(str(each.path) for each in found)}.",
+                mend="Mend init_from in the run.toml of one of them.",
+            )
+        seen.add(place)
     return found[::-1]
 
 
@@ -35,18 +42,19 @@ def _place(run: Run, before: Path) -> Path:
 
 
 def old_data(run: Run) -> list[Dataset]:
-    """Open what a run and its ancestors were trained on, each data set once.
+    """Open what a run and its ancestors were trained on, each data set once; [] where none of them names any.
 
     Raises:
-        ConfigError: an ancestor is gone.
+        ConfigError: an ancestor is gone, or they come from each other in a circle.
         DataError: data that cannot be opened, or that changed since the training.
     """
     from genloom import data
 
-    stated = {each.config["data"]["fingerprint"]: each for each in ancestors(run)}
+    named = [each for each in ancestors(run) if each.config["data"].get("address")]
+    stated = {each.config["data"]["fingerprint"]: each for each in named}
     found = []
     for fingerprint, each in stated.items():
-        address = each.config["data"]["address"]
+        address = each.address
         try:
             dataset = data.open(address)
         except GenLoomError as error:

@@ -31,6 +31,7 @@ __all__ = [
     "step_flops",
     "traced",
     "value_and_grad",
+    "version",
 ]
 
 _NAME = choose()
@@ -39,6 +40,11 @@ _NAME = choose()
 def name() -> str:
     """Return the running backend: "jax", "tensorflow" or "torch"."""
     return _NAME
+
+
+def version() -> str:
+    """Return the version of the running backend."""
+    return str(importlib.import_module(_NAME).__version__)
 
 
 _engine = importlib.import_module(f"genloom.backend.{_NAME}")

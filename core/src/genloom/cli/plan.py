@@ -111,6 +111,7 @@ def read_config(path: str | pathlib.Path) -> dict[str, dict[str, Any]]:
         ConfigError: the file is absent, not TOML, or holds another table.
     """
     content = read_toml(path, "configuration file")
+    content.pop("stretches", None)  # the history of a run is not asked for again
     for name, values in content.items():
         if name not in _TABLES or not isinstance(values, dict):
             raise ConfigError(

@@ -36,6 +36,8 @@ def runs(directory: str, as_json: bool) -> None:
         headings = ("run", "model", "data", "engine", "seed", "step", "losses", "seconds", "scores", "status")
         table(headings, [_cells(row) for row in rows])
     for row in rows:
+        if row["history"]:
+            note(f"{row['path']}: changed on the way, {row['history']}.")
         if row["outdated"]:
             note(
                 f"{row['path']}: its scores are of step {row['scored']}. Measure again: genloom evaluate {row['path']}"

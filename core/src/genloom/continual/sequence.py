@@ -234,7 +234,6 @@ def _untrained(asked: Sequence, dataset: Dataset) -> Any:
         asked=asked.training,
         seed=asked.seed,
         init_from=None,
-        stored={},
     )
     model = job.start()
     model.trainable = False

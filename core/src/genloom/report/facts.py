@@ -12,6 +12,7 @@ from genloom.report.embedding import Shown, embed, evenly
 from genloom.report.numerals import count, duration
 from genloom.runs import Run, manifest
 from genloom.runs.lineage import read as read_lineage
+from genloom.runs.stretches import history
 
 __all__ = [
     "command",
@@ -169,11 +170,10 @@ def post_chain(run: Run, results: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def lineage(run: Run) -> list[tuple[str, str]]:
-    """Return where the run came from: the [lineage] of run.toml and the run it began with."""
+    """Return where the run came from: the [lineage] of run.toml, the run it began with, and what changed on the way."""
     config = run.config
-    rows = flat(table(config, "lineage"))
-    begun = table(config, "training").get("init_from")
-    return [*rows, ("init_from", str(begun))] if begun else rows
+    further = (("init_from", table(config, "training").get("init_from")), ("history", history(config)))
+    return [*flat(table(config, "lineage")), *((name, str(value)) for name, value in further if value)]
 
 
 def updates(run: Run) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from genloom.errors import ConfigError, RunError
 from genloom.runs.directory import Run
+from genloom.runs.stretches import history
 
 __all__ = ["list_runs"]
 
@@ -22,8 +23,8 @@ def list_runs(directory: str | Path) -> list[dict[str, Any]]:
         Rows with "path" (str), "id" (model), "data", "engine", "seed", "step" (last logged), "steps"
         (planned, None when unknown), "saved" (step of the newest checkpoint, None without any), "losses" (last
         logged), "seconds", "scored" (step that was measured, None without any), "outdated" (whether the run was trained
-        further since) and "status": finished, interrupted, running, or damaged where run.toml cannot be read or
-        the checkpoint of a finished run is gone.
+        further since), "history" (what changed while it was trained, None where nothing did) and "status": finished,
+        interrupted, running, or damaged where run.toml cannot be read or the checkpoint of a finished run is gone.
 
     Raises:
         ConfigError: `directory` is not a folder.
@@ -49,7 +50,7 @@ def _row(path: Path) -> dict[str, Any]:
     run = Run(path)
     row: dict[str, Any] = {"path": str(path), "id": None, "data": None, "engine": None, "seed": None}
     row |= {"step": 0, "steps": None, "saved": None, "losses": {}, "seconds": 0.0, "scored": None, "outdated": False}
-    row["status"] = "damaged"
+    row |= {"history": None, "status": "damaged"}
     try:
         config = run.config
     except ConfigError:
@@ -57,6 +58,7 @@ def _row(path: Path) -> dict[str, Any]:
     model, data, training = (_table(config, key) for key in ("model", "data", "training"))
     row |= {"id": model.get("id"), "data": data.get("address"), "seed": training.get("seed", model.get("seed"))}
     row["engine"] = training.get("backend") or _table(config, "versions").get("backend")
+    row["history"] = history(config)
     row |= {"steps": run.planned_steps, "saved": run.saved_step, **_scores(run)}
     for entry in run.log():
         row["step"], row["seconds"] = entry.get("step", row["step"]), entry.get("seconds", row["seconds"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 import platform
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,7 +17,7 @@ from genloom.data.opening import Data
 from genloom.data.opening import open as open_data
 from genloom.data.spec import DataSpec
 from genloom.data.standardising import in_units_of
-from genloom.errors import ConfigError
+from genloom.errors import ConfigError, DataError
 from genloom.loading import trained_weights
 from genloom.options import configure, describe
 from genloom.plugins.component import Component
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from genloom.data.dataset import Dataset
     from genloom.model import GenerativeModel
 
-__all__ = ["Job", "free_path", "plain_options", "resolve", "versions"]
+__all__ = ["Job", "circumstances", "free_path", "plain_options", "resolve", "versions"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +91,7 @@ class Job:
         if self.settings.retain is not None:
             remedy = parse_retention(self.settings.retain)
             measured = measured and not resumed
-            old = [dataset.train for dataset in self.old] if measured else []
+            old = [dataset.train for dataset in self.old] if measured and isinstance(remedy, EWC) else []
             retain(model, remedy, old, self._teacher(resumed), measured)
         return model
 
@@ -110,10 +111,16 @@ class Job:
         """What the run to start from was trained on, and the runs before it; opened once, and only when asked for.
 
         Raises:
-            ConfigError: a run that was trained on a data set object.
-            DataError: data that changed since.
+            ConfigError: one of the runs is gone, or they come from each other in a circle.
+            DataError: there are none, or they changed since.
         """
-        return [] if self.init_from is None else old_data(Run(self.init_from))
+        found = [] if self.init_from is None else old_data(Run(self.init_from))
+        if not found:
+            raise DataError(
+                f"{self.settings.retain} has no old data to keep in mind: {self.init_from!r} names none.",
+                mend="Start from a run that was trained on data with an address, or take l2sp or lwf.",
+            )
+        return found
 
     @property
     def memory(self) -> list[Dataset]:
@@ -151,8 +158,7 @@ def resolve(
     asked: Mapping[str, Any],
     seed: int,
     init_from: str | Path | None,
-    stored: Mapping[str, Any],
-    spec: Mapping[str, Any] | None = None,
+    stored: Mapping[str, Any] | None = None,
 ) -> Job:
     """Check everything that was asked for.
 
@@ -160,12 +166,11 @@ def resolve(
         model: an id, or a model object.
         data: an address, an open data set, or arrays: what `genloom.data.open` takes.
         preset: named option values and training settings of the component.
-        options: the model's options; those of `init_from` below them when no preset is named.
+        options: the model's options; below them those of the run to resume, or of `init_from` when no preset is named.
         asked: training settings the caller gave; None counts as not given.
         seed: any integer.
-        init_from: a run.
-        stored: training settings of the run to resume.
-        spec: of the data of the run to resume, as its run.toml has it.
+        init_from: a run; None for a run to resume takes the one that it began from.
+        stored: run.toml of the run to resume, None for a new one.
 
     Raises:
         ConfigError: anything unknown, out of range or contradictory; data in other units than those of `init_from`.
@@ -174,8 +179,10 @@ def resolve(
     asked = {name: value for name, value in asked.items() if value is not None}
     if "epochs" in asked and "steps" in asked:
         raise ConfigError(f"epochs={asked['epochs']} and steps={asked['steps']} exclude each other.", mend="Give one.")
-    before = None if init_from is None else open_run(init_from)
-    dataset = _in_units(open_data(data), spec, before)
+    begun = stored or {}
+    start = _start(init_from, begun)
+    before = None if start is None or begun else Run(start)
+    dataset = _in_units(open_data(data), begun.get("data", {}).get("spec"), before)
     component = find("model", model) if isinstance(model, str) else None
     if component is None and (options or preset):
         raise ConfigError("A model object has its options already.", mend="Leave out options and preset.")
@@ -185,12 +192,14 @@ def resolve(
         _say_units(model, dataset.spec)
     names = {field.name for field in dataclasses.fields(TrainingSettings)}
     _check_place(component, options or {}, asked, names)
-    layers = [*_recommended(component, preset), {k: v for k, v in stored.items() if k in names}, asked]
+    kept = {name: value for name, value in begun.get("training", {}).items() if name in names}
+    preset = begun.get("model", {}).get("preset") if preset is None else preset
+    layers = [*_recommended(component, preset), kept, asked]
     settings = configure(TrainingSettings, *_one_length(layers))
     chain(settings.post).check(dataset.spec)
-    _check_adaptation(settings, started=init_from is not None or bool(stored))
-    if component is not None and preset is None and before is not None:
-        options = {**_options_of(before, component), **(options or {})}
+    _check_adaptation(settings, started=start is not None)
+    if component is not None and (begun or (preset is None and before is not None)):
+        options = {**_options_of(begun or before.config, component), **(options or {})}
     return Job(
         component=component,
         given=None if isinstance(model, str) else model,
@@ -199,8 +208,21 @@ def resolve(
         dataset=dataset,
         settings=settings,
         seed=int(seed),
-        init_from=None if before is None else str(before.path),
+        init_from=start,
     )
+
+
+def _start(asked: str | Path | None, stored: Mapping[str, Any]) -> str | None:
+    """Return the path of the run whose weights to start from: the one asked for, else the one that is stored.
+
+    Raises:
+        ConfigError: what is asked for is no run.
+    """
+    before = stored.get("training", {}).get("init_from")
+    if asked is None:
+        return before
+    path = open_run(asked).path
+    return before if before is not None and Path(before).resolve() == path.resolve() else str(path)
 
 
 def _in_units(dataset: Dataset, spec: Mapping[str, Any] | None, before: Run | None) -> Dataset:
@@ -244,9 +266,9 @@ def _check_place(
             )
 
 
-def _options_of(run: Run, component: Component) -> Mapping[str, Any]:
-    """Return the options of a run's model; of another model none, whose weights will be refused by name."""
-    model = run.config["model"]
+def _options_of(config: Mapping[str, Any], component: Component) -> Mapping[str, Any]:
+    """Return the options of a run's model; of another model none, which will be refused by name."""
+    model = config["model"]
     return dict(model.get("options") or {}) if model["id"] == component.id else {}
 
 
@@ -300,7 +322,18 @@ def versions() -> dict[str, Any]:
         "keras": keras.__version__,
         "python": platform.python_version(),
         "backend": backend.name(),
+        "engine": backend.version(),
         "plugins": loaded,
+    }
+
+
+def circumstances(job: Job, total_steps: int) -> dict[str, Any]:
+    """Return what may change when a run is resumed, as a stretch of its history states it."""
+    return {
+        "steps": total_steps,
+        "data": job.dataset.address,
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        **versions(),
     }
 
 

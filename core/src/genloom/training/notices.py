@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from genloom.data.span import narrow_split
 from genloom.runs.files import tell
+from genloom.runs.stretches import changes, read
 
 if TYPE_CHECKING:
     from genloom.model import GenerativeModel
@@ -14,11 +16,13 @@ if TYPE_CHECKING:
     from genloom.training.feeding import Feed
     from genloom.training.plan import Plan
 
+    Stretches = Sequence[Mapping[str, Any]]
+
 __all__ = ["notices"]
 
 
-def notices(run: Run, model: GenerativeModel, job: Job, feed: Feed, plan: Plan) -> None:
-    """Say what of a training may be unexpected: no steps, large batches, flat values, a schedule of another length.
+def notices(run: Run, model: GenerativeModel, job: Job, feed: Feed, plan: Plan, stretches: Stretches) -> None:
+    """Say what of a training may be unexpected: no steps, large batches, flat values, other versions or length.
 
     Args:
         run: as it stands, before this training writes to it.
@@ -26,7 +30,9 @@ def notices(run: Run, model: GenerativeModel, job: Job, feed: Feed, plan: Plan) 
         job: what is asked for.
         feed: its data.
         plan: its length.
+        stretches: the history of the run, this training in it.
     """
+    _tell_changes(run, stretches)
     if not plan.total_steps:
         tell("no steps are asked for: the run keeps the weights that it begins with.")
     batch, rows = job.settings.batch_size, len(feed.train)
@@ -45,6 +51,15 @@ def notices(run: Run, model: GenerativeModel, job: Job, feed: Feed, plan: Plan) 
             f"the {job.settings.schedule} schedule is stretched from {before} to {plan.total_steps} steps: "
             f"the learning rate goes from {_told(was)} to {_told(model.optimizer.rates())}."
         )
+
+
+def _tell_changes(run: Run, stretches: Stretches) -> None:
+    """Say what else than the length is new since the run stopped."""
+    earlier = read(run.config) if run.exists else []
+    if earlier and len(stretches) > len(earlier):
+        new = [change for change in changes(earlier[-1], stretches[-1]) if not change.startswith("steps ")]
+        if new:
+            tell(f"from step {stretches[-1]['step']} on the run has {', '.join(new)}: run.toml keeps both.")
 
 
 def _told(rates: dict[str, float]) -> str:

@@ -29,6 +29,8 @@ def check_same(job: Job, stored: Mapping[str, Any], path: Path) -> None:
     training, was = _stored_form(now["training"]), stored["training"]
     pairs = [
         ("MODEL", stored["model"].get("id"), now["model"]["id"]),
+        ("--preset", stored["model"].get("preset"), job.preset),
+        ("--init-from", was.get("init_from"), job.init_from),
         ("--seed", was.get("seed"), job.seed),
         *((f"--set {name}", before.get(name), after.get(name)) for name in {**before, **after}),
         *((typed(name), was.get(name, getattr(TrainingSettings, name)), training.get(name)) for name in FIXED),

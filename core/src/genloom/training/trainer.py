@@ -12,8 +12,9 @@ from genloom.plugins.registry import required
 from genloom.runs import Run, create_run, load_latest
 from genloom.runs.files import tell, write_atomic
 from genloom.runs.going_on import begins_anew, telling_the_way_on
+from genloom.runs.stretches import TABLE, begin
 from genloom.training.assembly import assemble, check_rules
-from genloom.training.configuration import Job, free_path, resolve
+from genloom.training.configuration import Job, circumstances, free_path, resolve
 from genloom.training.feeding import Feed
 from genloom.training.notices import notices
 from genloom.training.optimizing import compile_model
@@ -95,21 +96,20 @@ def train(
     job = resolve(
         model,
         data,
-        preset=preset if preset is not None or stored is None else stored["model"].get("preset"),
-        options=options if options or stored is None or not isinstance(model, str) else stored["model"].get("options"),
+        preset=preset,
+        options=options,
         asked=asked,
         seed=seed,
         init_from=init_from,
-        stored={} if stored is None else stored["training"],
-        spec=None if stored is None else stored["data"]["spec"],
+        stored=stored,
     )
+    if stored is not None:
+        check_same(job, stored, Path(str(out)))
     if dry_run:
         from genloom.training.dry_run import describe
 
         return describe(job)
     run = create_run(free_path(job) if out is None else out, resume)
-    if stored is not None:
-        check_same(job, stored, run.path)
     with run.lock(), telling_the_way_on(run):
         return _train(job, run, callbacks, profile)
 
@@ -129,9 +129,10 @@ def _train(job: Job, run: Run, callbacks: Sequence[Any], profiled: bool) -> Run:
         return run
     if profiled:
         check_length(plan.total_steps - manifest["step"], job.settings.steps_per_execution)
-    notices(run, model, job, feed, plan)
+    stretches = begin(run.config if run.exists else {}, manifest["step"], circumstances(job, plan.total_steps))
+    notices(run, model, job, feed, plan, stretches)
     run.rewind_log(manifest["step"])  # before the new length is written: a run of that length has not ended
-    run.write_config(job.document(feed.steps_per_epoch))
+    run.write_config({**job.document(feed.steps_per_epoch), TABLE: stretches})
     for name, content in job.dataset.files.items():
         write_atomic(run.path / name, content)
     session = Session(
