@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 
 __all__ = [
     "ConfigError",
+    "DamagedRunError",
     "DataError",
     "DiskError",
     "GenLoomError",
@@ -51,6 +52,10 @@ class ConfigError(GenLoomError, ValueError):
     """A wrong flag, option or combination of options (exit code 2)."""
 
     exit_code = 2
+
+
+class DamagedRunError(ConfigError, RunError):
+    """A run whose run.toml cannot be used; who lists several runs goes on without it (exit code 2)."""
 
 
 class DataError(ConfigError):

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from genloom.errors import ConfigError, DataError, RunError
 from genloom.metrics.fingerprint import Fingerprint
+from genloom.metrics.measured import model_of, row
 from genloom.metrics.result import MetricResult
 from genloom.postprocess import chain
 from genloom.runs import Run, open_run
 from genloom.runs.files import make_folder, tell, write_atomic
+from genloom.runs.usable import usable
 from genloom.sampling import own_post
 
 if TYPE_CHECKING:
@@ -132,17 +134,19 @@ def compare(runs: Sequence[Run | str | Path]) -> dict[str, Any]:
     Returns:
         schema_version, columns, rows, references (floor and opponents) and spread over seeds: see
         `genloom.metrics.table.table`. A row says the "step" that was measured and whether its scores are "outdated",
-        the run having been trained further since.
+        the run having been trained further since. "damaged" names the runs whose files cannot be read: they are left
+        out, and stderr says why.
 
     Raises:
-        ConfigError: no runs, or one that was not evaluated.
+        ConfigError: no runs, or one that is none or was not evaluated.
+        RunError: all runs are damaged.
     """
     from genloom.metrics.table import table
 
-    opened = [run if isinstance(run, Run) else open_run(run) for run in runs]
-    if not opened:
+    if not runs:
         raise ConfigError("There is nothing to compare.", mend="Name one run or more.")
-    return table([_row(run) for run in opened])
+    rows, damaged = usable(runs, lambda run: row(run if isinstance(run, Run) else open_run(run)))
+    return {**table(rows), "damaged": list(damaged)}
 
 
 def _checked_data(run: Run, given: Data | None) -> Dataset:
@@ -334,7 +338,9 @@ def _validation_losses(
             break  # logged, but never saved: not of the weights that are measured
         held_out = {name: value for name, value in entry.get("losses", {}).items() if name.startswith("val_")}
         last = held_out or last
-    options = json.dumps({**_model(config), "validation": config.get("training", {}).get("validation")}, sort_keys=True)
+    options = json.dumps(
+        {**model_of(config), "validation": config.get("training", {}).get("validation")}, sort_keys=True
+    )
     return [
         MetricResult(
             name,
@@ -354,7 +360,7 @@ def _test_losses(model: Any, config: dict[str, Any], dataset: Dataset) -> list[M
         return []
     from genloom.heldout import losses
 
-    setting, n = json.dumps(_model(config), sort_keys=True), len(dataset.test)
+    setting, n = json.dumps(model_of(config), sort_keys=True), len(dataset.test)
     found = losses(model, dataset.test, int(config.get("training", {}).get("batch_size", 64)))
     return [
         MetricResult(
@@ -383,21 +389,3 @@ def _merged(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[s
     now = {key(entry) for entry in new}
     kept = [e for e in old if (e.get("seed"), e.get("step")) in stamps and key(e) not in now]
     return [*kept, *new]
-
-
-def _model(config: dict[str, Any]) -> dict[str, Any]:
-    return {key: config["model"].get(key) for key in ("id", "preset", "options")}
-
-
-def _row(run: Run) -> dict[str, Any]:
-    results = run.metrics()
-    if not results:
-        raise ConfigError(f"{str(run.path)!r} was not measured.", mend=f"Run: genloom evaluate {run.path}")
-    config = run.config
-    training = {key: value for key, value in config.get("training", {}).items() if key not in ("seed", "backend")}
-    shared = {"model": _model(config), "data": config["data"].get("fingerprint"), "training": training}
-    seed = config["model"].get("seed", config.get("training", {}).get("seed"))
-    # Runs are compared as their models draw; what post-processing adds stands in each run's own report.
-    measured = [entry for entry in results if entry.get("value") is not None and entry.get("role") != "post"]
-    head = {"run": str(run.path), "model": config["model"]["id"], "seed": seed, "config": shared}
-    return {**head, "step": run.scored_step, "outdated": run.outdated, "results": measured}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
 from genloom.errors import ConfigError, reason
+from genloom.runs import bounded
 
 __all__ = ["read_toml"]
 
@@ -22,7 +22,7 @@ def read_toml(path: str | Path, what: str) -> dict[str, Any]:
         ConfigError: no such file, one that may not be read, no text, or no TOML; names the line.
     """
     try:
-        return tomllib.loads(Path(path).read_text("utf-8"))
+        return bounded.table(bounded.content(Path(path)))
     except FileNotFoundError:
         raise ConfigError(f"There is no {what} {str(path)!r}.", mend="Name one that exists.") from None
     except OSError as error:

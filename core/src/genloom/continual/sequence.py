@@ -31,7 +31,7 @@ from genloom.errors import ConfigError, RunError, nearest, reason
 from genloom.loading import load
 from genloom.metrics import continual
 from genloom.options import configure
-from genloom.runs import Run
+from genloom.runs import Run, bounded
 from genloom.runs.files import make_folder, plain, write_atomic
 from genloom.toml import read_toml
 from genloom.training.configuration import resolve
@@ -284,7 +284,7 @@ def _begun(folder: Path, asked: Sequence) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
-        done: dict[str, Any] = json.loads(file.read_text("utf-8"))
+        done: dict[str, Any] = bounded.parsed(bounded.content(file))
         sequence = done["sequence"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(

@@ -18,6 +18,7 @@ INK, RULE = "#0a0b01", "#0a0b02"
 SERIES = tuple(f"#0a0b{index + 16:02x}" for index in range(8))
 VARIABLES = {INK: "var(--muted)", RULE: "var(--rule)", **{c: f"var(--s{i})" for i, c in enumerate(SERIES)}}
 RATES = "learning rate"
+MOST_PANELS = 32  # each takes a moment to draw; a model has a handful of losses
 WIDE_RATIO = 100  # a loss that spans more than two decades is drawn on a logarithmic axis
 
 
@@ -46,13 +47,14 @@ def loss_panels(run: Run) -> list[Panel]:
     entries = list(run.log())
     losses, rates = epoch_means(entries, "losses"), epoch_means(entries, "rates")
     names = list(dict.fromkeys(name.removeprefix("val_") for name in losses))
-    names.sort(key=lambda name: not name.endswith("loss"))
+    names = sorted(names, key=lambda name: not name.endswith("loss"))[:MOST_PANELS]
     panels = []
     for name in names:
         pairs = [("training", losses.get(name), 0, False), ("held out", losses.get(f"val_{name}"), 1, True)]
         panels.append(panel(name, [Line(label, *curve, c, held) for label, curve, c, held in pairs if curve]))
     if rates:
-        panels.append(panel(RATES, [Line(name, *curve, i % 8) for i, (name, curve) in enumerate(rates.items())]))
+        shown = list(rates.items())[:MOST_PANELS]
+        panels.append(panel(RATES, [Line(name, *curve, i % 8) for i, (name, curve) in enumerate(shown)]))
     return panels
 
 
@@ -65,7 +67,7 @@ def shared_panels(runs: Mapping[str, Sequence[Run]]) -> list[Panel]:
             losses = epoch_means(run.log(), "losses")
             main = [n for n in losses if n.endswith("loss") and (n.startswith("val_") or not n.endswith("val_loss"))]
             bases = list(dict.fromkeys(name.removeprefix("val_") for name in main or losses))
-            for name in main or losses:
+            for name in list(main or losses)[:MOST_PANELS]:
                 base = name.removeprefix("val_")
                 lines.append(Line(base, *losses[name], bases.index(base) % 8, name != base))
         if lines:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["Shown", "embed", "evenly", "show"]
 
 LARGEST_BYTES = 8 * 2**20  # a larger file is not a sample grid of ours
+LARGEST_PIXELS = 2**25  # a few bytes of PNG may stand for gigabytes
 LARGEST_SIDE = 1200  # pixels: more is not seen on the page
 
 
@@ -28,13 +29,15 @@ class Shown:
 
 
 def embed(path: Path, caption: str) -> Shown | None:
-    """Return a PNG file of a run for the page, None when it is absent, torn, a link or no PNG."""
+    """Return a PNG file of a run for the page, None when it is absent, torn, enormous, a link or no PNG."""
     from PIL import Image
 
     if path.is_symlink() or not path.is_file() or path.stat().st_size > LARGEST_BYTES:
         return None
     try:
         with Image.open(path, formats=["PNG"]) as opened:
+            if opened.width * opened.height > LARGEST_PIXELS:
+                return None
             opened.load()
             return show(opened.copy(), caption)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # what Pillow raises for a broken file

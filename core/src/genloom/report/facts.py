@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from genloom.errors import RunError
+from genloom.metrics.measured import typed
 from genloom.report.embedding import Shown, embed, evenly
 from genloom.report.numerals import count, duration
-from genloom.runs import Run, manifest
+from genloom.runs import Run, bounded, manifest
 from genloom.runs.lineage import read as read_lineage
 from genloom.runs.stretches import history
 
@@ -76,7 +77,7 @@ def command(run: Run) -> list[str]:
         for key in ("init_from", "adapt", "retain")
         if training.get(key)
     ]
-    pieces += [["--post", str(text)] for text in training.get("post") or []]
+    pieces += [["--post", str(text)] for text in _items(training.get("post"))]
     for key, value in table(model, "options").items():
         text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
         pieces.append(["--set", f"{key}={text}"])
@@ -90,12 +91,13 @@ def measured(run: Run) -> list[dict[str, Any]]:
     """
     defaults = dict.fromkeys(("value", "floor", "n", "lower_is_better"))
     try:
-        named = [{**defaults, "fingerprint": "", "role": "score", **row} for row in run.metrics() if "name" in row]
+        rows = [typed(row) for row in run.metrics()]
     except RunError:
         return []
+    named = [{**defaults, "fingerprint": "", "role": "score", **row} for row in rows if "name" in row]
     newest = {(row["name"], row["role"]): row for row in named}
     rows = [row for row in named if row is newest[row["name"], row["role"]]]
-    return [{**row, "opponents": row["opponents"] if isinstance(row.get("opponents"), dict) else {}} for row in rows]
+    return [{**row, "opponents": row.get("opponents") or {}} for row in rows]
 
 
 def score_warning(run: Run) -> str | None:
@@ -141,8 +143,8 @@ def texts(run: Run) -> list[tuple[str, str]]:
     found = []
     for path in evenly(run.texts(), _TEXTS):
         try:
-            text = path.read_text("utf-8")
-        except (OSError, UnicodeDecodeError):
+            text = bounded.content(path).decode("utf-8")
+        except (OSError, ValueError):
             continue
         found.append((_epoch(path.stem), text[:_LETTERS] + ("…" if len(text) > _LETTERS else "")))
     return found
@@ -164,9 +166,9 @@ def post_scores(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def post_chain(run: Run, results: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the post-processors that the pictures and scores show, in order."""
-    measured = [list(row["post"]) for row in results if row["role"] == "post" and isinstance(row.get("post"), list)]
-    own = table(run.config, "training").get("post", [])
-    return [str(text) for text in (measured[-1] if measured else own if isinstance(own, list) else [])]
+    measured = [row["post"] for row in results if row["role"] == "post" and "post" in row]
+    own = _items(table(run.config, "training").get("post"))
+    return [str(text) for text in (measured[-1] if measured else own)]
 
 
 def lineage(run: Run) -> list[tuple[str, str]]:
@@ -179,9 +181,24 @@ def lineage(run: Run) -> list[tuple[str, str]]:
 def updates(run: Run) -> list[dict[str, Any]]:
     """Return the entries of the run's updates, the oldest first; [] without any, or when they cannot be read."""
     try:
-        return [{"scores": [], **entry} for entry in read_lineage(run.path)]
+        entries = [{"scores": [], **entry} for entry in read_lineage(run.path)]
     except RunError:
         return []
+    return entries if all(map(_is_update, entries)) else []
+
+
+def _is_update(entry: Mapping[str, Any]) -> bool:
+    scores = entry["scores"]
+    if not isinstance(scores, list) or not all(map(_is_score, scores)):
+        return False
+    words = [entry.get(name) for name in ("run", "decision", *(["gate"] if scores else []))]
+    return all(isinstance(word, str) for word in words) and (not scores or "lower_is_better" in entry)
+
+
+def _is_score(score: Any) -> bool:
+    if not isinstance(score, dict) or not isinstance(score.get("data"), str) or "role" not in score:
+        return False
+    return all(type(score.get(name)) in (int, float, type(None)) for name in ("before", "after"))
 
 
 def versions(entries: Sequence[Mapping[str, Any]]) -> tuple[list[list[float]], list[str], list[str]]:
@@ -190,9 +207,10 @@ def versions(entries: Sequence[Mapping[str, Any]]) -> tuple[list[list[float]], l
     before = "."
     for entry in entries:
         for score in entry["scores"]:
-            scores.setdefault(before, {})[score["data"]] = score["before"]
+            was, now = (math.nan if score.get(name) is None else score[name] for name in ("before", "after"))
+            scores.setdefault(before, {})[score["data"]] = was
             if entry["decision"] == "promoted":
-                scores.setdefault(entry["run"], {})[score["data"]] = score["after"]
+                scores.setdefault(entry["run"], {})[score["data"]] = now
         before = entry["head"]
     names = list(dict.fromkeys(name for row in scores.values() for name in row))
     rows = [[row.get(name, math.nan) for name in names] for row in scores.values()]
@@ -220,6 +238,10 @@ def _last(run: Run) -> dict[str, Any]:
 
 def _epoch(stem: str) -> str:
     return f"epoch {int(stem.rpartition('-')[2]):,}"
+
+
+def _items(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def table(config: Mapping[str, Any], key: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 __all__ = ["ABSENT", "count", "duration", "number"]
 
 ABSENT = "–"
+_UNCOUNTABLE = 1e18
 
 
 def number(value: Any, like: float | None = None) -> str:
@@ -30,8 +31,8 @@ def number(value: Any, like: float | None = None) -> str:
 
 
 def count(value: Any) -> str:
-    """Return a whole number with separators, a dash for anything else or zero."""
-    return f"{int(value):,}" if isinstance(value, (int, float)) and value else ABSENT
+    """Return a whole number with separators, a dash for anything else, zero or what nobody can count."""
+    return f"{int(value):,}" if isinstance(value, (int, float)) and 0 < abs(value) < _UNCOUNTABLE else ABSENT
 
 
 def duration(seconds: Any) -> str:

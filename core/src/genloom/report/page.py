@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from genloom.report.numerals import count, number
 from genloom.report.section import Section, plugin_sections
 from genloom.runs import Run, open_run
 from genloom.runs.files import make_folder, write_atomic
+from genloom.runs.usable import usable
 
 __all__ = ["comparison_page", "run_page", "sequence_page"]
 
@@ -59,7 +61,7 @@ def comparison_page(
     sections: Sequence[Section | tuple[str, str]],
 ) -> Path:
     """Write the page of several runs; `out` is report.html in the first run by default."""
-    opened = [_opened(run) for run in runs]
+    opened, damaged = usable(runs, _sound)
     if not opened:
         raise ConfigError("There is no run to report.", mend="Name one run or more.")
     models = standing.groups(opened)
@@ -76,7 +78,7 @@ def comparison_page(
         "panels": curves.shared_panels(models),
         "measured": measured,
         "definitions": definitions(row for group in measured for row in group["rows"]),
-        "warnings": [warning for run in opened if (warning := facts.score_warning(run))],
+        "warnings": [*damaged.values(), *(warning for run in opened if (warning := facts.score_warning(run)))],
         "references": [name for name, _ in measured[0]["rows"][0]["references"]] if measured else [],
         "seeds": max(len(members) for members in models.values()),
         "runs": [(str(run.path), " ".join(facts.command(run))) for run in opened],
@@ -130,6 +132,13 @@ def _versions(entries: Sequence[Mapping[str, Any]]) -> Matrix | None:
 
 def _opened(run: Run | str | Path) -> Run:
     return open_run(run.path if isinstance(run, Run) else run, head=False)
+
+
+def _sound(run: Run | str | Path) -> Run:
+    """Return an open run whose log can be read."""
+    opened = _opened(run)
+    collections.deque(opened.log(), maxlen=0)
+    return opened
 
 
 def _arranged(runs: Sequence[Run]) -> dict[str, Any]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import functools
 import json
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from genloom.errors import ConfigError, RunError
-from genloom.runs import lineage, manifest
+from genloom.errors import ConfigError, DamagedRunError, RunError, listed
+from genloom.runs import bounded, lineage, log, manifest
 from genloom.runs.files import make_folder, plain, tell, write_atomic, writing
 from genloom.runs.lock import LOCK_NAME, RunLock, holder
 
@@ -20,6 +19,8 @@ __all__ = ["Run", "create_run", "open_run"]
 CONFIG = "run.toml"
 LOG = "log.jsonl"
 METRICS = "metrics.json"
+LAST_STEP = 10**12
+_RESTORE = "Restore it from a copy, or train the run again."
 EPOCH_SAMPLES = re.compile(r"epoch-(\d+)\.(?:png|txt)", re.ASCII)
 
 
@@ -47,7 +48,8 @@ class Run:
         """The resolved configuration in run.toml.
 
         Raises:
-            ConfigError: the directory is no run, or its run.toml cannot be read.
+            ConfigError: the directory is no run.
+            DamagedRunError: its run.toml cannot be read.
         """
         if not self.exists:
             raise ConfigError(
@@ -55,9 +57,9 @@ class Run:
                 mend="Name a folder that `genloom train --out` wrote; `genloom runs DIR` lists them.",
             )
         try:
-            return tomllib.loads((self.path / CONFIG).read_text("utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as cause:
-            raise ConfigError(f"{str(self.path / CONFIG)!r} cannot be read: {cause}.") from cause
+            return bounded.table(bounded.content(self.path / CONFIG))
+        except (OSError, ValueError) as cause:
+            raise DamagedRunError(f"{str(self.path / CONFIG)!r} cannot be read: {cause}.", mend=_RESTORE) from cause
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Write run.toml whole; None is left out, as TOML has no null."""
@@ -82,12 +84,27 @@ class Run:
 
     @property
     def planned_steps(self) -> int | None:
-        """Steps of the whole training by run.toml, None where it does not say."""
+        """Steps of the whole training by run.toml, None where it does not say.
+
+        Raises:
+            ConfigError: the directory is no run.
+            DamagedRunError: it says something that is no number of steps.
+        """
         training = self.config.get("training")
         if not isinstance(training, dict):
             return None
-        steps = training.get("steps") or training.get("epochs", 0) * training.get("steps_per_epoch", 0)
-        return int(steps) or None
+        steps, epochs, each = (self._count(training, name) for name in ("steps", "epochs", "steps_per_epoch"))
+        return steps or epochs * each or None
+
+    def _count(self, training: Mapping[str, Any], name: str) -> int:
+        value = training.get(name, 0)
+        if type(value) is not int or not 0 <= value <= LAST_STEP:
+            raise DamagedRunError(
+                f"{str(self.path / CONFIG)!r} has {name} = {str(value)[:40]!r}, which is no whole number from 0 up to "
+                f"{LAST_STEP:,}.",
+                mend=_RESTORE,
+            )
+        return value
 
     def lock(self) -> RunLock:
         """Return the lock to hold while writing: `with run.lock():`.
@@ -125,18 +142,21 @@ class Run:
     def log(self) -> Iterator[dict[str, Any]]:
         """Yield the lines of log.jsonl in order: "step", "epoch", "seconds", "losses", "rates".
 
-        A last line without an end, left by a kill, is passed over; a damaged one in the middle is named on
-        stderr and passed over.
+        A last line without an end, left by a kill, is passed over; damaged ones in the middle, and those whose values
+        are of other types, are named on stderr and passed over.
+
+        Raises:
+            RunError: the file is no log, or enormous.
         """
-        if not (self.path / LOG).is_file():
-            return
-        with open(self.path / LOG, "rb") as handle:
-            for number, line in enumerate(handle, 1):
-                entry = _parsed(line)
-                if entry is not None:
-                    yield entry
-                elif line.endswith(b"\n"):
-                    tell(f"line {number} of {str(self.path / LOG)!r} cannot be read and is passed over.")
+        damaged = []
+        for number, entry in enumerate(log.lines(self.path / LOG), 1):
+            if entry is not None:
+                yield entry
+            else:
+                damaged.append(number)
+        if damaged:
+            names = listed([f"line {number}" for number in damaged])
+            tell(f"{names} of {str(self.path / LOG)!r} cannot be read and is passed over.")
 
     def append_log(self, entry: Mapping[str, Any]) -> None:
         """Add one line to log.jsonl; a number that is not finite is written as null."""
@@ -210,7 +230,7 @@ class Run:
         if not path.is_file():
             return []
         try:
-            results = json.loads(path.read_text("utf-8"))
+            results = bounded.parsed(bounded.content(path))
         except (OSError, ValueError) as cause:
             raise RunError(f"{str(path)!r} cannot be read: {cause}.", mend="Run `genloom evaluate` again.") from cause
         if not isinstance(results, list) or not all(isinstance(result, dict) for result in results):
@@ -293,15 +313,6 @@ def _occupied(folder: Path) -> bool:
         if not ours and not empty:
             return True
     return False
-
-
-def _parsed(line: bytes) -> dict[str, Any] | None:
-    """Return a log line's entry, None when it is torn or damaged."""
-    try:
-        entry = json.loads(line)
-    except ValueError:
-        return None
-    return entry if isinstance(entry, dict) and line.endswith(b"\n") else None
 
 
 def _whole_bytes(handle: Any) -> int:

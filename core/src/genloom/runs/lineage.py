@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from genloom.errors import RunError, reason
+from genloom.runs import bounded
 from genloom.runs.files import plain, write_atomic
 
 __all__ = ["FILE", "UPDATES", "head", "read", "record", "versions"]
@@ -29,7 +30,7 @@ def read(path: Path) -> list[dict[str, Any]]:
     if not file.is_file():
         return []
     try:
-        entries = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+        entries = [bounded.parsed(line) for line in bounded.content(file).splitlines()]
         if not all(isinstance(entry, dict) and isinstance(entry.get("head"), str) for entry in entries):
             raise ValueError("an entry has no head")
     except (OSError, ValueError) as error:

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from genloom.errors import ConfigError, RunError
-from genloom.runs.directory import Run
+from genloom.errors import ConfigError, DamagedRunError, RunError
+from genloom.runs.directory import LOG, Run
+from genloom.runs.files import tell
+from genloom.runs.log import lines
 from genloom.runs.stretches import history
 
 __all__ = ["list_runs"]
@@ -24,7 +26,8 @@ def list_runs(directory: str | Path) -> list[dict[str, Any]]:
         (planned, None when unknown), "saved" (step of the newest checkpoint, None without any), "losses" (last
         logged), "seconds", "scored" (step that was measured, None without any), "outdated" (whether the run was trained
         further since), "history" (what changed while it was trained, None where nothing did) and "status": finished,
-        interrupted, running, or damaged where run.toml cannot be read or the checkpoint of a finished run is gone.
+        interrupted, running, or damaged where run.toml or the log cannot be used, of which stderr says why, or the
+        checkpoint of a finished run is gone.
 
     Raises:
         ConfigError: `directory` is not a folder.
@@ -52,19 +55,39 @@ def _row(path: Path) -> dict[str, Any]:
     row |= {"step": 0, "steps": None, "saved": None, "losses": {}, "seconds": 0.0, "scored": None, "outdated": False}
     row |= {"history": None, "status": "damaged"}
     try:
-        config = run.config
-    except ConfigError:
-        return row
-    model, data, training = (_table(config, key) for key in ("model", "data", "training"))
-    row |= {"id": model.get("id"), "data": data.get("address"), "seed": training.get("seed", model.get("seed"))}
-    row["engine"] = training.get("backend") or _table(config, "versions").get("backend")
-    row["history"] = history(config)
-    row |= {"steps": run.planned_steps, "saved": run.saved_step, **_scores(run)}
-    for entry in run.log():
-        row["step"], row["seconds"] = entry.get("step", row["step"]), entry.get("seconds", row["seconds"])
-        row["losses"] = entry.get("losses") or row["losses"]
-    row["status"] = run.status
+        row |= _stated(run)
+        row |= {"saved": run.saved_step, **_scores(run)}
+        status, whole = run.status, _logged(run, row)
+        row["status"] = status if whole else "damaged"
+    except (ConfigError, RunError, OSError) as error:  # of this run; the others are listed as they are
+        tell(str(error))
     return row
+
+
+def _stated(run: Run) -> dict[str, Any]:
+    """Return what run.toml says.
+
+    Raises:
+        DamagedRunError: it cannot be read, or says something else than text and numbers.
+    """
+    config = run.config
+    model, data, training, versions = (_table(config, key) for key in ("model", "data", "training", "versions"))
+    row = {"id": model.get("id"), "data": data.get("address"), "seed": training.get("seed", model.get("seed"))}
+    row["engine"] = training.get("backend") or versions.get("backend")
+    for name, value in row.items():
+        if value is not None and not isinstance(value, int if name == "seed" else str):
+            raise DamagedRunError(f"{str(run.path)!r} states the {name} {str(value)[:40]!r}.")
+    return {**row, "steps": run.planned_steps, "history": history(config)}
+
+
+def _logged(run: Run, row: dict[str, Any]) -> bool:
+    """Put what was logged last into the row, and say whether every line could be read."""
+    whole = True
+    for entry in lines(run.path / LOG):
+        whole = whole and entry is not None
+        for name in ("step", "seconds", "losses"):
+            row[name] = (entry or {}).get(name) or row[name]
+    return whole
 
 
 def _scores(run: Run) -> dict[str, Any]:

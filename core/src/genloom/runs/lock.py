@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from genloom.errors import ConfigError, RunError
+from genloom.runs import bounded
 from genloom.runs.files import writing
 
 __all__ = ["LOCK_NAME", "RunLock", "holder"]
@@ -141,7 +142,8 @@ def _started(pid: int) -> float | None:
 def _read(path: Path) -> dict[str, Any] | None:
     """Return the owner written in a lock file; None when it is absent, empty or unreadable."""
     try:
-        owner = json.loads(path.read_text("utf-8"))
-        return {"pid": int(owner["pid"]), "host": str(owner["host"]), "started": float(owner["started"])}
+        owner = bounded.parsed(bounded.content(path))
+        found = {"pid": int(owner["pid"]), "host": str(owner["host"]), "started": float(owner["started"])}
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    return found if 0 < found["pid"] < 2**31 else None

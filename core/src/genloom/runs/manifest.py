@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from genloom.errors import RunError, reason
+from genloom.runs import bounded
 from genloom.runs.files import plain
 
 __all__ = [
@@ -75,10 +76,10 @@ def read(folder: Path) -> dict[str, Any]:
         raise damaged(path, f"it has {size} bytes")
     try:
         text = path.read_bytes()
-        content = json.loads(text)
+        content = bounded.parsed(text)
         body = {key: value for key, value in content.items() if key != SEAL}
         whole = seal(body) == text
-    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as cause:
+    except (OSError, ValueError, AttributeError, TypeError) as cause:
         raise damaged(path, str(cause) or type(cause).__name__) from cause
     if not whole:
         raise damaged(path, "its hash does not match its content")

@@ -1,0 +1,36 @@
+"""Several runs read together: one that is damaged is told of and left out, and the others are read as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeVar
+
+from genloom.errors import RunError
+from genloom.runs.directory import Run
+from genloom.runs.files import tell
+
+__all__ = ["usable"]
+
+T = TypeVar("T")
+
+
+def usable(runs: Iterable[Run | str | Path], read: Callable[[Run | str | Path], T]) -> tuple[list[T], dict[str, str]]:
+    """Return what `read` makes of each run that is whole, and path → what is wrong with each that is damaged.
+
+    Raises:
+        RunError: all are damaged.
+    """
+    found: list[T] = []
+    damaged: dict[str, str] = {}
+    for run in runs:
+        try:
+            found.append(read(run))
+        except RunError as error:
+            damaged[str(run.path if isinstance(run, Run) else run)] = error.message
+            failure = error
+    if not found and damaged:
+        raise failure
+    for path, message in damaged.items():
+        tell(f"{path!r} is damaged and left out. {message}")
+    return found, damaged
