@@ -178,7 +178,7 @@ def test_false_claims_are_refused_before_the_state_is_opened(
     table = json.loads((path / manifest.MANIFEST).read_bytes())["arrays"]
     resealed(path, arrays={**table, "model/encoder/dense/kernel": claim})
     monkeypatch.setattr(checkpoint, "_arrays", lambda *_: pytest.fail("the state was opened"))
-    with pytest.raises(RunError, match=r"are claimed|it claims|a whole number of 100 bits"):
+    with pytest.raises(RunError, match=r"are claimed|it claims"):
         checkpoint.load(path)
 
 

@@ -18,7 +18,7 @@ __all__ = ["MOST_BYTES", "content", "parsed", "table"]
 MOST_BYTES = 2**25  # a run.toml with mean and deviation of half a million columns
 _DEEPEST = 32  # tables or lists within each other; ours have six
 _MOST_PAIRS, _MOST_TABLES = 10_000, 1_000  # of one TOML file, which take tomllib longest; ours have a hundred and ten
-_BITS = 64  # of a whole number
+_BITS = 256  # of a whole number: as a float it is finite
 
 # What stands in quotes is no structure, and a comment may hold a lone quote. What is never closed goes to the end, so
 # that no place is read twice: such a text is no TOML anyway.
@@ -54,7 +54,7 @@ def table(written: bytes) -> dict[str, Any]:
     """Return what TOML says.
 
     Raises:
-        ValueError: it is no TOML in UTF-8, is too deep or has too many tables, or has a number of more than 64 bits or
+        ValueError: it is no TOML in UTF-8, is too deep or has too many tables, or has a number of more than 256 bits or
             one that is not finite.
     """
     text = written.decode("utf-8")
@@ -72,7 +72,8 @@ def parsed(written: bytes) -> Any:
     """Return what JSON says.
 
     Raises:
-        ValueError: it is no JSON in UTF-8, is too deep, or has a number of more than 64 bits or one that is not finite.
+        ValueError: it is no JSON in UTF-8, is too deep, or has a number of more than 256 bits or one that is not
+            finite.
     """
     try:
         value = json.loads(written)
