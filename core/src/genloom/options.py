@@ -17,12 +17,35 @@ from typing import Any, TypeVar
 
 from genloom.errors import ConfigError, PluginError, nearest
 
-__all__ = ["RESERVED", "check_names", "configure", "describe", "option", "parse_assignments"]
+__all__ = [
+    "LARGEST",
+    "LARGEST_SEED",
+    "LARGEST_WHOLE",
+    "MOST_SAMPLES",
+    "RESERVED",
+    "check_names",
+    "check_number",
+    "configure",
+    "describe",
+    "option",
+    "parse_assignments",
+]
 
 T = TypeVar("T")
 
 #: Names that no option of a model may have: they are arguments of `genloom.create` and of every model's constructor.
 RESERVED = ("compile", "id", "networks", "noise", "options", "preset", "seed", "self", "spec")
+
+#: Bounds of numbers that are declared without any, on both sides of 0: beyond what helps, and before what exhausts a
+#: machine or a float32. Whoever needs more declares it.
+LARGEST_WHOLE = 1_000_000
+LARGEST = 1e30
+
+#: A seed has 63 bits: samples keep it as int64.
+LARGEST_SEED = 2**63 - 1
+
+#: Samples drawn by one call, and the number of the last one.
+MOST_SAMPLES = 10**8
 
 _TRUE = ("true", "yes", "on", "1")
 _FALSE = ("false", "no", "off", "0")
@@ -42,12 +65,22 @@ def option(
         default: the value without any layer; must be immutable (a tuple, not a list).
         help: what the option means, with its unit and the reason of the default.
         choices: the only values allowed.
-        minimum: lowest value allowed, inclusive; checked on each item of a tuple.
-        maximum: highest value allowed, inclusive; checked on each item of a tuple.
+        minimum: lowest value allowed, inclusive; checked on each item of a tuple. Without it, -1,000,000 for whole
+            numbers and -1e30 for others.
+        maximum: highest value allowed, inclusive; checked on each item of a tuple. Without it, 1,000,000 for whole
+            numbers and 1e30 for others.
 
     Returns:
         A `dataclasses.field`, typed as the default so that type checkers see the option's type.
+
+    Raises:
+        PluginError: a default beyond a bound that is not declared.
     """
+    for item in default if isinstance(default, tuple) else (default,):
+        try:
+            check_number(item, "default", minimum, maximum)
+        except ConfigError as error:
+            raise PluginError(f"The option of help {help!r}: {error}", mend="Declare its minimum or maximum.") from None
     limits = {
         "choices": None if choices is None else tuple(choices),
         "minimum": minimum,
@@ -58,6 +91,23 @@ def option(
         **{key: value for key, value in limits.items() if value is not None},
     }
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def check_number(value: Any, named: str, minimum: float | None = None, maximum: float | None = None) -> None:
+    """Hold a number against its bounds, or against those of every number; what is no number passes.
+
+    Raises:
+        ConfigError: out of bounds, or not a number.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return
+    most = LARGEST_WHOLE if isinstance(value, int) else LARGEST
+    low, high = -most if minimum is None else minimum, most if maximum is None else maximum
+    # `not >=` and not `<`, so that NaN is refused as well.
+    if not value >= low:
+        raise ConfigError(f"Option {named!r} must be at least {low}, got {value}.")
+    if not value <= high:
+        raise ConfigError(f"Option {named!r} must be at most {high}, got {value}.")
 
 
 def check_names(cls: type[Any], taken: Iterable[str], owner: str) -> None:
@@ -179,19 +229,8 @@ def _checked(field: dataclasses.Field[Any], kind: Any, value: Any, named: str) -
                 f"Option {named!r} cannot be {item!r}.{near}",
                 mend=f"Use one of {', '.join(map(str, choices))}.",
             )
-        _check_range(field, item, named)
+        check_number(item, named, field.metadata.get("minimum"), field.metadata.get("maximum"))
     return parsed
-
-
-def _check_range(field: dataclasses.Field[Any], item: Any, named: str) -> None:
-    if isinstance(item, bool) or not isinstance(item, (int, float)):
-        return
-    low, high = field.metadata.get("minimum"), field.metadata.get("maximum")
-    # `not >=` and not `<`, so that NaN is refused as well.
-    if low is not None and not item >= low:
-        raise ConfigError(f"Option {named!r} must be at least {low}, got {item}.")
-    if high is not None and not item <= high:
-        raise ConfigError(f"Option {named!r} must be at most {high}, got {item}.")
 
 
 def _parse(kind: Any, value: Any) -> Any:
@@ -292,6 +331,8 @@ def _type_name(kind: Any) -> str:
     if isinstance(kind, type) and typing.get_origin(kind) is None:
         return kind.__name__
     members = typing.get_args(kind)
+    if typing.get_origin(kind) is Mapping:
+        return "table"
     if typing.get_origin(kind) in (typing.Union, types.UnionType):
         return " | ".join("None" if member is type(None) else _type_name(member) for member in members)
     return str(kind).replace("typing.", "")

@@ -17,6 +17,7 @@ import numpy as np
 from genloom.conditioning import conditions, is_conditional
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, PluginError, RunError, nearest
+from genloom.options import LARGEST_SEED, MOST_SAMPLES, check_number
 from genloom.runs.files import tell
 from genloom.samples import Samples
 
@@ -114,7 +115,7 @@ def draw_samples(
 ) -> Samples:
     """Draw samples as `sample` does, without the plugins' wrappers and post-processors."""
     options = dict(options or {})
-    _check_numbers(n, offset, chunk)
+    _check_numbers(n, seed, offset, chunk)
     _check_options(model, options)
     if weights not in ("ema", "trained"):
         raise ConfigError(f"weights must be 'ema' or 'trained', got {weights!r}.{nearest(weights, ('ema', 'trained'))}")
@@ -151,13 +152,19 @@ def _model(run: Run | None, source: Any, weights: str) -> GenerativeModel:
     return load(run, weights=weights)  # type: ignore[arg-type]
 
 
-def _check_numbers(n: int, offset: int, chunk: int | None) -> None:
-    for name, value, least in (("n", n, 1), ("offset", offset, 0), ("chunk", 1 if chunk is None else chunk, 1)):
+def _check_numbers(n: int, seed: int, offset: int, chunk: int | None) -> None:
+    bounds = {"n": (n, 1, MOST_SAMPLES), "seed": (seed, -LARGEST_SEED, LARGEST_SEED)}
+    bounds |= {"offset": (offset, 0, MOST_SAMPLES), "chunk": (1 if chunk is None else chunk, 1, MOST_SAMPLES)}
+    for name, (value, least, most) in bounds.items():
         if value < least:
             raise ConfigError(f"{name} must be at least {least}, got {value}.")
+        if value > most:
+            raise ConfigError(f"{name} must be at most {most}, got {value}.")
 
 
 def _check_options(model: GenerativeModel, options: Mapping[str, Any]) -> None:
+    for name, value in options.items():
+        check_number(value, name)
     parameters = inspect.signature(model.draw).parameters.values()
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return

@@ -9,7 +9,7 @@ import click
 
 from genloom import engine
 from genloom.cli import offers
-from genloom.cli.flags import backend, json_flag, run_argument
+from genloom.cli.flags import SAMPLES, SEED, backend, json_flag, run_argument
 from genloom.cli.output import note, on_terminal, print_json, table
 from genloom.errors import RunError
 
@@ -26,8 +26,8 @@ __all__ = ["evaluate"]
     help="Measure only this one (repeatable).",
     shell_complete=offers.metrics,
 )
-@click.option("-n", "n", type=click.IntRange(min=1), help="Samples to draw; as many as are held out by default.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the samples.")
+@click.option("-n", "n", type=SAMPLES, help="Samples to draw; as many as are held out by default.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the samples.")
 @click.option(
     "--post",
     multiple=True,

@@ -11,10 +11,29 @@ import click
 from click.core import ParameterSource
 
 from genloom.cli import offers
+from genloom.options import LARGEST_SEED, LARGEST_WHOLE, MOST_SAMPLES
+from genloom.runs.manifest import LAST_STEP
 
-__all__ = ["asked_backend", "backend", "json_flag", "run_argument", "runs_argument", "setting"]
+__all__ = [
+    "COUNT",
+    "SAMPLES",
+    "SEED",
+    "STEPS",
+    "asked_backend",
+    "backend",
+    "json_flag",
+    "run_argument",
+    "runs_argument",
+    "setting",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+#: Types of numbers; each says its bounds when it refuses one.
+SEED = click.IntRange(0, LARGEST_SEED)
+COUNT = click.IntRange(1, LARGEST_WHOLE)
+SAMPLES = click.IntRange(1, MOST_SAMPLES)
+STEPS = click.IntRange(1, LAST_STEP)
 
 json_flag = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 run_argument = click.argument("run", type=click.Path(), metavar="RUN", shell_complete=offers.runs)

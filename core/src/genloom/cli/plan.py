@@ -14,7 +14,8 @@ from typing import Any
 
 from genloom.cli.output import note
 from genloom.errors import ConfigError, nearest
-from genloom.options import configure, option, parse_assignments
+from genloom.options import LARGEST_SEED, configure, option, parse_assignments
+from genloom.runs.manifest import LAST_STEP
 from genloom.toml import read_toml
 from genloom.training.settings import TrainingSettings
 
@@ -31,10 +32,10 @@ class _Schedule:
     """What the command line itself reads; every other key is a training setting or a model option."""
 
     epochs: int | None = option(None, "passes over the data", minimum=0)
-    steps: int | None = option(None, "optimizer steps", minimum=0)
+    steps: int | None = option(None, "optimizer steps", minimum=0, maximum=LAST_STEP)
     batch_size: int | None = option(None, "samples per step", minimum=1)
-    seed: int | None = option(None, "seed of weights, order and noise", minimum=0)
-    seeds: tuple[int, ...] | None = option(None, "one run per seed", minimum=0)
+    seed: int | None = option(None, "seed of weights, order and noise", minimum=0, maximum=LARGEST_SEED)
+    seeds: tuple[int, ...] | None = option(None, "one run per seed", minimum=0, maximum=LARGEST_SEED)
     stop_when: str | None = option(None, "METRIC<VALUE")
     patience: int | None = option(None, "epochs without improvement", minimum=1)
     init_from: str | None = option(None, "run whose weights to start from")
@@ -112,8 +113,9 @@ def read_config(path: str | pathlib.Path) -> dict[str, dict[str, Any]]:
     """
     content = read_toml(path, "configuration file")
     content.pop("stretches", None)  # the history of a run is not asked for again
-    for name, values in content.items():
-        if name not in _TABLES or not isinstance(values, dict):
+    _check_kinds(path, content)
+    for name in content:
+        if name not in _TABLES:
             raise ConfigError(
                 f"{str(path)!r} holds the unknown table {name!r}.{nearest(name, _TABLES[:3])}",
                 mend="Use [model], [data] and [training].",
@@ -123,6 +125,23 @@ def read_config(path: str | pathlib.Path) -> dict[str, dict[str, Any]]:
         name: {key: value for key, value in values.items() if key not in _RECORDED[name]}
         for name, values in content.items()
     }
+
+
+def _check_kinds(path: str | pathlib.Path, content: Mapping[str, Any]) -> None:
+    """Refuse what is no table where one is read, and no string where a name is."""
+    for name in _TABLES:
+        _check_kind(path, name, content.get(name, {}), dict)
+    model, data = content.get("model", {}), content.get("data", {})
+    _check_kind(path, "model.options", model.get("options", {}), dict)
+    for name, value in (("model.id", model.get("id")), ("model.preset", model.get("preset"))):
+        _check_kind(path, name, value or "", str)
+    _check_kind(path, "data.address", data.get("address", ""), str)
+
+
+def _check_kind(path: str | pathlib.Path, name: str, value: Any, kind: type) -> None:
+    if not isinstance(value, kind):
+        what = "a table" if kind is dict else "a string"
+        raise ConfigError(f"{name!r} in {str(path)!r} must be {what}, got {value!r}.")
 
 
 def environment_settings() -> dict[str, str]:

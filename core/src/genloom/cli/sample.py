@@ -9,7 +9,7 @@ import click
 
 from genloom import engine
 from genloom.cli import offers
-from genloom.cli.flags import backend, json_flag, run_argument
+from genloom.cli.flags import SAMPLES, SEED, backend, json_flag, run_argument
 from genloom.cli.output import note, print_json
 from genloom.errors import ConfigError
 
@@ -22,10 +22,10 @@ __all__ = ["sample"]
 
 @click.command()
 @run_argument
-@click.option("-n", "n", type=click.IntRange(min=1), default=64, show_default=True, help="Number of samples.")
+@click.option("-n", "n", type=SAMPLES, default=64, show_default=True, help="Number of samples.")
 @click.option(
     "--seed",
-    type=click.IntRange(min=0),
+    type=SEED,
     default=0,
     show_default=True,
     help="Seed of the samples; with --mode, of which held-out ones.",

@@ -11,7 +11,7 @@ from click.core import ParameterSource
 
 from genloom import engine
 from genloom.cli import offers
-from genloom.cli.flags import backend, json_flag, setting
+from genloom.cli.flags import SEED, backend, json_flag, setting
 from genloom.cli.output import note, print_json, table
 from genloom.cli.plan import Plan, environment_settings, gather, read_config
 from genloom.errors import ConfigError
@@ -52,7 +52,7 @@ __all__ = ["train"]
     help="A post-processor of the run's samples (repeatable).",
     shell_complete=offers.postprocessors,
 )
-@setting("--seed", type=click.IntRange(min=0), help="Seed of weights, order and noise.")
+@setting("--seed", type=SEED, help="Seed of weights, order and noise.")
 @setting("--seeds", metavar="1,2,3", help="Train one run per seed.")
 @backend
 @setting(

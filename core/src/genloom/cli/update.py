@@ -8,9 +8,10 @@ import click
 
 from genloom import engine
 from genloom.cli import offers
-from genloom.cli.flags import backend, json_flag, run_argument
+from genloom.cli.flags import COUNT, SEED, STEPS, backend, json_flag, run_argument
 from genloom.cli.output import note, print_json, table
 from genloom.errors import ConfigError
+from genloom.options import LARGEST
 
 __all__ = ["update"]
 
@@ -27,7 +28,7 @@ __all__ = ["update"]
 )
 @click.option(
     "--tolerance",
-    type=click.FloatRange(min=0),
+    type=click.FloatRange(0, LARGEST),
     default=0.02,
     show_default=True,
     help="By which share it may be worse on old data.",
@@ -40,10 +41,10 @@ __all__ = ["update"]
     help="Remedy against forgetting: replay, ewc, l2sp, lwf, agem or none.",
 )
 @click.option("--adapt", metavar="lora[:K=V,…]", help="Train adapters in place of the weights.")
-@click.option("--epochs", type=click.IntRange(min=1), help="Passes over the new data; the run's own by default.")
-@click.option("--steps", type=click.IntRange(min=1), help="Steps, in place of epochs.")
+@click.option("--epochs", type=COUNT, help="Passes over the new data; the run's own by default.")
+@click.option("--steps", type=STEPS, help="Steps, in place of epochs.")
 @click.option("--set", "assignments", multiple=True, metavar="K=V", help="Another training setting (repeatable).")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the training.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the training.")
 @click.option("--rollback", is_flag=True, help="Take the last promoted update back.")
 @backend
 @json_flag

@@ -120,7 +120,7 @@ def read_sequence(file: str | Path) -> Sequence:
         if names.count(name) > 1 or not name or not all(c.isalnum() or c in "-_" for c in name):
             raise ConfigError(f"Tasks need names of their own, of letters, digits, - and _; got {names}.")
     given = {**stated, "tasks": tuple(Task(str(t["name"]), str(t["data"]), t.get("training", {})) for t in tasks)}
-    sequence = Sequence(**given)
+    sequence = configure(Sequence, given)
     if sequence.adapters:
         parse_adapter(sequence.adapters)
     if sequence.retain:

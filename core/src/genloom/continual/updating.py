@@ -16,6 +16,7 @@ from genloom.continual.judging import Judge
 from genloom.data.agreement import check_classes, check_units
 from genloom.errors import ConfigError
 from genloom.loading import load
+from genloom.options import LARGEST
 from genloom.runs import Run, open_run
 from genloom.runs.lineage import UPDATES, head, read, record, versions
 from genloom.training.trainer import train
@@ -72,8 +73,8 @@ def update(
         DataError: data that cannot be opened, or old data that changed.
         RunError: the training failed; the old weights stay.
     """
-    if tolerance < 0:
-        raise ConfigError(f"tolerance must not be negative, got {tolerance}.")
+    if not 0 <= tolerance <= LARGEST:
+        raise ConfigError(f"tolerance must not be negative, and at most {LARGEST:g}, got {tolerance}.")
     home = open_run(run, head=False)
     with home.lock():
         current = Run(head(home.path))

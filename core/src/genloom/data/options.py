@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from genloom.options import option
+from genloom.options import LARGEST_SEED, option
 
 __all__ = ["FILTERS", "ArraysOptions", "ImagesOptions", "ToyOptions"]
 
@@ -24,9 +24,13 @@ class ImagesOptions:
     )
     channels: int | None = option(None, "1 grey, 3 RGB, 4 RGBA; none: as stored, when all agree", choices=(1, 3, 4))
     filter: str = option("lanczos", "Pillow's resampling filter; lanczos is sharpest when shrinking", choices=FILTERS)
-    limit: int | None = option(None, "use at most this many pictures, spread evenly over the sorted list", minimum=2)
+    limit: int | None = option(
+        None, "use at most this many pictures, spread evenly over the sorted list", minimum=2, maximum=10**9
+    )
     test: float = option(0.1, "share held out when there are no train and test folders", minimum=0.001, maximum=0.9)
-    max_pixels: int = option(50_000_000, "refuse pictures of more pixels: a small file may unpack to any size")
+    max_pixels: int = option(
+        50_000_000, "refuse pictures of more pixels: a small file may unpack to any size", minimum=1, maximum=10**10
+    )
     skip_broken: bool = option(False, "leave broken pictures out, and say how many; decodes all once to find them")
 
 
@@ -46,8 +50,8 @@ class ArraysOptions:
 class ToyOptions:
     """Options of `toy:NAME`."""
 
-    n: int = option(50_000, "training points; a fifth as many are made for the test", minimum=5)
+    n: int = option(50_000, "training points; a fifth as many are made for the test", minimum=5, maximum=10**8)
     sigma: float | None = option(
         None, "standard deviation of the noise; none: the customary one of each toy", minimum=1e-6
     )
-    seed: int = option(0, "fixes the points")
+    seed: int = option(0, "fixes the points", minimum=-LARGEST_SEED, maximum=LARGEST_SEED)

@@ -14,6 +14,7 @@ from genloom.runs import bounded
 from genloom.runs.files import plain
 
 __all__ = [
+    "LAST_STEP",
     "MANIFEST",
     "STATE",
     "checkpoint_folders",
@@ -30,13 +31,14 @@ MANIFEST = "manifest.json"
 FORMAT = 1
 SEAL = "manifest_sha256"
 LARGEST_MANIFEST_BYTES = 64 * 2**20  # a million arrays; anything larger is not ours
+LAST_STEP = 10**8 - 1  # its folder has eight digits
 FOLDER = re.compile(r"step-(\d{8})", re.ASCII)
 
 
 def folder_name(step: int) -> str:
     """Return the folder name of a checkpoint, "step-00001000" for step 1000."""
-    if not 0 <= step < 10**8:
-        raise RunError(f"A checkpoint's step must lie in 0 … 99999999, got {step}.")
+    if not 0 <= step <= LAST_STEP:
+        raise RunError(f"A checkpoint's step must lie in 0 … {LAST_STEP}, got {step}.")
     return f"step-{step:08d}"
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
+from genloom.errors import ConfigError
+from genloom.runs.manifest import LAST_STEP
 from genloom.training.settings import TrainingSettings
 
 __all__ = ["Plan", "Stretch"]
@@ -54,8 +56,17 @@ class Plan:
 
     @classmethod
     def of(cls, settings: TrainingSettings, steps_per_epoch: int) -> Plan:
-        """Return the plan of a training: `steps` where given, else `epochs`."""
+        """Return the plan of a training: `steps` where given, else `epochs`.
+
+        Raises:
+            ConfigError: more steps than a run can number.
+        """
         total = settings.steps if settings.steps is not None else settings.epochs * steps_per_epoch
+        if total > LAST_STEP:
+            raise ConfigError(
+                f"{settings.epochs} epochs of {steps_per_epoch} steps are {total} steps; at most {LAST_STEP} fit.",
+                mend="Ask for fewer epochs.",
+            )
         return cls(steps_per_epoch, total)
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from genloom.options import option
+from genloom.runs.manifest import LAST_STEP
 
 __all__ = ["FIXED", "TrainingSettings", "typed"]
 
@@ -18,7 +19,7 @@ class TrainingSettings:
     """
 
     epochs: int = option(10, "Passes over the training data; not used when `steps` is given.", minimum=0)
-    steps: int | None = option(None, "Training steps in all, in place of epochs.", minimum=0)
+    steps: int | None = option(None, "Training steps in all, in place of epochs.", minimum=0, maximum=LAST_STEP)
     batch_size: int = option(64, "Samples per update of a phase.", minimum=1)
     optimizer: str | None = option(
         None,
@@ -34,7 +35,10 @@ class TrainingSettings:
         choices=("constant", "cosine", "linear", "wsd"),
     )
     warmup_steps: int = option(
-        0, "Steps over which the rate rises from zero; half of all where there are too few.", minimum=0
+        0,
+        "Steps over which the rate rises from zero; half of all where there are too few.",
+        minimum=0,
+        maximum=LAST_STEP,
     )
     decay_share: float = option(
         0.2, "Share of the steps, the last ones, over which wsd falls.", minimum=0.001, maximum=1.0
@@ -63,7 +67,9 @@ class TrainingSettings:
     validation: float = option(0.1, "Share of the training data set aside, 0 for none.", minimum=0.0, maximum=0.9)
     validate_every: int = option(1, "Epochs between two validations.", minimum=1)
     checkpoint_every: int = option(1, "Epochs between two checkpoints.", minimum=1)
-    checkpoint_steps: int = option(0, "Steps between two more checkpoints within an epoch, 0 for none.", minimum=0)
+    checkpoint_steps: int = option(
+        0, "Steps between two more checkpoints within an epoch, 0 for none.", minimum=0, maximum=LAST_STEP
+    )
     keep: int = option(2, "Newest checkpoints kept.", minimum=2)
     best: str | None = option(None, "Logged number whose best checkpoint is kept as well, such as val_loss.")
     best_mode: str = option("min", "Whether the lowest or the highest number is best.", choices=("min", "max"))
@@ -81,7 +87,9 @@ class TrainingSettings:
     post: tuple[str, ...] = option(
         (), "Post-processors that sample and evaluate apply in order, each NAME or NAME:k=v,k=v; training is without."
     )
-    log_every: int = option(0, "Steps between two lines of the log within an epoch, 0 for none.", minimum=0)
+    log_every: int = option(
+        0, "Steps between two lines of the log within an epoch, 0 for none.", minimum=0, maximum=LAST_STEP
+    )
     progress: str = option(
         "auto",
         "Progress on stderr: a bar on a terminal and a line per epoch elsewhere (auto), or always one of them.",

@@ -60,7 +60,7 @@ class CipherOptions:
     symbols: int = option(16, "letters, and as many codes", minimum=4, maximum=26)
     pairs: int = option(34, "letters with their codes in a window", minimum=2)
     n: int = option(65_536, "windows to train on", minimum=2)
-    seed: int = option(0, "fixes all texts", minimum=0)
+    seed: int = option(0, "fixes all texts", minimum=0, maximum=2**63 - 1)
 
 
 @dataclasses.dataclass(frozen=True)

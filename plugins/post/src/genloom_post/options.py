@@ -64,7 +64,9 @@ class DequantiseOptions:
     """Options of `dequantise`."""
 
     levels: int = option(256, "values that the data were rounded to", minimum=2)
-    seed: int = option(0, "of the noise; sample i of a seed gets the same noise wherever it stands", minimum=0)
+    seed: int = option(
+        0, "of the noise; sample i of a seed gets the same noise wherever it stands", minimum=0, maximum=2**63 - 1
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +137,7 @@ class SuperResolutionOptions:
 
     factor: int = option(2, "how many times larger each side becomes", minimum=2, maximum=8)
     epochs: int = option(30, "passes over the patches of the training pictures, at most", minimum=1)
-    seed: int = option(0, "of the network's weights", minimum=0)
+    seed: int = option(0, "of the network's weights", minimum=0, maximum=2**63 - 1)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,9 +18,9 @@ __all__ = ["prompt"]
 @click.option(
     "--task", "address", required=True, metavar="FILE", help="A task file, or a built-in task: cipher, speaker."
 )
-@click.option("-k", "numbers", type=click.IntRange(min=0), multiple=True, help="Examples before a question.")
-@click.option("--seed", type=click.IntRange(min=0), help="Seed of the examples.")
-@click.option("--limit", type=click.IntRange(min=1), help="Ask only so many items, drawn once for all models.")
+@click.option("-k", "numbers", type=click.IntRange(0, 1_000_000), multiple=True, help="Examples before a question.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Seed of the examples.")
+@click.option("--limit", type=click.IntRange(1, 1_000_000), help="Ask only so many items, drawn once for all models.")
 @backend
 @json_flag
 def prompt(

@@ -17,7 +17,9 @@ _backend = click.option("--backend", metavar="ENGINE", help="Engine to run on: j
 @click.argument("folder", metavar="FOLDER", type=click.Path())
 @click.option("--out", metavar="RUN", type=click.Path(), required=True, help="Where to write the run.")
 @click.option(
-    "--length", type=click.IntRange(min=2), help="Tokens of a window, context and one more; the longest by default."
+    "--length",
+    type=click.IntRange(2, 1_000_000),
+    help="Tokens of a window, context and one more; the longest by default.",
 )
 @_backend
 @_json
