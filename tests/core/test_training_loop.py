@@ -259,8 +259,8 @@ def test_a_signal_saves_and_then_acts(
     run = genloom.Run(tmp_path / "run")
     assert run.latest().name == "step-00000004"
     assert run.status == "interrupted"
-    command = f"genloom -p {models.__file__} train --resume --out {run.path}"
-    assert f"Saved at step 4. Go on with: {command}\n" in capfd.readouterr().err
+    call = f"genloom.train(model, data, out={str(run.path)!r}, resume=True)"  # the data are an object
+    assert f"Saved at step 4. Go on in Python: {call}.\n" in capfd.readouterr().err
 
 
 def test_what_runs_between_steps_is_said_once(models: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -25,7 +25,7 @@ SCHEMA_VERSION = 1
 
 
 class Terminated(BaseException):
-    """SIGTERM arrived; not an Exception, so that nothing on the way takes it for a failure."""
+    """SIGTERM or a hang-up arrived; not an Exception, so that nothing on the way takes it for a failure."""
 
 
 def guarded(command: Callable[[], Any], arguments: Sequence[str]) -> int:
@@ -53,8 +53,12 @@ def _watch_for_termination() -> None:
     def stop(*_: object) -> None:
         raise Terminated
 
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, stop)
+    if threading.current_thread() is not threading.main_thread():
+        return
+    signal.signal(signal.SIGTERM, stop)
+    # A hang-up is unknown on Windows, and ignored under nohup.
+    if "SIGHUP" in signal.Signals.__members__ and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, stop)
 
 
 def _failed(error: BaseException, arguments: Sequence[str]) -> int:

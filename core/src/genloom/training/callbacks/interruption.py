@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: finish the step, save, then let the signal do what it would have done."""
+"""Ctrl-C, SIGTERM and a hang-up: finish the step, save, then let the signal do what it would have done."""
 
 from __future__ import annotations
 
@@ -17,18 +17,20 @@ from genloom.training.session import Session
 
 __all__ = ["Interruption"]
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+#: A hang-up is unknown on Windows.
+_SIGNALS = [signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if name in signal.Signals.__members__]
 
 
 class Interruption(keras.callbacks.Callback):
     """Turn a signal into a saved end: exceptions raised in the middle of an update would leave half a step.
 
-    Use as `with interruption.watching():`. A second signal acts at once.
+    Use as `with interruption.watching():`. A second signal acts at once, and so does the first before the first step
+    is done, which a compilation may keep waiting. What is ignored, as a hang-up is under nohup, stays ignored.
     """
 
     def __init__(self, session: Session) -> None:
         super().__init__()
-        self.session = session
+        self.session, self.first = session, session.step
         self.received: int | None = None
         self._before: dict[int, Any] = {}
 
@@ -36,7 +38,8 @@ class Interruption(keras.callbacks.Callback):
     def watching(self) -> Iterator[None]:
         """Catch the signals for the length of a `with` block; only the main thread can."""
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._receive) for number in _SIGNALS}
+            heeded = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+            self._before = {number: signal.signal(number, self._receive) for number in heeded}
         try:
             yield
         finally:
@@ -55,7 +58,7 @@ class Interruption(keras.callbacks.Callback):
             self._end()
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        if self.received is not None:
+        if self.received is not None or self.session.step == self.first:
             self._put_back()
             _note(self._lost())
             signal.raise_signal(number)
@@ -72,7 +75,9 @@ class Interruption(keras.callbacks.Callback):
 
     def _lost(self) -> str:
         run = self.session.run
-        kept = "nothing was saved" if run.saved_step is None else f"what came after step {run.saved_step} is lost"
+        saved = run.saved_step
+        late = f"step {saved} is saved" if saved == self.session.step else f"what came after step {saved} is lost"
+        kept = "nothing was saved" if saved is None else late
         return f"Stopped at once: {kept}. {way_on(run)}\n"
 
     def _put_back(self) -> None:
@@ -82,5 +87,14 @@ class Interruption(keras.callbacks.Callback):
 
 
 def _note(text: str) -> None:
-    """Write to stderr; not by print, for the signal may have come while its buffer was being written."""
-    os.write(2, text.encode())
+    """Write to stderr; not by print, for the signal may have come while its buffer was being written.
+
+    A terminal that hung up takes no words: what else is said goes nowhere, so that it cannot stop the saving.
+    """
+    try:
+        os.write(2, text.encode())
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        os.dup2(nowhere, 1)
+        os.close(nowhere)
