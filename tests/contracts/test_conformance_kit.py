@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
 import warnings
 from typing import Any, ClassVar
 
@@ -347,11 +348,38 @@ class Mixed(Toy):
 
 
 @pytest.mark.parametrize(("model", "precision"), [(Toy, "float64"), (Narrow, "float32"), (Mixed, "float32")])
-def test_models_are_differenced_in_the_precision_that_they_have(model: type[Toy], precision: str) -> None:
+def test_models_are_differenced_in_the_precision_that_they_have(
+    model: type[Toy], precision: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     batch = made_up(SPEC, 16)
     (probe,) = probes_of(lambda: model(SPEC), batch)
     assert probe.precision == precision
     assert not [d for d in derivatives(probe, batch) if d.wrong]
+    assert ("gradients are compared in float32, less sharply: " in capsys.readouterr().err) == (precision == "float32")
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (TypeError("lax.dot_general requires arguments to have the same dtypes, got float32, float64."), False),
+        (RuntimeError("expected m1 and m2 to have the same dtype, but got: float != double"), False),
+        (ValueError("cannot compute Sub as input #1 was expected to be a float tensor but is a double tensor"), False),
+        (KeyError("label"), True),
+        (ValueError("shapes (4,) and (3,) do not fit"), True),
+    ],
+)
+def test_only_what_an_engine_says_of_precision_is_answered_by_float32(error: Exception, raised: bool) -> None:
+    class Failing(Toy):
+        def error(self, batch: dict[str, Any]) -> Any:
+            if keras.config.floatx() == "float64":
+                raise error
+            return super().error(batch)
+
+    if raised:
+        with pytest.raises(type(error), match=re.escape(str(error.args[0]))):
+            probes_of(lambda: Failing(SPEC), made_up(SPEC, 16))
+    else:
+        assert [probe.precision for probe in probes_of(lambda: Failing(SPEC), made_up(SPEC, 16))] == ["float32"]
 
 
 @pytest.mark.skipif(backend.name() != "torch", reason="only torch captures")

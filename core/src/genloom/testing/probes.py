@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
@@ -16,9 +17,13 @@ from genloom.errors import GenLoomError
 from genloom.naming import variable_names
 from genloom.phase import Phase
 from genloom.random import NoiseStream, training_noise
+from genloom.runs.files import tell
 from genloom.testing.precision import Precision, computing_in
 
 __all__ = ["Derivative", "Probe", "built_in", "derivatives", "probes_of", "uncovered"]
+
+#: What an engine says of float32 among float64.
+_OF_PRECISION = re.compile("dtype|double|float32|float64", re.IGNORECASE)
 
 
 def uncovered(model: Any) -> list[str]:
@@ -120,20 +125,21 @@ def probes_of(make: Callable[[], Any], batch: dict[str, np.ndarray]) -> list[Pro
     """Return a probe of each phase of a model that `make` builds here, in float64 where the model has it.
 
     A model has it whose full precision is `keras.config.floatx()`. One that asks for "float32" is refused by some
-    engines, and rounded in silence by others; it is compared in float32, less sharply.
+    engines, and rounded in silence by others; it is compared in float32, less sharply, which a line on stderr says.
     """
-    probes = _tried_in_float64(make, batch)
-    return built_in("float32", make) if probes is None else probes
-
-
-def _tried_in_float64(make: Callable[[], Any], batch: dict[str, np.ndarray]) -> list[Probe] | None:
     try:
         probes = built_in("float64", make)
-        return probes if all(_resolves(probe, batch) for probe in probes) else None
-    except GenLoomError:
-        raise
-    except Exception:
-        return None  # whatever this engine says of mixed precisions; what else is wrong is said in float32 too
+        rounded = [probe.phase.name for probe in probes if not _resolves(probe, batch)]
+    except Exception as error:
+        if isinstance(error, GenLoomError) or not _OF_PRECISION.search(str(error)):
+            raise
+        reason = f"{type(error).__name__}: {error}"
+    else:
+        if not rounded:
+            return probes
+        reason = f"something in {', '.join(rounded)} is float32"
+    tell(f"gradients are compared in float32, less sharply: {reason}")
+    return built_in("float32", make)
 
 
 def built_in(precision: Precision, make: Callable[[], Any]) -> list[Probe]:
