@@ -205,6 +205,23 @@ def test_trim_takes_silence_away_and_lets_the_longest_sound_decide() -> None:
     assert process("post/trim:margin=0.001", sounds, SOUND).samples.shape == (3, 36)
 
 
+@pytest.mark.parametrize(("threshold", "length"), [(10.0, 4), (20.5, 14), (26.1, 24), (60.0, 40)])
+def test_trim_calls_silent_what_lies_a_threshold_below_the_peak(threshold: float, length: int) -> None:
+    """A peak of 1 among steps 20, 26 and 46 dB below it: 0.1, 0.05 and 0.005."""
+    sounds = np.zeros((1, 64), "float32")
+    sounds[0, 10:50], sounds[0, 18:42], sounds[0, 23:37], sounds[0, 28:32] = 0.005, 0.05, 0.1, 1.0
+    assert process(f"post/trim:threshold={threshold}", sounds, SOUND).samples.shape == (1, length)
+
+
+@pytest.mark.parametrize(("margin", "start", "end"), [(0.0005, 6, 20), (0.00125, 0, 26), (0.1, 0, 64)])
+def test_trim_keeps_a_margin_within_the_sound(margin: float, start: int, end: int) -> None:
+    """0.5 ms of 8 kHz are 4 steps, 1.25 ms ten: as many as there are before this sound."""
+    sounds = np.random.default_rng(0).uniform(-0.001, 0.001, (1, 64)).astype("float32")
+    sounds[0, 10:16] = 0.5
+    made = process(f"post/trim:margin={margin}", sounds, SOUND)
+    assert np.array_equal(made.samples[0], sounds[0, start:end])
+
+
 def roll(*notes: tuple[int, int, int]) -> np.ndarray:
     """Piano roll of (pitch, first step, step after the last)."""
     found = np.zeros((1, 16, 128), "float32")
@@ -324,6 +341,20 @@ def test_tiles_stand_in_rows() -> None:
     assert picture[[0, 0, 9], [0, 9, 0]] == pytest.approx([0.6, 0.7, 0.8])
     assert not picture[8].any() and not picture[9:, 9:].any()
     assert made.labels is None and made.seeds is None
+
+
+@pytest.mark.parametrize(("padding", "fill"), [(0, 1.0), (3, 0.25)])
+def test_tiles_stand_apart_by_the_padding(padding: int, fill: float) -> None:
+    """Five pictures in rows of three: the last place and what is between are filled, within the value range."""
+    values = np.array([-0.9, -0.5, 0.1, 0.5, 0.9], "float32")
+    pictures = np.broadcast_to(values[:, None, None, None], (5, 6, 5, 3))
+    picture = process(f"post/tile:columns=3,padding={padding},fill={fill}", pictures, COLOUR).samples[0]
+    assert picture.shape == (12 + padding, 15 + 2 * padding, 3)
+    expected = np.full(picture.shape, 2.0 * fill - 1.0, "float32")
+    for index, value in enumerate(values):
+        top, left = (index // 3) * (6 + padding), (index % 3) * (5 + padding)
+        expected[top : top + 6, left : left + 5] = value
+    assert np.array_equal(picture, expected)
 
 
 def test_super_resolution_is_nearer_to_the_truth_than_a_filter() -> None:
