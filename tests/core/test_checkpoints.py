@@ -277,6 +277,44 @@ def test_readers_and_cleaners_at_the_same_time_never_see_half_a_checkpoint(run: 
     assert [manifest.step_of(p) for p in run.checkpoints()] == [38, 39]
 
 
+def test_a_list_that_changed_while_it_was_read_is_read_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A writer that prunes all that a reader's list names, or renames while the system lists, is no loss."""
+    checkpoint.save(run, 1, state(1))
+    listed, loaded = run.checkpoints, checkpoint.load
+    empty = iter([True])
+    monkeypatch.setattr(run, "checkpoints", lambda: [] if next(empty, False) else listed())
+    behind = iter(range(2, 8))
+
+    def overtaken(folder: Path) -> object:
+        step = next(behind, None)
+        if step is not None:
+            checkpoint.save(Run(run.path), step, state(step))
+            pruning.remove(folder)
+        return loaded(folder)
+
+    monkeypatch.setattr(checkpoint, "load", overtaken)
+    arrays, content = checkpoint.load_latest(run)
+    assert content["step"] == 7
+    assert_same(arrays, state(7))
+
+
+def test_a_checkpoint_replaced_while_it_is_read_is_not_called_damaged(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for step in (3, 4):
+        checkpoint.save(run, step, state(step))
+    claims, once = checkpoint._check_claims, iter([True])
+
+    def replaced(file: Path, content: dict) -> None:
+        if next(once, False):
+            checkpoint.save(Run(run.path), 4, state(5))  # between the reading of its manifest and of its state
+        claims(file, content)
+
+    monkeypatch.setattr(checkpoint, "_check_claims", replaced)
+    assert_same(checkpoint.load_latest(run)[0], state(5))
+    assert capsys.readouterr().err == ""
+
+
 KILLED_AT_EVERY_CALL = '''
 """Save step 2 over and over, killed with SIGKILL at its first, second, … system call that changes the disk."""
 import os, pathlib, shutil, signal, sys

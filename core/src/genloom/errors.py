@@ -14,6 +14,7 @@ __all__ = [
     "DamagedRunError",
     "DataError",
     "DiskError",
+    "ForbiddenError",
     "GenLoomError",
     "NotFoundError",
     "PluginError",
@@ -46,6 +47,10 @@ class RunError(GenLoomError):
 
 class DiskError(RunError):
     """A file could not be written: the disk is full, may not be written to, or a folder vanished (exit code 1)."""
+
+
+class ForbiddenError(RunError):
+    """A file may not be read by this user, which is no damage (exit code 1)."""
 
 
 class ConfigError(GenLoomError, ValueError):

@@ -15,7 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "update": ("genloom.cli.update:update", "Learn from new data behind a gate, or take that back."),
     "sequence": ("genloom.cli.sequence:sequence", "Learn tasks one after the other and see what is forgotten."),
     "report": ("genloom.cli.report:report", "Write a run's report as one HTML file."),
-    "runs": ("genloom.cli.runs:runs", "List the runs in a folder."),
+    "runs": ("genloom.cli.runs:runs", "List the runs in a folder, or prune their checkpoints."),
     "list": ("genloom.cli.components:list_command", "List models, data sets, metrics and post-processors."),
     "show": ("genloom.cli.components:show", "Show one component: its options and presets."),
     "data": ("genloom.cli.data:data", "Look at data before training on it."),

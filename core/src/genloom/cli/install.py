@@ -16,7 +16,7 @@ from genloom.errors import ConfigError, PluginError, RunError
 if TYPE_CHECKING:
     from genloom.plugins.installation import Plan
 
-__all__ = ["dry_run_flag", "goes_ahead", "install", "installed_and_checked", "uninstall", "yes_flag"]
+__all__ = ["agreed", "dry_run_flag", "goes_ahead", "install", "installed_and_checked", "uninstall", "yes_flag"]
 
 yes_flag = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 dry_run_flag = click.option("--dry-run", is_flag=True, help="Show the plan and do nothing.")
@@ -75,7 +75,7 @@ def goes_ahead(plan: Plan, question: str, yes: bool, dry_run: bool, as_json: boo
         print_json(plan=plan.summary())
     elif not as_json:
         _show(plan, print if dry_run else note)
-    if not dry_run and not yes and not _asked(question):
+    if not dry_run and not yes and not agreed(question):
         raise click.Abort
     return not dry_run
 
@@ -92,7 +92,12 @@ def _show(plan: Plan, say: Callable[[str], None]) -> None:
         say(f"By: {' '.join(command)}")
 
 
-def _asked(question: str) -> bool:
+def agreed(question: str) -> bool:
+    """Ask a person.
+
+    Raises:
+        ConfigError: nobody can be asked.
+    """
     if not sys.stdin.isatty():
         raise ConfigError("There is no terminal to ask on.", mend="Give --yes, or --dry-run to see the plan.")
     return click.confirm(question, err=True)
@@ -130,7 +135,7 @@ def installed_and_checked(plan: Plan, yes: bool) -> list[dict[str, Any]]:
     for line in faults:
         note(f"Warning: {line}")
     changed = installed() != before
-    if changed and (yes or _asked("It does not work. Take it out again?")):
+    if changed and (yes or agreed("It does not work. Take it out again?")):
         undo(plan, before, note)
         raise PluginError(f"{faults[0]}.", mend="It was taken out again; the environment is as it was.")
     raise PluginError(f"{faults[0]}.", mend="Remove it with: genloom uninstall NAME")

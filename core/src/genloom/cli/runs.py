@@ -1,22 +1,47 @@
-"""`genloom runs`: one row per run in a folder; imports no Keras."""
+"""`genloom runs`: one row per run in a folder, and what of their checkpoints may go; imports no Keras."""
 
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from genloom.cli.flags import json_flag
+from genloom.cli.install import agreed, dry_run_flag, yes_flag
 from genloom.cli.output import note, on_terminal, print_json, table
+from genloom.errors import GenLoomError
+
+if TYPE_CHECKING:
+    from genloom.runs import Run
+    from genloom.runs.retention import Retention
 
 __all__ = ["runs"]
 
+_directory = click.argument("directory", metavar="[DIR]", type=click.Path(), default="runs", required=False)
 
-@click.command()
-@click.argument("directory", metavar="[DIR]", type=click.Path(), default="runs", required=False)
+
+class _ListByDefault(click.Group):
+    """A group whose first word may be left out: `genloom runs DIR` is `genloom runs list DIR`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put "list" before what names no subcommand; a folder called prune is ./prune."""
+        named = args[:1] and (args[0] in self.commands or args[0] in ctx.help_option_names)
+        return super().parse_args(ctx, args if named else ["list", *args])
+
+
+@click.group(cls=_ListByDefault)
+def runs() -> None:
+    """List the runs in a folder, or prune their checkpoints.
+
+    `genloom runs [DIR]` lists, as `genloom runs list [DIR]` does.
+    """
+
+
+@runs.command("list")
+@_directory
 @json_flag
-def runs(directory: str, as_json: bool) -> None:
+def list_command(directory: str, as_json: bool) -> None:
     """List the runs in DIR (default: runs) and the folders below it.
 
     In a pipe and with --json a row also says engine, seed, all losses, seconds, and whether its scores are outdated.
@@ -42,6 +67,59 @@ def runs(directory: str, as_json: bool) -> None:
             note(
                 f"{row['path']}: its scores are of step {row['scored']}. Measure again: genloom evaluate {row['path']}"
             )
+
+
+@runs.command("prune")
+@_directory
+@click.option("--keep", type=click.IntRange(min=2), metavar="K", help="Newest checkpoints kept; as trained by default.")
+@click.option("--best", metavar="METRIC", help="Number whose best is kept too; as trained, else val_loss, by default.")
+@click.option("--best-mode", type=click.Choice(("min", "max")), help="Which number is best; as trained by default.")
+@yes_flag
+@dry_run_flag
+@json_flag
+def prune(
+    directory: str, keep: int | None, best: str | None, best_mode: str | None, yes: bool, dry_run: bool, as_json: bool
+) -> None:
+    """Delete old checkpoints of the run DIR, or of the runs in DIR (default: runs) and the folders below it.
+
+    The newest K that can be read to their last byte stay, what is newer than they, and the best one. A run that is
+    being written is left alone; another process may read meanwhile.
+    """
+    from genloom.runs import retention
+    from genloom.runs.listing import runs_below
+
+    found = [_planned(run, keep, best, best_mode) for run in runs_below(directory)]
+    if not as_json:
+        _show(found, directory)
+    if not dry_run and any(each.removed for each in found):
+        if not yes and not agreed("Delete?"):
+            raise click.Abort
+        found = [retention.carry_out(each) for each in found]
+    if as_json:
+        print_json(dry_run=dry_run, runs=[_summary(each) for each in found])
+
+
+def _planned(run: Run, keep: int | None, best: str | None, best_mode: str | None) -> Retention:
+    """Plan for one run; one that cannot be read is left alone and does not keep the others from being pruned."""
+    from genloom.runs import retention
+
+    try:
+        return retention.plan(run, keep, best, best_mode)
+    except GenLoomError as error:
+        return retention.Retention(run, why=error.message.rstrip("."))
+
+
+def _show(found: list[Retention], directory: str) -> None:
+    headings = ("run", "kept", "removed", "MB", "")
+    rows = [(str(e.run.path), len(e.kept), len(e.removed), round(e.bytes / 1e6, 1), e.why) for e in found]
+    table(headings, rows)
+    if not any(each.removed for each in found):
+        note(f"There is nothing to delete in {directory}.")
+
+
+def _summary(each: Retention) -> dict[str, Any]:
+    paths = {"kept": [str(folder) for folder in each.kept], "removed": [str(folder) for folder in each.removed]}
+    return {"path": str(each.run.path), **paths, "bytes": each.bytes, "why": each.why}
 
 
 def _brief(row: dict[str, Any], directory: str) -> list[Any]:

@@ -11,13 +11,13 @@ import hashlib
 import math
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genloom.errors import RunError
+from genloom.errors import ForbiddenError, RunError
 from genloom.runs import manifest, pruning
-from genloom.runs.files import sync_directory, sync_file, tell, writing
+from genloom.runs.files import reading, sync_directory, sync_file, tell, write_arrays, writing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,13 +85,14 @@ def load(path: str | Path) -> tuple[Arrays, dict[str, Any]]:
 
     Raises:
         RunError: a file is missing, damaged, a link, or not of the shape or type the manifest states.
+        ForbiddenError: a file may not be read.
     """
     folder = Path(path)
     content = manifest.read(folder)
     state = folder / manifest.STATE
     _check_claims(state, content)
     try:
-        with open(state, "rb") as handle:
+        with reading(state), open(state, "rb") as handle:
             digest = hashlib.file_digest(handle, "sha256").hexdigest()
         if digest != content["state_sha256"]:
             raise manifest.damaged(state, "its hash is not the one in the manifest")
@@ -103,31 +104,56 @@ def load(path: str | Path) -> tuple[Arrays, dict[str, Any]]:
 def load_latest(run: Run) -> tuple[Arrays, dict[str, Any]]:
     """Read the checkpoint of the highest step that is whole.
 
-    A damaged one is named on stderr and passed over.
+    A damaged one is named on stderr and passed over. A writer may save, replace and prune meanwhile.
 
     Raises:
         RunError: the run has no checkpoint, or all are damaged.
+        ForbiddenError: the newest may not be read: an older one is not what was asked for.
     """
-    failures: list[str] = []
-    tried: set[Path] = set()
+    failures: dict[Path, str] = {}
     pruning.restore(run.path / "checkpoints")
-    # Listed afresh each time: a writer may prune all that one listing named while they are read.
-    while untried := [folder for folder in run.checkpoints() if folder not in tried]:
-        folder = untried[-1]
-        tried.add(folder)
+    for folder in _newest_first(run, failures):
+        found = _identity(folder)
         try:
             loaded = load(folder)
+        except ForbiddenError:
+            raise
         except RunError as error:
-            if folder.exists():  # else the writer has just pruned it, which is no damage
-                failures.append(error.message)
+            if found is not None and _identity(folder) == found:  # else it was pruned or replaced, which is no damage
+                failures[folder] = error.message
             continue
         if failures:
-            tell(f"{' '.join(failures)} Falling back to {str(folder)!r}.")
+            tell(f"{' '.join(failures.values())} Falling back to {str(folder)!r}.")
         return loaded
     raise RunError(
-        f"The run {str(run.path)!r} has no usable checkpoint.{''.join(' ' + line for line in failures)}",
+        f"The run {str(run.path)!r} has no usable checkpoint.{''.join(' ' + line for line in failures.values())}",
         mend=f"Train it again: remove {str(run.path)!r}, or name another --out.",
     )
+
+
+def _newest_first(run: Run, failed: Container[Path]) -> Iterator[Path]:
+    """Yield the newest checkpoint that has not failed, until none is left in a list that no longer changes.
+
+    The list is read afresh each time, for a writer may prune all that one listing names while they are read.
+    """
+    settled = False
+    while not settled:
+        listed = run.checkpoints()
+        untried = [folder for folder in listed if folder not in failed]
+        if untried:
+            yield untried[-1]
+        else:
+            settled = run.checkpoints() == listed
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """Return what tells a folder from another that takes its name, None when there is none."""
+    try:
+        with reading(folder):
+            found = folder.lstat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def _storable(arrays: Mapping[str, np.ndarray[Any, Any]]) -> tuple[Arrays, dict[str, Any]]:
@@ -157,13 +183,6 @@ def _write(draft: Path, step: int, stored: Arrays, content: dict[str, Any]) -> N
     (draft / manifest.MANIFEST).write_bytes(sealed)
     sync_file(draft / manifest.MANIFEST)
     sync_directory(draft)
-
-
-def write_arrays(stored: Arrays, file: Path) -> None:
-    """Write the arrays of a checkpoint; safetensors has an error of its own for a full disk."""
-    from safetensors.numpy import save_file
-
-    save_file(stored, file)
 
 
 def _publish(draft: Path, target: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from genloom.errors import ConfigError, DamagedRunError, RunError, listed
 from genloom.runs import bounded, lineage, log, manifest
-from genloom.runs.files import make_folder, plain, tell, write_atomic, writing
+from genloom.runs.files import make_folder, plain, reading, tell, write_atomic, writing
 from genloom.runs.lock import LOCK_NAME, RunLock, holder
 
 __all__ = ["Run", "create_run", "open_run"]
@@ -41,7 +41,7 @@ class Run:
     @property
     def exists(self) -> bool:
         """Whether the directory holds a run: a run.toml is there."""
-        return (self.path / CONFIG).is_file()
+        return _is_file(self.path / CONFIG)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -50,6 +50,7 @@ class Run:
         Raises:
             ConfigError: the directory is no run.
             DamagedRunError: its run.toml cannot be read.
+            ForbiddenError: this user may not read it.
         """
         if not self.exists:
             raise ConfigError(
@@ -227,7 +228,7 @@ class Run:
             RunError: the file is not a list of results.
         """
         path = self.path / METRICS
-        if not path.is_file():
+        if not _is_file(path):
             return []
         try:
             results = bounded.parsed(bounded.content(path))
@@ -303,6 +304,11 @@ def create_run(path: str | Path, resume: bool = False) -> Run:
     for name in ("checkpoints", "samples"):
         make_folder(run.path / name)
     return run
+
+
+def _is_file(path: Path) -> bool:
+    with reading(path):
+        return path.is_file()
 
 
 def _occupied(folder: Path) -> bool:

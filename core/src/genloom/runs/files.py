@@ -8,14 +8,25 @@ import math
 import os
 import re
 import secrets
+import stat
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from genloom.errors import DiskError
+from genloom.errors import DiskError, ForbiddenError
 
-__all__ = ["make_folder", "plain", "sync_directory", "sync_file", "tell", "write_atomic", "writing"]
+__all__ = [
+    "make_folder",
+    "plain",
+    "reading",
+    "sync_directory",
+    "sync_file",
+    "tell",
+    "write_arrays",
+    "write_atomic",
+    "writing",
+]
 
 _SPACE = "Free some space, then try again."
 _RIGHTS = "Name a place that may be written to, or mend its permissions."
@@ -47,6 +58,25 @@ def write_atomic(path: Path, content: bytes) -> None:
         sync_directory(path.parent)
 
 
+def write_arrays(arrays: Mapping[str, Any], file: Path, metadata: Mapping[str, str] | None = None) -> None:
+    """Write a new file of safetensors, which may be read by whom the umask lets read every other file.
+
+    Args:
+        arrays: contiguous NumPy arrays by name.
+        file: which is not there yet.
+        metadata: goes into its header.
+
+    Raises:
+        OSError, SafetensorError: the disk refused; safetensors has an error of its own for a full one.
+    """
+    from safetensors.numpy import save_file
+
+    file.touch()
+    mode = stat.S_IMODE(file.stat().st_mode)
+    save_file(dict(arrays), file, metadata=None if metadata is None else dict(metadata))
+    file.chmod(mode)  # safetensors keeps what it writes from all others
+
+
 def make_folder(path: Path) -> None:
     """Make a folder and those above it, where they are not there yet.
 
@@ -71,6 +101,22 @@ def writing(path: Path) -> Iterator[None]:
     except (OSError, SafetensorError) as cause:
         number, reason = _refusal(cause)
         raise DiskError(f"{str(path)!r} could not be written: {reason}.", mend=_MENDS.get(number, _RIGHTS)) from cause
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Say of a file that may not be read that it is so, and not that it is absent or damaged.
+
+    Raises:
+        ForbiddenError: this user may not read `path`.
+    """
+    try:
+        yield
+    except PermissionError as cause:
+        raise ForbiddenError(
+            f"{str(path)!r} may not be read: {cause.strerror or cause}.",
+            mend="Mend the permissions of the file and of the folders above it, or ask their owner to.",
+        ) from cause
 
 
 def _refusal(cause: Exception) -> tuple[int, str]:

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from genloom.errors import ConfigError, DamagedRunError, RunError
+from genloom.errors import ConfigError, DamagedRunError, ForbiddenError, RunError
 from genloom.runs.directory import LOG, Run
 from genloom.runs.files import tell
 from genloom.runs.log import lines
 from genloom.runs.stretches import history
 
-__all__ = ["list_runs"]
+__all__ = ["list_runs", "runs_below"]
 
 DEEPEST = 3  # levels of folders searched below the one named
 
@@ -26,8 +26,17 @@ def list_runs(directory: str | Path) -> list[dict[str, Any]]:
         (planned, None when unknown), "saved" (step of the newest checkpoint, None without any), "losses" (last
         logged), "seconds", "scored" (step that was measured, None without any), "outdated" (whether the run was trained
         further since), "history" (what changed while it was trained, None where nothing did) and "status": finished,
-        interrupted, running, or damaged where run.toml or the log cannot be used, of which stderr says why, or the
-        checkpoint of a finished run is gone.
+        interrupted, running, forbidden where this user may not read a file of it, or damaged where run.toml or the log
+        cannot be used, of which stderr says why, or the checkpoint of a finished run is gone.
+
+    Raises:
+        ConfigError: `directory` is not a folder.
+    """
+    return [_row(run.path) for run in runs_below(directory)]
+
+
+def runs_below(directory: str | Path) -> list[Run]:
+    """Return the run in `directory`, or those in the folders below it, ordered by path.
 
     Raises:
         ConfigError: `directory` is not a folder.
@@ -35,7 +44,7 @@ def list_runs(directory: str | Path) -> list[dict[str, Any]]:
     root = Path(directory)
     if not root.is_dir():
         raise ConfigError(f"{str(root)!r} is not a folder.", mend="Name the folder that holds the runs.")
-    return [_row(path) for path in sorted(_run_folders(root))]
+    return [Run(path) for path in sorted(_run_folders(root))]
 
 
 def _run_folders(root: Path) -> Iterator[Path]:
@@ -59,6 +68,9 @@ def _row(path: Path) -> dict[str, Any]:
         row |= {"saved": run.saved_step, **_scores(run)}
         status, whole = run.status, _logged(run, row)
         row["status"] = status if whole else "damaged"
+    except ForbiddenError as error:
+        row["status"] = "forbidden"
+        tell(str(error))
     except (ConfigError, RunError, OSError) as error:  # of this run; the others are listed as they are
         tell(str(error))
     return row

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from genloom.errors import ConfigError, RunError
+from genloom.errors import ConfigError
 from genloom.runs import bounded
 from genloom.runs.files import writing
 
@@ -34,7 +34,7 @@ class RunLock:
 
     Raises:
         ConfigError: on entering, when another process is writing this run.
-        RunError: on entering, when the folder cannot be written to.
+        RunError: on entering, when the folder cannot be written to; nothing is held then.
     """
 
     def __init__(self, run_path: Path) -> None:
@@ -60,26 +60,30 @@ class RunLock:
 
     def _acquire(self) -> int:
         for _ in range(RETRIES):
-            with writing(self.path):
-                handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
-            if not _lock(handle, self.path):
-                os.close(handle)
-                raise self._busy()
-            if self._still_named(handle):
-                self._sign(handle)
-                return handle
+            handle = self._opened()
+            try:
+                if self._taken(handle):
+                    return handle
+            except BaseException:
+                os.close(handle)  # an open handle would hold the run for as long as this process lives
+                raise
             os.close(handle)
         raise self._busy()
 
-    def _sign(self, handle: int) -> None:
-        """Write the owner into the file that was just locked."""
-        try:
-            with writing(self.path):
-                os.ftruncate(handle, 0)
-                os.pwrite(handle, json.dumps(_identity()).encode(), 0)
-        except RunError:
-            os.close(handle)
-            raise
+    def _opened(self) -> int:
+        with writing(self.path):
+            return os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)  # less the umask, as every file of the run
+
+    def _taken(self, handle: int) -> bool:
+        """Lock the open file and sign it; False when its name was given to another file just then."""
+        with writing(self.path):
+            if not _lock(handle, self.path):
+                raise self._busy()
+            if not self._still_named(handle):
+                return False
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, json.dumps(_identity()).encode(), 0)
+        return True
 
     def _still_named(self, handle: int) -> bool:
         """Say whether the file just locked is still the one under the lock's name, not one just removed."""

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 
 from genloom.errors import RunError
 from genloom.runs import bounded
+from genloom.runs.files import reading
 
 __all__ = ["lines"]
 
@@ -23,14 +24,16 @@ def lines(path: Path) -> Iterator[dict[str, Any] | None]:
 
     Raises:
         RunError: the file is no log, or enormous.
+        ForbiddenError: it may not be read.
     """
-    if not path.exists():
-        return
+    with reading(path):
+        if not path.exists():
+            return
     if not path.is_file() or path.stat().st_size > _MOST_BYTES:
         raise _unusable(path, f"it is no plain file of at most {_MOST_BYTES:,} bytes")
     damaged = 0
     try:
-        with open(path, "rb") as handle:
+        with reading(path), open(path, "rb") as handle:
             while line := _next(handle):
                 if line.endswith(b"\n"):
                     entry = _entry(line)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import stat
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 from genloom.errors import RunError, reason
 from genloom.runs import bounded
-from genloom.runs.files import plain
+from genloom.runs.files import plain, reading
 
 __all__ = [
     "LAST_STEP",
@@ -50,10 +51,13 @@ def step_of(folder: Path) -> int | None:
 
 def checkpoint_folders(checkpoints: Path) -> list[Path]:
     """Return the checkpoint folders, lowest step first; links, files and other names do not count."""
-    if not checkpoints.is_dir():
+    try:
+        with reading(checkpoints), os.scandir(checkpoints) as entries:
+            # By what the one listing says: asked one by one, all may have been pruned since.
+            names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    folders = [p for p in checkpoints.iterdir() if step_of(p) is not None and p.is_dir() and not p.is_symlink()]
-    return sorted(folders, key=lambda folder: folder.name)  # eight digits: by name is by step
+    return [checkpoints / name for name in sorted(names) if FOLDER.fullmatch(name)]  # eight digits: by name is by step
 
 
 def seal(content: dict[str, Any]) -> bytes:
@@ -71,13 +75,15 @@ def read(folder: Path) -> dict[str, Any]:
 
     Raises:
         RunError: the manifest is missing, is not a plain file, or is not byte for byte what was written.
+        ForbiddenError: it may not be read.
     """
     path = folder / MANIFEST
     size = require_plain_file(path)
     if size > LARGEST_MANIFEST_BYTES:
         raise damaged(path, f"it has {size} bytes")
     try:
-        text = path.read_bytes()
+        with reading(path):
+            text = path.read_bytes()
         content = bounded.parsed(text)
         body = {key: value for key, value in content.items() if key != SEAL}
         whole = seal(body) == text
@@ -94,7 +100,8 @@ def read(folder: Path) -> dict[str, Any]:
 def require_plain_file(path: Path) -> int:
     """Return the size in bytes of a regular file; a link, a pipe or nothing there is a damaged checkpoint."""
     try:
-        status = path.lstat()
+        with reading(path):
+            status = path.lstat()
     except OSError as cause:
         raise damaged(path, reason(cause)) from cause
     if not stat.S_ISREG(status.st_mode):

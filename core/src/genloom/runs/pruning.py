@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from genloom.runs.files import reading
+
 if TYPE_CHECKING:
     from genloom.runs.directory import Run
 
-__all__ = ["DRAFT", "REPLACED", "hidden", "in_progress", "prune", "restore", "sweep"]
+__all__ = ["DRAFT", "REPLACED", "hidden", "in_progress", "prune", "remove", "restore", "sweep"]
 
 DRAFT = ".draft-"  # being written
 REPLACED = ".replaced-"  # an older checkpoint of the same step, while the new one takes its name
@@ -51,7 +53,7 @@ def prune(
     kept = {*folders[-max(keep, LEAST_KEPT) :], keep_also, run.best(*keep_best) if keep_best else None}
     for folder in folders:
         if folder not in kept:
-            _remove(folder)
+            remove(folder)
 
 
 def hidden(prefix: str, folder: Path) -> Path:
@@ -76,14 +78,15 @@ def sweep(checkpoints: Path) -> None:
 
 def _leftovers(checkpoints: Path) -> list[tuple[Path, Path]]:
     """Return (hidden folder, the checkpoint it belongs to) of processes that no longer run."""
-    if not checkpoints.is_dir():
-        return []
-    named = [(path, match) for path in checkpoints.iterdir() if (match := LEFTOVER.fullmatch(path.name))]
+    with reading(checkpoints):
+        if not checkpoints.is_dir():
+            return []
+        named = [(path, match) for path in checkpoints.iterdir() if (match := LEFTOVER.fullmatch(path.name))]
     dead = [(path, match) for path, match in named if path not in _writing and not _alive(int(match[2]))]
     return [(path, path.with_name(match[1])) for path, match in dead]
 
 
-def _remove(folder: Path) -> None:
+def remove(folder: Path) -> None:
     """Delete a checkpoint that loses its name first: half a checkpoint never bears the name of a whole one."""
     doomed = hidden(REMOVED, folder)
     with contextlib.suppress(FileNotFoundError):  # another process was quicker

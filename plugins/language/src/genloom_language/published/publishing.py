@@ -18,7 +18,7 @@ from genloom import Run
 from genloom.adaptation import merge
 from genloom.errors import ConfigError
 from genloom.naming import variable_names
-from genloom.runs.files import make_folder, writing
+from genloom.runs.files import make_folder, write_arrays, writing
 from genloom_language.model import Transformer
 from genloom_language.published.files import CONFIG, TENSORS
 from genloom_language.published.formats import Format, counterpart
@@ -113,8 +113,6 @@ def _special(tokenizer: Tokenizer | None) -> dict[str, int | None]:
 
 def _write(target: Path, texts: Mapping[str, str], arrays: Mapping[str, NDArray[np.float32]]) -> None:
     """Write a folder whole or not at all."""
-    from safetensors.numpy import save_file
-
     make_folder(target.parent)
     draft = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
@@ -122,7 +120,7 @@ def _write(target: Path, texts: Mapping[str, str], arrays: Mapping[str, NDArray[
             draft.mkdir()
             for name, text in texts.items():
                 (draft / name).write_text(text, "utf-8")
-            save_file(arrays, draft / TENSORS, metadata={"format": "pt"})  # which transformers insists on
+            write_arrays(arrays, draft / TENSORS, metadata={"format": "pt"})  # which transformers insists on
             os.replace(draft, target)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
