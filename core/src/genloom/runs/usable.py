@@ -16,8 +16,7 @@ T = TypeVar("T")
 
 
 def usable(runs: Iterable[Run | str | Path], read: Callable[[Run | str | Path], T]) -> tuple[list[T], dict[str, str]]:
-    """Return what `read` makes of each run that is whole, and path → what is wrong with each that is damaged or
-    may not be read.
+    """Return what `read` makes of each run that is whole, and path → what is wrong with each of the others.
 
     Raises:
         RunError: all are damaged.
