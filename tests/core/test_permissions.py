@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from genloom.errors import ForbiddenError, GenLoomError
+from genloom.errors import ConfigError, ForbiddenError, GenLoomError
 from genloom.runs import Run, create_run, list_runs, load_latest, open_run, save
 from genloom.runs.lock import LOCK_NAME
 
@@ -75,6 +75,13 @@ def test_the_list_of_runs_says_forbidden_and_shows_the_others(
     forbid(monkeypatch, str(Path("run") / name))
     statuses = {Path(row["path"]).name: row["status"] for row in list_runs(tmp_path)}
     assert statuses == {"another": "interrupted", "run": "forbidden"}
+
+
+def test_a_lock_whose_owner_may_not_be_read_is_held_all_the_same(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    with run.lock():
+        forbid(monkeypatch, LOCK_NAME)
+        with pytest.raises(ConfigError, match="is being written by another process"), Run(run.path).lock():
+            pytest.fail("two hold one lock")
 
 
 def forbid(monkeypatch: pytest.MonkeyPatch, name: str) -> None:

@@ -13,8 +13,6 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from genloom.runs.files import reading
-
 __all__ = ["MOST_BYTES", "content", "parsed", "table"]
 
 MOST_BYTES = 2**25  # a run.toml with mean and deviation of half a million columns
@@ -42,17 +40,14 @@ def content(path: Path, most: int = MOST_BYTES) -> bytes:
 
     Raises:
         OSError: it cannot be read.
-        ForbiddenError: it may not be read.
         ValueError: it is no plain file, so that reading might never end, or has more than `most` bytes.
     """
-    with reading(path):
-        status = path.stat()
+    status = path.stat()
     if not stat.S_ISREG(status.st_mode):
         raise ValueError("it is not a plain file")
     if status.st_size > most:
         raise ValueError(f"it has {status.st_size:,} bytes, where {most:,} are the most")
-    with reading(path):
-        return path.read_bytes()
+    return path.read_bytes()
 
 
 def table(written: bytes) -> dict[str, Any]:

@@ -58,7 +58,8 @@ class Run:
                 mend="Name a folder that `genloom train --out` wrote; `genloom runs DIR` lists them.",
             )
         try:
-            return bounded.table(bounded.content(self.path / CONFIG))
+            with reading(self.path / CONFIG):
+                return bounded.table(bounded.content(self.path / CONFIG))
         except (OSError, ValueError) as cause:
             raise DamagedRunError(f"{str(self.path / CONFIG)!r} cannot be read: {cause}.", mend=_RESTORE) from cause
 
@@ -231,7 +232,8 @@ class Run:
         if not _is_file(path):
             return []
         try:
-            results = bounded.parsed(bounded.content(path))
+            with reading(path):
+                results = bounded.parsed(bounded.content(path))
         except (OSError, ValueError) as cause:
             raise RunError(f"{str(path)!r} cannot be read: {cause}.", mend="Run `genloom evaluate` again.") from cause
         if not isinstance(results, list) or not all(isinstance(result, dict) for result in results):

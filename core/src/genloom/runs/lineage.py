@@ -9,7 +9,7 @@ from typing import Any
 
 from genloom.errors import RunError, reason
 from genloom.runs import bounded
-from genloom.runs.files import plain, write_atomic
+from genloom.runs.files import plain, reading, write_atomic
 
 __all__ = ["FILE", "UPDATES", "head", "read", "record", "versions"]
 
@@ -30,7 +30,9 @@ def read(path: Path) -> list[dict[str, Any]]:
     if not file.is_file():
         return []
     try:
-        entries = [bounded.parsed(line) for line in bounded.content(file).splitlines()]
+        with reading(file):
+            lines = bounded.content(file).splitlines()
+        entries = [bounded.parsed(line) for line in lines]
         if not all(isinstance(entry, dict) and isinstance(entry.get("head"), str) for entry in entries):
             raise ValueError("an entry has no head")
     except (OSError, ValueError) as error:

@@ -147,7 +147,7 @@ def _read(path: Path) -> dict[str, Any] | None:
     """Return the owner written in a lock file; None when it is absent, empty or unreadable."""
     try:
         owner = bounded.parsed(bounded.content(path))
-        found = {"pid": int(owner["pid"]), "host": str(owner["host"]), "started": float(owner["started"])}
+        pid, host, started = int(owner["pid"]), str(owner["host"]), float(owner["started"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return found if 0 < found["pid"] < 2**31 else None
+    return {"pid": pid, "host": host, "started": started} if 0 < pid < 2**31 else None
