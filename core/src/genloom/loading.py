@@ -50,8 +50,10 @@ def load_with_step(
         raise ConfigError(f"weights must be 'ema' or 'trained', got {weights!r}.{nearest(weights, ('ema', 'trained'))}")
     opened = open_run(run) if isinstance(run, (str, Path)) else run
     config = opened.config
+    if model is None:
+        _check_rebuilt(config)
+    arrays, manifest = load_latest(opened)  # which vouches for run.toml, before a model of any size is built by it
     built = rebuild(config) if model is None else model
-    arrays, manifest = load_latest(opened)
     restore_weights(built, arrays, averaged=weights == "ema")
     built.attach(opened)
     built.trainable = False
@@ -64,12 +66,8 @@ def rebuild(config: dict[str, Any]) -> GenerativeModel:
     Raises:
         ConfigError: the run was trained on a model object.
     """
+    _check_rebuilt(config)
     stated, training = config["model"], config.get("training", {})
-    if stated.get("given"):
-        raise ConfigError(
-            f"This run was trained on a model object of class {stated['id']}.",
-            mend="Build it again and pass it: genloom.load(run, model=model).",
-        )
     component = required("model", stated["id"], stated.get("plugin"))
     options = component.configure(stated.get("preset"), **stated.get("options", {}))
     spec = DataSpec.from_dict(config["data"]["spec"])
@@ -78,6 +76,14 @@ def rebuild(config: dict[str, Any]) -> GenerativeModel:
         if training.get("adapt"):
             adapt(built, parse_adapter(training["adapt"]))
     return built
+
+
+def _check_rebuilt(config: dict[str, Any]) -> None:
+    if config["model"].get("given"):
+        raise ConfigError(
+            f"This run was trained on a model object of class {config['model']['id']}.",
+            mend="Build it again and pass it: genloom.load(run, model=model).",
+        )
 
 
 def trained_weights(run: Run) -> dict[str, Any]:

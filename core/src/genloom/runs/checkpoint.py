@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genloom.errors import ForbiddenError, RunError
-from genloom.runs import manifest, pruning
+from genloom.runs import manifest, pruning, sealing
 from genloom.runs.files import reading, sync_directory, sync_file, tell, write_arrays, writing
 
 if TYPE_CHECKING:
@@ -104,11 +104,13 @@ def load(path: str | Path) -> tuple[Arrays, dict[str, Any]]:
 def load_latest(run: Run) -> tuple[Arrays, dict[str, Any]]:
     """Read the checkpoint of the highest step that is whole.
 
-    A damaged one is named on stderr and passed over. A writer may save, replace and prune meanwhile.
+    A damaged one is named on stderr and passed over. A writer may save, replace and prune meanwhile. What the manifest
+    knows of the run's other files is compared with them.
 
     Raises:
         RunError: the run has no checkpoint, or all are damaged.
         ForbiddenError: the newest may not be read: an older one is not what was asked for.
+        DamagedRunError: run.toml or a kept file is not what it was when the checkpoint was written.
     """
     failures: dict[Path, str] = {}
     pruning.restore(run.path / "checkpoints")
@@ -124,6 +126,7 @@ def load_latest(run: Run) -> tuple[Arrays, dict[str, Any]]:
             continue
         if failures:
             tell(f"{' '.join(failures.values())} Falling back to {str(folder)!r}.")
+        sealing.check(run, loaded[1])
         return loaded
     raise RunError(
         f"The run {str(run.path)!r} has no usable checkpoint.{''.join(' ' + line for line in failures.values())}",

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from genloom.errors import PluginError
 from genloom.plugins.hooks import notify
+from genloom.runs.sealing import seal
 from genloom.training import callbacks as own
 from genloom.training.callbacks.stopping import default_monitor, parse_bound
 from genloom.training.configuration import Job, versions
 from genloom.training.continuity import TrainingCallbacks
 from genloom.training.feeding import Feed
 from genloom.training.session import Session
-from genloom.training.settings import TrainingSettings
+from genloom.training.settings import FIXED, TrainingSettings
 
 if TYPE_CHECKING:
     from genloom.model import GenerativeModel
@@ -33,7 +34,8 @@ def assemble(
     foreign = [*callbacks, *_from_plugins(session)]
     interruption, progress = own.Interruption(session), own.Progress(session)
     listed: list[TrainingCallbacks] = []  # the checkpoint saves the counters of the list it is in
-    extra = {"spec": job.dataset.spec.to_dict(), "model": job.model_id, "versions": versions()}
+    about = {"spec": job.dataset.spec.to_dict(), "model": job.model_id, "versions": versions()}
+    extra = {**about, **seal(job.document(session.plan.steps_per_epoch), job.dataset.files, ("seed", *FIXED))}
     parts = [
         own.StopOnNaN(session),
         *_rules(session, feed),

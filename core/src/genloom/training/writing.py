@@ -10,6 +10,7 @@ from genloom.errors import ConfigError
 from genloom.plugins.registry import find, owner
 from genloom.runs import Run, create_run, save
 from genloom.runs.files import write_atomic
+from genloom.runs.sealing import seal
 from genloom.training.callbacks.checkpoint import check_finite
 from genloom.training.configuration import plain_options, versions
 from genloom.training.state import collect_weights
@@ -43,9 +44,11 @@ def write_run(id: str, model: GenerativeModel, out: str | Path, *, files: Mappin
     with run.lock():
         for name, content in (files or {}).items():
             write_atomic(run.path / name, content)
+        document = _document(component.id, model, component.extras.get("training", {}))
         about = {"spec": model.spec.to_dict(), "model": component.id, "versions": versions()}
-        save(run, 0, arrays, {**about, "metrics": {}, "seconds": 0.0})
-        run.write_config(_document(component.id, model, component.extras.get("training", {})))
+        sealed = seal(document, files or {}, ("seed", "noise"))
+        save(run, 0, arrays, {**about, **sealed, "metrics": {}, "seconds": 0.0})
+        run.write_config(document)
         run.finish(0, 0, 0.0)
     return run
 
