@@ -227,7 +227,7 @@ def test_training_stops_at_a_loss_that_is_no_number(models: Any, tmp_path: Path)
                 variable = self.model.trainable_variables[0]
                 variable.assign(np.full(variable.shape, np.nan, "float32"))
 
-    with pytest.raises(RunError, match=r"loss is nan at step 10; step-00000009 is kept"):
+    with pytest.raises(RunError, match=r"loss \(phase 'plain'\) is nan at step 10; step-00000009 is kept"):
         genloom.train("tests/plain", models.points(), out=tmp_path / "run", epochs=3, callbacks=[Poison()], **QUIET)
     arrays, manifest = load_latest(genloom.Run(tmp_path / "run"))
     assert manifest["step"] == 9

@@ -44,6 +44,10 @@ class Update:
         self.losses = {p.name: "loss" if len(phases) == 1 else f"{p.name}_loss" for p in phases}
         self.names = [name for p in phases for name in (self.losses[p.name], *p.metrics)]
 
+    def phase_of(self, name: str) -> str | None:
+        """Return the phase that logs a number, None for one that no phase logs."""
+        return next((p.name for p in self.phases if name in (self.losses[p.name], *p.metrics)), None)
+
     def __call__(self, batch: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
         """Run all phases; return name → (value, weight) for each logged number."""
         values: dict[str, tuple[Any, Any]] = {}

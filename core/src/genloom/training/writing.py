@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genloom.errors import ConfigError
+from genloom.errors import ConfigError, RunError
 from genloom.plugins.registry import find, owner
 from genloom.runs import Run, create_run, save
 from genloom.runs.files import write_atomic
 from genloom.runs.sealing import seal
-from genloom.training.callbacks.checkpoint import check_finite
+from genloom.training.callbacks.finite import not_finite
 from genloom.training.configuration import plain_options, versions
 from genloom.training.state import collect_weights
 
@@ -39,7 +39,8 @@ def write_run(id: str, model: GenerativeModel, out: str | Path, *, files: Mappin
     if type(model) is not component.load():
         raise ConfigError(f"{component.id} builds no {type(model).__name__}.", mend="Give the model's own id.")
     arrays = collect_weights(model)
-    check_finite(arrays, 0)
+    if bad := not_finite(arrays):
+        raise RunError(f"{len(bad)} of {len(arrays)} weights are not finite, first {bad[0]}.", mend="Mend the model.")
     run = create_run(out)
     with run.lock():
         for name, content in (files or {}).items():

@@ -7,19 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
-from genloom.errors import RunError
 from genloom.plugins.hooks import notify
 from genloom.runs import save
 from genloom.training.cadence import Every
 from genloom.training.callback_state import gather
-from genloom.training.callbacks.finite import STEADIER
+from genloom.training.callbacks.finite import check_state
 from genloom.training.callbacks.log import losses
 from genloom.training.session import Session
 from genloom.training.state import collect
 
-__all__ = ["Checkpoint", "check_finite"]
+__all__ = ["Checkpoint"]
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -61,11 +59,11 @@ class Checkpoint(keras.callbacks.Callback):
         """Write a checkpoint of this moment.
 
         Raises:
-            RunError: a weight is not finite; earlier checkpoints stay.
+            RunError: a value of the state is not finite; earlier checkpoints stay.
         """
         session, settings = self.session, self.session.settings
         arrays = {**collect(session.model), **session.totals, **gather(self.callbacks())}
-        check_finite(arrays, session.step)
+        check_state(session, arrays)
         path = save(
             session.run,
             session.step,
@@ -84,13 +82,3 @@ class Checkpoint(keras.callbacks.Callback):
     def _within(self) -> bool:
         """Whether steps of the plan are left."""
         return self.session.step < self.session.plan.total_steps
-
-
-def check_finite(arrays: Mapping[str, np.ndarray[Any, Any]], step: int) -> None:
-    """Raise RunError where a weight among the arrays of a checkpoint is not finite."""
-    for name, array in arrays.items():
-        if name.startswith("model/") and array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise RunError(
-                f"{name.removeprefix('model/')} holds values that are not finite at step {step}.",
-                mend=f"Earlier checkpoints are kept. {STEADIER}",
-            )

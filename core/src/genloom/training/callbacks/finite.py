@@ -1,17 +1,21 @@
-"""Stop when a loss is no longer a number; the last checkpoint, written while all was finite, stays."""
+"""Stop when a loss is no longer a number; a state with a value that is not finite is never kept."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 
 from genloom.errors import RunError
+from genloom.runs import Run
 from genloom.training.cadence import Every
 from genloom.training.session import Session
+from genloom.training.state import weights_by_name
 
-__all__ = ["STEADIER", "StopOnNaN"]
+__all__ = ["STEADIER", "StopOnNaN", "check_state", "not_finite"]
 
 #: What helps against a training that diverges.
 STEADIER = (
@@ -21,9 +25,12 @@ STEADIER = (
 
 _CHECK_EVERY = 10  # steps: each check waits for the device
 
+#: Arrays of a state that training moves; counters of callbacks may begin at infinity, as the best loss so far does.
+_MOVED = ("model/", "ema/", "optimizer/", "metric/")
+
 
 class StopOnNaN(keras.callbacks.Callback):
-    """Raise a RunError that names the step and the loss."""
+    """Raise a RunError that names the step, the loss and its phase."""
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -42,9 +49,49 @@ class StopOnNaN(keras.callbacks.Callback):
     def _check(self, logs: Any) -> None:
         for name, value in (logs or {}).items():
             if not math.isfinite(float(value)):
-                latest = self.session.run.latest()
-                kept = "no checkpoint was written yet" if latest is None else f"{latest.name} is kept"
+                phase = self.session.model._update.phase_of(name)
+                whose = "held out" if phase is None else f"phase {phase!r}"
                 raise RunError(
-                    f"{name} is {float(value)} at step {self.session.step}; {kept}.",
+                    f"{name} ({whose}) is {float(value)} at step {self.session.step}; {_kept(self.session.run)}.",
                     mend=STEADIER,
                 )
+
+
+def check_state(session: Session, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
+    """Refuse to keep a state that is not finite.
+
+    Raises:
+        RunError: names an array, the phase that moves it and that phase's loss.
+    """
+    bad = not_finite(arrays)
+    if not bad:
+        return
+    phase = _mover(session.model, bad[0])
+    loss = "" if phase is None else f": {session.model._update.losses[phase]} (phase {phase!r}) diverges"
+    raise RunError(
+        f"{len(bad)} of {len(arrays)} arrays are not finite at step {session.step}, first {bad[0]}{loss}; "
+        f"{_kept(session.run)}.",
+        mend=STEADIER,
+    )
+
+
+def not_finite(arrays: Mapping[str, np.ndarray[Any, Any]]) -> list[str]:
+    """Return the names of weights, averages, optimizer slots and running means with a value that is not finite."""
+    moved = {name: array for name, array in arrays.items() if name.startswith(_MOVED)}
+    floating = {name: array for name, array in moved.items() if array.dtype.kind not in "biu"}
+    return [name for name, array in floating.items() if not np.isfinite(array).all()]
+
+
+def _mover(model: Any, name: str) -> str | None:
+    """Return the phase that moves an array of the state, None for what no gradient moves."""
+    part, _, rest = name.partition("/")
+    if part == "optimizer":
+        return rest.partition("/")[0]
+    moved = weights_by_name(model).get(f"model/{rest}")
+    phases = model.optimizer.phase_variables
+    return next((phase for phase, own in phases.items() if any(variable is moved for variable in own)), None)
+
+
+def _kept(run: Run) -> str:
+    latest = run.latest()
+    return "no checkpoint was written yet" if latest is None else f"{latest.name} is kept"
