@@ -71,6 +71,7 @@ def test_a_state_with_a_value_that_is_not_finite_is_not_kept(
     assert kept(run) == ["step-00000001", "step-00000002"]
 
 
+@pytest.mark.filterwarnings("ignore:This training step runs eagerly on torch")  # two roundings of 1e30 differ much
 @pytest.mark.parametrize(("model", "rate"), [("tests/vae", 1e9), ("tests/vae", 1e30), ("tests/plain", 1e30)])
 def test_a_rate_that_diverges_keeps_nothing_that_is_not_finite(
     model: str, rate: float, models: Any, tmp_path: Path
