@@ -115,7 +115,7 @@ def sync_plugins(file: Iterable[str], yes: bool, dry_run: bool, as_json: bool) -
         return
     installed_and_checked(plan, yes)
     if as_json:
-        print_json(installed=[each.requirement for each in plan.wanted], removed=list(plan.removed))
+        print_json(installed=[each["requirement"] for each in plan.summary()["install"]], removed=list(plan.removed))
 
 
 @plugins.command("new")

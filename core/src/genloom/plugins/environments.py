@@ -11,13 +11,13 @@ import importlib.util
 import shutil
 import sys
 import sysconfig
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from genloom.errors import ConfigError, RunError
 from genloom.plugins.resolution import Wanted, normal
+from genloom.runs import bounded
 
 __all__ = ["Environment", "detect"]
 
@@ -152,7 +152,7 @@ def _uv_tool(prefix: Path) -> Environment:
     """
     file = prefix / "uv-receipt.toml"
     try:
-        receipt = tomllib.loads(file.read_text("utf-8"))["tool"]
+        receipt = bounded.table(bounded.content(file))["tool"]
         requirements = [_requirement(each) for each in receipt["requirements"]]
         tool, kept = requirements[0], tuple(requirements[1:])
     except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:

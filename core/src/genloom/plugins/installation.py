@@ -24,6 +24,7 @@ from genloom.hookspecs import GROUP
 from genloom.plugins.entry_points import Declared, declared
 from genloom.plugins.environments import Environment, detect
 from genloom.plugins.resolution import FIRST_PARTY, Wanted, normal, resolve
+from genloom.plugins.secrets import masked
 
 __all__ = ["PINNED", "Plan", "carry_out", "freeze", "installed", "plan_install", "plan_removal", "plan_sync", "undo"]
 
@@ -66,13 +67,13 @@ class Plan:
         return found
 
     def summary(self) -> dict[str, Any]:
-        """Return plain values for `--json`."""
+        """Return plain values for `--json`, without secrets."""
         return {
             "environment": {"kind": self.environment.kind, "prefix": str(self.environment.prefix)},
-            "install": [dataclasses.asdict(each) for each in self.wanted],
+            "install": [{**dataclasses.asdict(each), "requirement": masked(each.requirement)} for each in self.wanted],
             "remove": list(self.removed),
             "constraints": list(self.constraints),
-            "commands": self.commands(Path("CONSTRAINTS")),
+            "commands": [list(map(masked, command)) for command in self.commands(Path("CONSTRAINTS"))],
         }
 
 
@@ -116,10 +117,10 @@ def plan_sync(lines: Sequence[str]) -> Plan:
 
 
 def freeze() -> list[str]:
-    """Return one requirement per installed plugin, by which `plan_sync` finds the same again."""
+    """Return one requirement per installed plugin, by which `plan_sync` finds the same again; without secrets."""
     found = installed()
     names = sorted({normal(each.distribution) for each in declared(GROUP)})
-    return [_frozen(name, *found[name]) for name in names if name in found]
+    return [masked(_frozen(name, *found[name])) for name in names if name in found]
 
 
 def carry_out(plan: Plan, say: Callable[[str], None]) -> list[Declared]:
@@ -135,12 +136,12 @@ def carry_out(plan: Plan, say: Callable[[str], None]) -> list[Declared]:
 
 
 def _finish(command: list[str], variables: dict[str, str], say: Callable[[str], None]) -> None:
-    say("$ " + " ".join(command))
+    say("$ " + masked(" ".join(command)))
     env = {**os.environ, **variables}
     code = subprocess.run(command, stdout=sys.stderr, stdin=subprocess.DEVNULL, check=False, env=env).returncode
     if code:
         raise RunError(
-            f"{' '.join(command[:3])} ended with exit code {code}.",
+            f"{masked(' '.join(command[:3]))} ended with exit code {code}.",
             mend="What it said stands above; no plugin may ask for other versions than those pinned.",
         )
 
@@ -213,7 +214,8 @@ def _head(line: str) -> str:
     Raises:
         ConfigError: it begins with none.
     """
-    wanted = line.partition("@")[0].strip() if " @ " in line else resolve(line).name
+    found = resolve(line)
+    wanted = line.partition("@")[0].strip() if " @ " in line else found.name
     if not wanted:
-        raise ConfigError(f"{line!r} names no distribution.", mend="Write NAME==VERSION or NAME @ URL.")
+        raise ConfigError(f"{found.text!r} names no distribution.", mend="Write NAME==VERSION or NAME @ URL.")
     return wanted

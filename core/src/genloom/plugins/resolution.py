@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import tomllib
 from pathlib import Path
 
 from genloom.errors import ConfigError, NotFoundError, nearest
+from genloom.plugins.secrets import masked
+from genloom.runs import bounded
 
 __all__ = ["FIRST_PARTY", "Wanted", "normal", "resolve"]
 
@@ -25,7 +26,10 @@ FIRST_PARTY = {
 }
 
 _ARCHIVES = (".whl", ".tar.gz", ".zip")
-_REQUIREMENT = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)(\[[A-Za-z0-9._,\s-]+\])?(\s*[=<>!~].*)?")
+_NAME = r"([A-Za-z0-9][A-Za-z0-9._-]*)(\[[A-Za-z0-9._, -]+\])?"
+_VERSION = r" *(?:[=~!<>]=|===|[<>]) *[A-Za-z0-9.*+!_-]+"
+_REQUIREMENT = re.compile(rf"{_NAME}((?:{_VERSION})(?: *,{_VERSION})*)?")
+_ADDRESS = re.compile(rf"(?:{_NAME} *@ *)?(?:(?:git|hg|svn|bzr)\+)?(?:https?|ssh|file)://[^\s\x00-\x1f\x7f]+")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Wanted:
     """One thing to install.
 
     Attributes:
-        text: what was asked for.
+        text: what was asked for, as it may be shown.
         requirement: what the installer is told.
         name: the distribution's name, "" when only the installer will know.
         source: where it comes from, in words.
@@ -50,23 +54,34 @@ def resolve(text: str) -> Wanted:
 
     Raises:
         NotFoundError: it is a path, and nothing is there.
-        ConfigError: it is neither a path, nor a URL, nor a requirement, or a folder without a pyproject.toml.
+        ConfigError: it is an option, or neither a path, nor a URL, nor a requirement, or a folder without a
+            pyproject.toml.
     """
+    text = text.strip()
+    if text.startswith("-") or not text.isprintable():
+        raise _meaningless(text)
+    if _ADDRESS.fullmatch(text):
+        return Wanted(masked(text), text, "", f"the address {masked(text)}")
     if "://" in text:
-        return Wanted(text, text, "", f"the address {text}")
+        raise _meaningless(text)
     if text.startswith((".", "/", "~")) or text.endswith(_ARCHIVES) or "/" in text or "\\" in text:
         return _path(text)
-    found = _REQUIREMENT.fullmatch(text.strip())
+    found = _REQUIREMENT.fullmatch(text)
     if found is None:
-        raise ConfigError(f"{text!r} is no name, path or address.", mend="Write NAME, NAME==VERSION, PATH or URL.")
-    name, rest = found.group(1), text.strip()[len(found.group(1)) :]
+        raise _meaningless(text)
+    name, rest = found.group(1), text[len(found.group(1)) :]
     own = FIRST_PARTY.get(name) or next((each for each in FIRST_PARTY.values() if each == normal(name)), None)
     if own is None:
-        return Wanted(text, text.strip(), normal(name), "the package index; none of GenLoom's own." + _near(name))
+        return Wanted(text, text, normal(name), "the package index; none of GenLoom's own." + _near(name))
     folder = _in_checkout(own)
     if folder is not None and not rest:
         return Wanted(text, str(folder), own, f"this checkout, {folder}")
     return Wanted(text, own + rest, own, "the package index, under the name of GenLoom's own plugin")
+
+
+def _meaningless(text: str) -> ConfigError:
+    what = "is an option" if text.startswith("-") else "is no name, path or address"
+    return ConfigError(f"{masked(text)!r} {what}.", mend="Write NAME, NAME==VERSION, PATH or URL.")
 
 
 def normal(name: str) -> str:
@@ -81,8 +96,8 @@ def _path(text: str) -> Wanted:
         if not file.is_file():
             raise ConfigError(f"The folder {text!r} has no pyproject.toml.", mend="Name the folder of a package.")
         try:
-            name = tomllib.loads(file.read_text("utf-8"))["project"]["name"]
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+            name = bounded.table(bounded.content(file))["project"]["name"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigError(f"{str(file)!r} cannot be read as a project: {error}.") from error
         return Wanted(text, str(path), normal(str(name)), f"the folder {path}")
     if path.is_file():
