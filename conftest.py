@@ -26,8 +26,11 @@ for _variable in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_T
     os.environ.setdefault(_variable, "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
-# What one test compiles serves the others and their child processes; the user's own cache stays out of it.
-os.environ["JAX_COMPILATION_CACHE_DIR"] = _COMPILED = tempfile.mkdtemp(prefix="genloom-compiled-")
+# What one test compiles serves the others, their child processes and the workers of pytest-xdist; the user's own cache
+# stays out of it. COMPILED_BY_TESTS names a folder that stays, for several sessions of the suite.
+_OURS = None if "COMPILED_BY_TESTS" in os.environ else tempfile.mkdtemp(prefix="genloom-compiled-")
+_COMPILED = os.environ.setdefault("COMPILED_BY_TESTS", _OURS or "")
+os.environ["JAX_COMPILATION_CACHE_DIR"] = _COMPILED
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.02"
 os.environ["TORCHINDUCTOR_CACHE_DIR"] = os.path.join(_COMPILED, "inductor")
 
@@ -39,9 +42,15 @@ if "torch" in _INSTALLED and "tensorflow" in _INSTALLED:
     importlib.import_module("torch")  # loaded after TensorFlow in one process, torch crashes
 
 
+if BACKEND == "jax":
+    # Tiny models are compiled for seconds and run for milliseconds; `as-user` runs what a user's XLA makes.
+    os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
+
 def pytest_unconfigure() -> None:
     """Throw away what JAX compiled."""
-    shutil.rmtree(_COMPILED, ignore_errors=True)
+    if _OURS is not None:
+        shutil.rmtree(_OURS, ignore_errors=True)
 
 
 def pytest_report_header() -> list[str]:

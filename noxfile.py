@@ -46,8 +46,9 @@ def everything(*engines: str) -> tuple[str, ...]:
 
 
 def engine(name: str) -> dict[str, str]:
-    """The environment variables of a process that runs on one engine."""
-    return {"KERAS_BACKEND": name, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    """The environment variables of a process that runs on one engine; sessions share what their tests compiled."""
+    compiled = str(ROOT / ".nox" / "compiled")
+    return {"KERAS_BACKEND": name, "TF_CPP_MIN_LOG_LEVEL": "3", "COMPILED_BY_TESTS": compiled}
 
 
 @nox.session
@@ -132,6 +133,18 @@ def quality(session: nox.Session) -> None:
     """The long trainings that must reach a derived or published number."""
     install(session, *everything("jax"), groups=("test",))
     session.run("python", "-m", "pytest", "-m", "quality", *session.posargs, env=engine("jax"))
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """Faults done on purpose, each tried in full on every engine, and their counts in docs/reliability.md."""
+    install(session, *everything(*ENGINES), groups=("test",))
+    ledger = Path(session.create_tmp()).resolve() / "faults.jsonl"
+    ledger.unlink(missing_ok=True)
+    for name in ENGINES:
+        tried = engine(name) | {"FAULTS_LEDGER": str(ledger)}
+        session.run("python", "-m", "pytest", "tests/faults", *session.posargs, env=tried)
+    session.run("python", "docs/make_reliability.py", str(ledger))
 
 
 @nox.session(name="as-user", venv_backend="none")

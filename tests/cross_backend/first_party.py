@@ -110,15 +110,20 @@ def tensors(batch: dict[str, np.ndarray]) -> dict[str, Any]:
 
 def gradients(model: Any) -> dict[str, np.ndarray]:
     """The flat gradient (float64) of each phase's loss at the initial weights."""
+    import keras
     from keras import ops
 
     from genloom import backend, random
 
     found = {}
     for phase in model.phases():
-        stream = random.NoiseStream(model.seed, model.step.value, "portable")
-        loss = phase_loss(model, phase, tensors(batch_of(model)), stream)
-        _, parts = backend.value_and_grad(loss, phase.resolve())
+
+        def slopes(batch: dict[str, Any], phase: Any = phase) -> list[Any]:
+            stream = random.NoiseStream(model.seed, model.step.value, "portable")
+            with keras.StatelessScope([(v, v.value) for v in model.variables]):  # what the loss writes is dropped
+                return backend.value_and_grad(phase_loss(model, phase, batch, stream), phase.resolve())[1]
+
+        parts = backend.compiled(slopes, model)(tensors(batch_of(model)))
         flat = [np.asarray(ops.convert_to_numpy(part), np.float64).ravel() for part in parts]
         found[phase.name] = np.concatenate(flat)
     return found
