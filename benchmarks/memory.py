@@ -98,7 +98,7 @@ def page(found: list[tuple[str, int, dict[str, float], dict[str, float]]], shape
         "Made by `python benchmarks/memory.py`: a training step of `language/transformer`, each point in a fresh",
         f"process on {os.cpu_count()} cores; {', '.join(f'{name} {value}' for name, value in shape.items())}.",
         "Each cell: blocks kept → computed again (`remat=true`). Memory is the most that the process held, less what",
-        "it held before the first step: `first` in the first two, which compile, capture and try, `later` in those after;",
+        "it held before the first step: `first` in the first two, which compile, capture and try, `later` after them;",
         "`planned` is XLA's own count of temporary arrays. Time is that of all cores, with `fit` around a step.",
         "XLA's compilations came from its cache: the first of a machine takes more memory than a small step.",
         "",
