@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from keras import ops
@@ -134,3 +139,29 @@ def test_patience_counts_from_the_best_and_carries_its_counters() -> None:
     assert feed(second, [0.5]) == [True]
     assert default_monitor(["loss", "val_kl", "val_loss"]) == "val_loss"
     assert default_monitor(["critic_loss", "generator_loss"]) == "critic_loss"
+
+
+TRAINED = """
+import json, sys, keras, genloom
+from genloom.plugins.discovery import load_file
+load_file(sys.argv[1])
+models = sys.modules["training_models"]
+quiet = {"sample_every": 0, "progress": "none", "steps": 2, "batch_size": 4}
+genloom.train("tests/vae", models.points(), out="a", schedule="cosine", warmup_steps=1, optimizer="adamw", **quiet)
+model = genloom.create("tests/vae", models.SPEC)
+model.compile(keras.optimizers.Adam(keras.optimizers.schedules.ExponentialDecay(0.1, 2, 0.25)))
+genloom.train(model, models.points(), out="b", clip=1.0, **quiet)
+print(json.dumps([model.optimizer.rates(), "tensorflow" in sys.modules]))
+"""
+
+
+def test_a_schedule_imports_no_tensorflow(tmp_path: Path, subprocess_env: Callable[..., dict[str, str]]) -> None:
+    """Keras's own configuration of an optimizer imports TensorFlow to write a schedule down, on every engine."""
+    env = subprocess_env()
+    models = str(Path(__file__).with_name("training_models.py"))
+    command = [sys.executable, "-c", TRAINED, models]
+    done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    rates, imported = json.loads(done.stdout)
+    assert rates == pytest.approx({"vae": 0.1 * 0.25**0.5})  # of the second and last step
+    assert imported == (env["KERAS_BACKEND"] == "tensorflow")

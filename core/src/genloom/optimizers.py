@@ -15,7 +15,7 @@ from keras import ops
 from genloom import backend
 from genloom.errors import ConfigError
 from genloom.muon import Muon
-from genloom.optimizer_copies import copied
+from genloom.optimizer_copies import configuration, copied
 
 __all__ = ["Muon", "PhaseOptimizers"]
 
@@ -39,11 +39,7 @@ def _refuse(phase: str, optimizer: keras.optimizers.Optimizer) -> None:
 
 def _clone(optimizer: keras.optimizers.Optimizer) -> tuple[keras.optimizers.Optimizer, Any]:
     """Return a fresh copy with a plain rate variable, and the schedule that drives it (or None)."""
-    config = optimizer.get_config()
-    schedule = None
-    if isinstance(config["learning_rate"], dict):
-        schedule = keras.saving.deserialize_keras_object(config["learning_rate"])
-        config["learning_rate"] = float(ops.convert_to_numpy(schedule(0)))
+    config, schedule = configuration(optimizer)
     return backend.prepare_optimizer(copied(optimizer, config)), schedule
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from genloom.optimizer_copies import copied, treating_alike
+from genloom.optimizer_copies import configuration, copied, treating_alike
 from genloom.runs.files import tell
 from genloom.training.settings import TrainingSettings
 
@@ -106,10 +106,9 @@ def _rate(optimizer: Any) -> float:
 
 def _tuned(optimizer: Any, settings: TrainingSettings, scale: float, counts: tuple[int, int]) -> Any:
     """Return a copy of a Keras optimizer with the settings' rate, schedule, decay and clipping."""
-    config = optimizer.get_config()
+    config, schedule = configuration(optimizer)
     warmup, total = counts
-    if not isinstance(config["learning_rate"], dict) or scale != 1.0:
-        config["learning_rate"] = _rate(optimizer) * scale
+    config["learning_rate"] = _rate(optimizer) * scale if schedule is None or scale != 1.0 else schedule
     if settings.schedule != "constant" or warmup:
         from genloom.training.schedules import WarmupSchedule
 
