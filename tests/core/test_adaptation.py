@@ -289,6 +289,14 @@ def test_dora_is_the_papers_equation() -> None:
     assert ops.convert_to_numpy(model.second(x)) == pytest.approx(expected, abs=1e-4)
 
 
+def test_ia3_scales_no_layer_on_both_sides() -> None:
+    with pytest.raises(ConfigError, match=r"target='first/\*' and inputs='\*/1' name 'first/1'\. Let each name others"):
+        adapt(Two(SPEC, seed=0), IA3Options(target="first/*", inputs="*/1"))
+    model = Two(SPEC, seed=0)
+    adapt(model, IA3Options(target="first/*", inputs=""))
+    assert {adapter.side for adapter in model.adapters.values()} == {"outputs"}
+
+
 def test_ia3_scales_outputs_and_inputs() -> None:
     model = Two(SPEC, seed=0)
     w, c = arrays(model)["first/0/kernel"], arrays(model)["first/1/kernel"]

@@ -22,13 +22,17 @@ from tokenizers import Tokenizer, models, normalizers
 import genloom
 from genloom.errors import ConfigError, DataError
 from genloom.options import configure
+from genloom_language.choosing import Rules
 from genloom_language.command import chat
 from genloom_language.options import PRESETS, TransformerOptions
 from genloom_language.published import adopt, command, publish
 from genloom_language.published.formats import FORMATS
+from genloom_language.streaming import Stream
 from genloom_language.tokens import encode, load_tokenizer, opening
 
 PUBLISHED = Path(__file__).with_name("published")
+SPEC = genloom.DataSpec((15,), kind="text", dtype="int32", value_range=None, vocabulary=64)
+END = 34  # which the greedy text of the model llama holds
 NAMES = ("gpt2", "gpt2-untied", "llama", "llama-tied")
 
 
@@ -123,6 +127,53 @@ def test_a_tokenizers_own_beginning_stands_before_prompts_and_missing_tokens_are
     assert model.read_condition({"prompt": "To"}, 1)["tokens"][0, :3].tolist() == [61, *tokenizer.encode("To").ids[1:]]
     # A beginning is no part of the text.
     assert genloom.sample(runs("llama"), 1, condition={"prompt": "To"}).samples[0, 0].startswith("To")
+
+
+@pytest.mark.parametrize(
+    ("stated", "ends"),
+    [
+        ({"generation_config.json": {"eos_token_id": END}}, (END,)),
+        ({"generation_config.json": {"eos_token_id": [62, END]}, "config.json": {"eos_token_id": 3}}, (62, END)),
+        ({"config.json": {"eos_token_id": END}}, (END,)),
+        ({"tokenizer_config.json": {"eos_token": "</s>"}}, (62,)),
+        ({"tokenizer_config.json": {"eos_token": {"content": "</s>", "lstrip": False}}}, (62,)),
+        ({"config.json": {"eos_token_id": 99}}, ()),
+    ],
+)
+def test_an_adopted_model_ends_its_texts_as_its_configuration_says(
+    stated: dict[str, Any], ends: tuple[int, ...], tmp_path: Path
+) -> None:
+    shutil.copytree(PUBLISHED / "llama", folder := tmp_path / "llama")
+    for name, values in stated.items():
+        file = folder / name
+        file.write_text(json.dumps((json.loads(file.read_text()) if file.exists() else {}) | values))
+    run = adopt(folder, tmp_path / "run")
+    model = genloom.load(run)
+    assert model.ends == ends
+    assert run.config["model"]["options"]["ends"] == list(ends)
+    kept = json.loads((publish(run, tmp_path / "out") / "config.json").read_text())["eos_token_id"]
+    assert kept == (list(ends) if len(ends) > 1 else ends[0] if ends else None)
+    greedy = load_file(PUBLISHED / "llama" / "expected.safetensors")["greedy"][0].tolist()
+    drawn = genloom.sample(run, 1, condition={"prompt": "To be"}, temperature=0.0, post=()).samples[0].tolist()
+    place = greedy.index(END)
+    if END in ends:  # six tokens are given; after the end nothing comes
+        assert drawn == [*greedy[:place], END, *[ends[0]] * (14 - place)]
+        assert len(list(Stream(model, Rules(temperature=0.0))._tokens(*_asked(model)))) == place - 6
+    else:
+        assert drawn[:14] == greedy
+
+
+def _asked(model: Any) -> tuple[np.ndarray, int, int]:
+    arrays = model.read_condition({"prompt": "To be"}, 1)
+    return np.array(arrays["tokens"]), int(arrays["given"][0]), 9
+
+
+def test_ends_that_are_no_tokens_are_refused(tmp_path: Path) -> None:
+    changed = broken(tmp_path / "llama", "llama", lambda config: config.update({"eos_token_id": "</s>"}))
+    with pytest.raises(DataError, match="eos_token_id='</s>', not whole numbers"):
+        adopt(changed, tmp_path / "run")
+    with pytest.raises(ConfigError, match="ends=64 is no token of a vocabulary of 64"):
+        genloom.create("language/transformer", SPEC, ends=64)
 
 
 def test_what_a_published_tokenizer_says_of_shortening_is_left_out(tmp_path: Path) -> None:

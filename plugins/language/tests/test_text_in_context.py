@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,19 @@ from genloom_language import command
 from genloom_language.choosing import Rules
 from genloom_language.ending import NOTHING, until
 from genloom_language.prompting.harness import _generated
+from genloom_language.prompting.scoring import Scorer, encode_pair
 from genloom_language.prompting.task import Item, Task
 from genloom_language.streaming import Stream
-from genloom_language.tokens import SPECIAL, decode_after, encode, first_token, opening, train_tokenizer, with_special
+from genloom_language.tokens import (
+    SPECIAL,
+    decode_after,
+    encode,
+    first_token,
+    opening,
+    shortened,
+    train_tokenizer,
+    with_special,
+)
 
 END, HALF = SPECIAL["end"], "\N{REPLACEMENT CHARACTER}"
 TEXT = "to be, or not to be — naïve — 日本 😀\n"
@@ -155,6 +166,50 @@ def test_a_stream_of_a_tokenizer_with_a_beginning_keeps_it_when_the_context_is_f
 def _asked(model: Any, prompt: str) -> tuple[np.ndarray, int, int]:
     arrays = model.read_condition({"prompt": prompt}, 1)
     return np.array(arrays["tokens"]), int(arrays["given"][0]), 100
+
+
+def test_what_a_tokenizer_puts_before_a_text_stands_there_in_training_and_in_use(tmp_path: Path) -> None:
+    tokenizer = with_special(pieces())
+    tokenizer.save(str(file := tmp_path / "t.json"))
+    text, question = encode(tokenizer, "to be or not").tolist(), encode(tokenizer, "to be").tolist()
+    (tmp_path / "a.jsonl").write_text('{"text": "to be or not"}\n' * 20)
+    lines = genloom.data.open(f"jsonl:{tmp_path / 'a.jsonl'}?tokenizer={file}&length={len(text) + 2}").train.arrays()
+    assert lines["x"][0].tolist() == [1, *text, tokenizer.token_to_id(END)]
+    assert lines["weight"][0].tolist() == [0] + [1] * (len(text) + 1)  # it is given, and the first word is predicted
+    parts = genloom.data.open(f"jsonl:{tmp_path / 'a.jsonl'}?tokenizer={file}&length=4").train.arrays()
+    begins = (parts["place"] == 0) & (parts["document"] >= 0)
+    assert (parts["x"][begins] == 1).all() and begins.sum() == 2 * 18  # each of two parts
+
+    (tmp_path / "a.txt").write_text("to be or not " * 40)
+    plain = genloom.data.open(f"text:{tmp_path / 'a.txt'}?tokenizer={file}&length=9&stride=9&test=0.5")
+    for split in (plain.train, plain.test):
+        assert (split.arrays()["x"][:, 0] == 1).all() and (split.arrays()["x"][:, 1:] != 1).all()
+    windows = plain.test.arrays()["x"][:, 1:]  # which follow each other: each token is predicted once
+    assert windows.ravel().tolist() == encode(tokenizer, "to be or not " * 20)[: windows.size].tolist()
+
+    model = reading(tokenizer)
+    assert model.read_condition({"prompt": "to be"}, 1)["tokens"][0, : len(question) + 1].tolist() == [1, *question]
+    assert encode_pair(model, "to be", " or")[0].tolist() == [1, *question]
+    assert encode_pair(model, "", "to")[0].tolist() == [1]
+    assert shortened(np.array([1, *text]), 4, 1).tolist() == [1, *text[-3:]]
+
+
+def test_a_score_and_an_answer_keep_the_beginning_of_a_context_that_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, seen = reading(pieces(), length=9), []
+    scorer = Scorer(model)
+    monkeypatch.setattr(scorer, "_all", lambda x, counts: (seen.append(x), (np.zeros(1), np.zeros(1, bool)))[1])
+    assert scorer(["to be or " * 5], ["not"]).cut[0] > 0
+
+    def sample(model: Any, n: int, condition: Any, **_: Any) -> Any:
+        seen.append(condition["tokens"])
+        return genloom.Samples(condition["tokens"], None, np.zeros((n, 2), int), model.spec)
+
+    monkeypatch.setattr(genloom, "sample", sample)
+    task = Task("t", "generation", (Item({"prompt": "to"}, ("be or",)),), "{prompt}", answer_tokens=4)
+    assert _generated(model, task, ["to be or " * 5])[1][0] > 0
+    whole = [1, *encode(model.tokenizer, "to be or " * 5 + "not").tolist()]
+    assert seen[0][0].tolist() == [1, *whole[-8:]]
+    assert seen[1][0, 0] == 1 and seen[1][0, 1] != 1
 
 
 def test_chat_prints_the_space_of_the_first_word_and_ends_at_a_line_as_a_sample_does(

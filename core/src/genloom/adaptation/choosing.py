@@ -7,7 +7,7 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 from genloom.adaptation.adapters import attach, targets
-from genloom.adaptation.ia3 import IA3, IA3Options
+from genloom.adaptation.ia3 import IA3, IA3Options, sides
 from genloom.adaptation.lora import DoRAOptions, LoRAOptions
 from genloom.errors import ConfigError, nearest
 from genloom.initializers import reseed
@@ -66,16 +66,15 @@ def adapt(model: GenerativeModel, options: AdapterOptions, seed: int = 0) -> Non
         seed: of the adapters' initial weights.
 
     Raises:
-        ConfigError: it is adapted already, no linear layer has such a name, or the family takes no prompts.
+        ConfigError: it is adapted already, no linear layer has such a name, ia3 is to scale both sides of one, or the
+            family takes no prompts.
     """
     if isinstance(options, SoftOptions):
         attach(model, {"prompt": _prompt(model, options, seed)})
         return
-    adapters: dict[str, Any] = {}
+    adapters: dict[str, Any]
     if isinstance(options, IA3Options):
-        adapters = {path: IA3(layer, "outputs") for path, layer in targets(model, options.target).items()}
-        if options.inputs:
-            adapters |= {path: IA3(layer, "inputs") for path, layer in targets(model, options.inputs).items()}
+        adapters = {path: IA3(layer, side) for path, (layer, side) in sides(model, options).items()}
     else:
         adapters = {path: options.adapter(layer) for path, layer in targets(model, options.target).items()}
     for path, adapter in adapters.items():

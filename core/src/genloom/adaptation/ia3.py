@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras import ops
 
-from genloom.adaptation.adapters import Adapter, matrix_shape
+from genloom.adaptation.adapters import Adapter, matrix_shape, targets
+from genloom.errors import ConfigError
 from genloom.options import option
 
-__all__ = ["IA3", "IA3Options"]
+if TYPE_CHECKING:
+    from genloom.model import GenerativeModel
+
+__all__ = ["IA3", "IA3Options", "sides"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,6 +23,24 @@ class IA3Options:
 
     target: str = option("*key|*value", "names of the layers whose outputs are scaled")
     inputs: str = option("*down", "names of the layers whose inputs are scaled; none when empty")
+
+
+def sides(model: GenerativeModel, options: IA3Options) -> dict[str, tuple[Any, str]]:
+    """Return the layers to adapt by their paths, each with the side that is scaled: "outputs" or "inputs".
+
+    Raises:
+        ConfigError: no linear layer has such a name, or both sides of one are to be scaled.
+    """
+    outputs = targets(model, options.target)
+    inputs = targets(model, options.inputs) if options.inputs else {}
+    if both := sorted(outputs.keys() & inputs.keys()):
+        raise ConfigError(
+            f"ia3 scales one side of a layer, and both target={options.target!r} and inputs={options.inputs!r} name "
+            f"{both[0]!r}.",
+            mend="Let each name others; an empty inputs= scales no inputs.",
+        )
+    found = {path: (layer, "outputs") for path, layer in outputs.items()}
+    return found | {path: (layer, "inputs") for path, layer in inputs.items()}
 
 
 class IA3(Adapter):

@@ -10,7 +10,7 @@ from keras import ops
 from genloom import backend
 from genloom.errors import ConfigError
 from genloom_language.choosing import Rules
-from genloom_language.decoding import placed
+from genloom_language.decoding import is_end, placed
 
 if TYPE_CHECKING:
     from genloom_language.model import Transformer
@@ -51,7 +51,7 @@ def searched(model: Transformer, state: Any, beams: int, penalty: float, steps: 
     """
     tokens, caches, place, _, _ = state
     n, length, vocabulary = int(tokens.shape[0]), model.length, model.spec.vocabulary
-    end = -1 if model.end is None else model.end
+    filling = model.ends[0] if model.ends else 0
 
     def value(score: Any, count: Any) -> Any:
         return score / ops.power((5.0 + ops.cast(count, "float32")) / 6.0, penalty)
@@ -70,8 +70,8 @@ def searched(model: Transformer, state: Any, beams: int, penalty: float, steps: 
         parent, name = ops.floor_divide(best, vocabulary), ops.mod(best, vocabulary)
         score = ops.take_along_axis(ops.reshape(total, (n, beams * vocabulary)), best, axis=1)
         count, over, idle = (ops.take_along_axis(x, parent, axis=1) for x in (count, over, idle))
-        drawn = ops.where(idle, max(end, 0), name)
-        over = ops.logical_or(over, ops.logical_and(ops.equal(name, end), ops.logical_not(idle)))
+        drawn = ops.where(idle, filling, name)
+        over = ops.logical_or(over, ops.logical_and(is_end(model, name), ops.logical_not(idle)))
         tokens = ops.take_along_axis(tokens, parent[..., None], axis=1)
         rows = ops.reshape(ops.arange(n, dtype="int32")[:, None] * beams + parent, (n * beams,))
         caches = keras.tree.map_structure(lambda part: ops.take(part, rows, axis=0), caches)
@@ -87,7 +87,7 @@ def searched(model: Transformer, state: Any, beams: int, penalty: float, steps: 
         ops.zeros((n, beams), dtype="int32"),
         ops.zeros((n, beams), dtype="bool"),
     )
-    over = None if model.end is None else (lambda state: ops.all(state[-1]))
+    over = (lambda state: ops.all(state[-1])) if model.ends else None
     tokens, _, _, score, count, _ = backend.loop(step, steps, start, over)
     best = ops.argmax(value(score, count), axis=1)
     return ops.take_along_axis(tokens, best[:, None, None], axis=1)[:, 0]

@@ -16,7 +16,7 @@ from genloom_language.choosing import Rules, choose, penalised
 if TYPE_CHECKING:
     from genloom_language.model import Transformer
 
-__all__ = ["begun", "continued", "left", "placed", "read"]
+__all__ = ["begun", "continued", "is_end", "left", "placed", "read"]
 
 _PART = 32  # tokens read at once: on a CPU they take the time of three, for a step waits for the weights
 
@@ -32,9 +32,9 @@ def begun(model: Transformer, tokens: Any, given: Any, keys: Any, cache: bool = 
         cache: keep keys and values of earlier tokens.
     """
     tokens, given = ops.cast(tokens, "int32"), ops.cast(given, "int32")
-    if model.end is not None:  # what no loop comes to, for all texts have ended, reads as ended
+    if model.ends:  # what no loop comes to, for all texts have ended, reads as ended
         known = ops.less(ops.arange(int(tokens.shape[1]), dtype="int32"), given[:, None])
-        tokens = ops.where(known, tokens, model.end)
+        tokens = ops.where(known, tokens, model.ends[0])
     caches = read(model, tokens, given, model.caches(int(tokens.shape[0]))) if cache else []
     return tokens, caches, given - 1, given, keys
 
@@ -80,19 +80,27 @@ def continued(model: Transformer, state: Any, rules: Rules, steps: Any) -> Any:
         if rules.repetition != 1:
             logits = penalised(logits, _seen(tokens, place, model.spec.vocabulary), rules)
         drawn = choose(random.fold(keys, place), logits, rules)
-        if model.end is not None:
-            drawn = ops.where(ended(tokens, place, given), model.end, drawn)
+        if model.ends:
+            drawn = ops.where(ended(tokens, place, given), model.ends[0], drawn)
         return placed(tokens, place, drawn), caches, ops.minimum(place + 1, model.length - 1), given, keys
 
     def ended(tokens: Any, place: Any, given: Any) -> Any:
         last = ops.take_along_axis(tokens, place[:, None], axis=1)[:, 0]
-        return ops.logical_and(ops.equal(last, model.end), ops.greater_equal(place, given))
+        return ops.logical_and(is_end(model, last), ops.greater_equal(place, given))
 
     def over(state: Any) -> Any:
         tokens, _, place, given, _ = state
         return ops.all(ops.logical_or(ended(tokens, place, given), ops.equal(place, model.length - 1)))
 
-    return backend.loop(step, steps, state, None if model.end is None else over)
+    return backend.loop(step, steps, state, over if model.ends else None)
+
+
+def is_end(model: Transformer, tokens: Any) -> Any:
+    """Return which tokens end a text, bool of their shape."""
+    found = ops.zeros_like(tokens, dtype="bool")
+    for end in model.ends:
+        found = ops.logical_or(found, ops.equal(tokens, end))
+    return found
 
 
 def placed(tokens: Any, place: Any, drawn: Any) -> Any:

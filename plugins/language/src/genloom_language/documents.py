@@ -22,7 +22,7 @@ from genloom_language.packing import Packed, Packer, has_before, held, pack, win
 from genloom_language.reading import FITTED, TextFiles, halves, lines
 from genloom_language.stored import Stretch, keep, key_of
 from genloom_language.text import beginning_note, token_dataset, token_type
-from genloom_language.tokens import FILE, SPECIAL, Encoder, load_tokenizer, train_tokenizer, with_special
+from genloom_language.tokens import FILE, SPECIAL, Encoder, load_tokenizer, opening, train_tokenizer, with_special
 
 __all__ = ["Packed", "open_jsonl", "pack", "parts_of"]
 
@@ -125,7 +125,7 @@ def _large(made: Making, files: TextFiles) -> Dataset:
     """Return windows in files, which are made when they are not there yet."""
     digest = files.digest()
     given = load_tokenizer(made.tokenizer).to_str() if made.tokenizer.endswith(".json") else made.tokenizer
-    key = key_of("jsonl", digest, given, made.vocabulary, made.length, made.every, list(SPECIAL.values()))
+    key = key_of("jsonl", digest, given, made.vocabulary, made.length, made.every, list(SPECIAL.values()), "opened")
     folder, facts = keep(key, lambda draft: _write(made, files, digest, draft))
     fitted = load_tokenizer(folder / FILE)
     kind = window_type(made.length, token_type(fitted))
@@ -178,8 +178,8 @@ def _pack_lines(
     Raises:
         DataError: too few lines, or one that cannot be used.
     """
-    encoder, end = Encoder(tokenizer), tokenizer.token_to_id(END)
-    train, aside = (Packer(kind, end, each) for each in keep_window)
+    encoder, end, first = Encoder(tokenizer), tokenizer.token_to_id(END), opening(tokenizer)
+    train, aside = (Packer(kind, end, each, first) for each in keep_window)
     count = letters = 0
     for number, line in enumerate(_lines(made.address, parts)):
         out = made.holds_out(number)
@@ -187,7 +187,7 @@ def _pack_lines(
         (aside if out else train).add(tokens, counts)
         if out:  # the characters of the tokens that are predicted, and of no others
             each = np.concatenate([encoder.letters(text) for text, _ in line])
-            letters += int(each[counts & has_before(len(counts), made.length)].sum())
+            letters += int(each[counts & has_before(len(counts), made.length, first)].sum())
         count += 1
     if count < made.every:
         raise DataError(

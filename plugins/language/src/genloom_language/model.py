@@ -60,6 +60,8 @@ class Transformer(GenerativeModel):
         if not spec.vocabulary or len(spec.shape) != 1:
             raise ConfigError(f"A transformer needs tokens with a vocabulary, got {spec.kind} of shape {spec.shape}.")
         _check_heads(o)
+        if beyond := [end for end in o.ends if end >= spec.vocabulary]:
+            raise ConfigError(f"ends={beyond[0]} is no token of a vocabulary of {spec.vocabulary}.")
         self.embedding = keras.layers.Embedding(spec.vocabulary, o.width, embeddings_initializer=_normal(o))
         self.embedding.build((None,))
         self.places: Any = None
@@ -74,9 +76,13 @@ class Transformer(GenerativeModel):
             self.out.build((None, o.width))
 
     @property
-    def end(self) -> int | None:
-        """The token after which a text holds no other, None where the tokenizer has none."""
-        return None if self.tokenizer is None else self.tokenizer.token_to_id(SPECIAL["end"])
+    def ends(self) -> tuple[int, ...]:
+        """The tokens after each of which a text holds no other: the tokenizer's <|end|>, if any, and those of options.
+
+        What follows one reads as the first of them.
+        """
+        own = None if self.tokenizer is None else self.tokenizer.token_to_id(SPECIAL["end"])
+        return tuple(dict.fromkeys((() if own is None else (own,)) + self.options.ends))
 
     @property
     def length(self) -> int:

@@ -84,6 +84,9 @@ class TransformerOptions:
     initializer_range: float = option(
         0.02, "deviation of initial matrices; GPT-2's, for its width of 768: 1/√width suits small ones", minimum=0.0
     )
+    ends: tuple[int, ...] = option(
+        (), "tokens that end a text, beside <|end|>; an adopted model's are its configuration's", minimum=0
+    )
     dropout: float = option(0.0, "share of units left out in training", minimum=0.0, maximum=0.9)
     remat: bool = option(False, "whether the backward pass computes each block again, to hold less memory")
     learning_rate: float = option(1e-3, "step size of AdamW", minimum=0.0)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from genloom_language.stored import Stretch
+from genloom_language.tokens import room
 
 __all__ = ["Packed", "Packer", "has_before", "held", "pack", "window_type"]
 
@@ -79,6 +80,8 @@ class Packed:
 class Packer:
     """Puts documents into windows, each into the first that has room; longer ones than a window are cut.
 
+    What a tokenizer puts before a text stands before each piece of one: a model never reads on without it.
+
     Attributes:
         windows: how many were begun.
         filled: tokens in them.
@@ -88,13 +91,17 @@ class Packer:
         kind: a `window_type`.
         end: token that fills a window up.
         keep: gets the number of each window that nothing is added to any more, and the window; in no order.
+        first: what stands before each document, and each part of one that is cut.
     """
 
-    def __init__(self, kind: np.dtype[Any], end: int, keep: Callable[[int, NDArray[Any]], object]) -> None:
+    def __init__(
+        self, kind: np.dtype[Any], end: int, keep: Callable[[int, NDArray[Any]], object], first: Sequence[int] = ()
+    ) -> None:
         self.windows = self.filled = self.counted = 0
         self._empty = np.zeros((), kind)
         self._empty["x"], self._empty["document"] = end, -1
         self._length = self._empty["x"].shape[0]
+        self._first = np.asarray(first, np.int32)
         self._keep = keep
         self._open: dict[int, NDArray[Any]] = {}
         self._room: dict[int, int] = {}
@@ -102,10 +109,11 @@ class Packer:
 
     def add(self, tokens: NDArray[np.int32], counts: NDArray[np.bool_]) -> None:
         """Take a document: its tokens, and which of them count."""
-        counts = counts & has_before(len(tokens), self._length)
-        for start in range(0, len(tokens), self._length):
-            here = slice(start, start + self._length)
-            self._put(tokens[here], counts[here])
+        counts = counts & has_before(len(tokens), self._length, self._first)
+        size, given = room(self._length, self._first), np.zeros(len(self._first), bool)
+        for start in range(0, len(tokens), size):
+            here = slice(start, start + size)
+            self._put(np.concatenate([self._first, tokens[here]]), np.concatenate([given, counts[here]]))
 
     def close(self) -> None:
         """Let the last windows go."""
@@ -136,14 +144,15 @@ class Packer:
         self._keep(number, self._open.pop(number))
 
 
-def has_before(tokens: int, length: int) -> NDArray[np.bool_]:
+def has_before(tokens: int, length: int, first: Sequence[int] | NDArray[np.int32] = ()) -> NDArray[np.bool_]:
     """Return which tokens of a document have others before them in their window, by which they are predicted.
 
     Args:
         tokens: how many the document has.
         length: tokens of a window.
+        first: what stands before each part of the document.
     """
-    return np.arange(tokens) % length > 0
+    return np.full(tokens, True) if len(first) else np.arange(tokens) % length > 0
 
 
 def pack(documents: list[tuple[NDArray[np.int32], NDArray[np.bool_]]], length: int, end: int) -> Packed:

@@ -62,7 +62,7 @@ class Stream:
         window = 0
         while most > 0:
             for token in self._window(tokens, given, window):
-                if token == self.model.end:
+                if token in self.model.ends:
                     return
                 yield token
                 most -= 1

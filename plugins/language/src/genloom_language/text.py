@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,16 @@ from genloom.errors import ConfigError, DataError
 from genloom.runs.files import tell
 from genloom_language.reading import FITTED, TextFiles, halves
 from genloom_language.stored import Stretch, append, keep, key_of
-from genloom_language.tokens import FILE, Encoder, characters_of, encode, load_tokenizer, train_tokenizer
+from genloom_language.tokens import (
+    FILE,
+    Encoder,
+    characters_of,
+    encode,
+    load_tokenizer,
+    opening,
+    room,
+    train_tokenizer,
+)
 
 __all__ = ["Windows", "beginning_note", "open_play", "open_text", "token_dataset", "token_type"]
 
@@ -31,19 +40,26 @@ class Windows:
     Args:
         tokens: integers (tokens,).
         length: tokens of a window.
-        stride: tokens between the beginnings of two windows.
+        stride: tokens between the beginnings of two windows, at most those of the text in one.
+        first: tokens that stand before the text in each.
     """
 
-    def __init__(self, tokens: NDArray[np.int32] | Stretch, length: int, stride: int) -> None:
-        self.tokens, self.length, self.stride = tokens, length, stride
+    def __init__(
+        self, tokens: NDArray[np.int32] | Stretch, length: int, stride: int, first: Sequence[int] = ()
+    ) -> None:
+        self.tokens, self.length, self.first = tokens, length, tuple(first)
+        self.size = room(length, first)
+        self.stride = min(stride, self.size)
 
     def __len__(self) -> int:
-        return max(0, (len(self.tokens) - self.length) // self.stride + 1)
+        return max(0, (len(self.tokens) - self.size) // self.stride + 1)
 
     def take(self, indices: ArrayLike) -> dict[str, NDArray[Any]]:
         """Return {"x": int32 (n, length)}."""
         starts = np.asarray(indices, np.intp) * self.stride
-        return {"x": self.tokens[starts[:, None] + np.arange(self.length)].astype(np.int32, copy=False)}
+        text = self.tokens[starts[:, None] + np.arange(self.size)].astype(np.int32, copy=False)
+        first = np.tile(np.array(self.first, np.int32), (len(text), 1))
+        return {"x": np.concatenate([first, text], axis=1) if self.first else text}
 
     def arrays(self, limit: int | None = None) -> dict[str, NDArray[Any]]:
         """Return the first `limit` windows (None: all)."""
@@ -52,12 +68,12 @@ class Windows:
     def set_aside(self, share: float) -> tuple[Windows, Windows]:
         """Return (train, held out): the end of the text is held out, for windows that overlap would be seen twice.
 
-        Held-out windows overlap by one token, so that each token is predicted once.
+        Held-out windows overlap by one token where nothing stands before them, so that each token is predicted once.
         """
         cut = len(self.tokens) - max(self.length, round(len(self.tokens) * share))
         return (
-            Windows(self.tokens[:cut], self.length, self.stride),
-            Windows(self.tokens[cut:], self.length, self.length - 1),
+            Windows(self.tokens[:cut], self.length, self.stride, self.first),
+            Windows(self.tokens[cut:], self.length, self.length - 1, self.first),
         )
 
 
@@ -180,8 +196,9 @@ def _split(
             )
     rate = characters_of(tokenizer, characters - cut, _pieces(held_out)) / len(held_out)
     note = f"{characters:,} characters, {len(train):,} tokens to train on and {len(held_out):,} held out."
-    splits = Windows(train, length, stride), Windows(held_out, length, length - 1)
-    content = itertools.chain(_pieces(train), _pieces(held_out))
+    first = opening(tokenizer)
+    splits = Windows(train, length, stride, first), Windows(held_out, length, length - 1, first)
+    content = itertools.chain([np.array(first, np.int32)], _pieces(train), _pieces(held_out))
     return token_dataset(address, tokenizer, *splits, length, rate, content, note)
 
 

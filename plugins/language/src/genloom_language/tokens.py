@@ -6,7 +6,7 @@ One JSON file says everything, so that a run keeps its tokenizer and other progr
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,8 @@ __all__ = [
     "first_token",
     "load_tokenizer",
     "opening",
+    "room",
+    "shortened",
     "train_tokenizer",
     "with_special",
 ]
@@ -165,10 +167,32 @@ def opening(tokenizer: Tokenizer) -> list[int]:
     """Return the tokens that a tokenizer puts before a text by itself, as those of Llama do; most have none."""
     if not tokenizer.num_special_tokens_to_add(False):
         return []
-    vocabulary = tokenizer.get_vocab()
-    whole = tokenizer.encode(min((word for word in vocabulary if word), key=lambda word: vocabulary[word]))
+    whole = tokenizer.encode(next(word for number in itertools.count() if (word := tokenizer.id_to_token(number))))
     added = itertools.takewhile(lambda pair: pair[1], zip(whole.ids, whole.special_tokens_mask, strict=True))
     return [number for number, _ in added]
+
+
+def room(length: int, first: Sequence[int]) -> int:
+    """Return how many tokens of a text a window has room for, behind what its tokenizer puts before every text.
+
+    Args:
+        length: tokens of the window.
+        first: the tokenizer's `opening`.
+
+    Raises:
+        ConfigError: fewer than one.
+    """
+    if length <= len(first):
+        raise ConfigError(
+            f"length={length} leaves no room behind the {len(first)} tokens that the tokenizer puts before a text.",
+            mend="Give a larger length.",
+        )
+    return length - len(first)
+
+
+def shortened(tokens: NDArray[np.int32], most: int, first: int) -> NDArray[np.int32]:
+    """Return `most` tokens of a text: the `first` ones, which stand before every text, and the last; all that fit."""
+    return np.concatenate([tokens[:first], tokens[first:][-(most - first) :]]) if len(tokens) > most else tokens
 
 
 def first_token(tokenizer: Tokenizer) -> int:

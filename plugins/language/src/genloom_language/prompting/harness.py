@@ -20,7 +20,7 @@ from genloom.runs.files import write_atomic
 from genloom_language.prompting.measures import Measure, choice_measures, cloze_measures, generation_measures
 from genloom_language.prompting.scoring import Scorer, encode_text
 from genloom_language.prompting.task import Item, Task
-from genloom_language.tokens import SPECIAL, decode_after
+from genloom_language.tokens import SPECIAL, decode_after, opening, shortened
 
 __all__ = ["FILE", "prompt"]
 
@@ -116,20 +116,21 @@ def _generated(model: Any, task: Task, contexts: list[str]) -> tuple[list[str], 
     most = min(task.answer_tokens, model.length // 2)
     tokens = np.full((len(contexts), model.length), model.start, np.int32)
     given, cut = np.ones(len(contexts), np.int32), np.zeros(len(contexts), np.intp)
+    first = opening(model.tokenizer)
     for row, context in enumerate(contexts):
-        ids = encode_text(model, context)
-        kept = ids[-(model.length - most) :]
+        ids = np.array([*first, *encode_text(model, context)], np.int32)
+        kept = shortened(ids, model.length - most, len(first))
         if len(kept):
             tokens[row, : len(kept)], given[row], cut[row] = kept, len(kept), len(ids) - len(kept)
     drawn = genloom.sample(
         model, len(contexts), condition={"tokens": tokens, "given": given}, temperature=0.0, max_tokens=most, post=()
     ).samples
-    ends = given + most
     texts = [
-        decode_after(model.tokenizer, row[:end].tolist(), start)
-        for row, start, end in zip(drawn, given.tolist(), ends.tolist(), strict=True)
+        decode_after(model.tokenizer, row[: start + most].tolist(), start)
+        for row, start in zip(drawn, given.tolist(), strict=True)
     ]
-    return [_until(text, (task.stop, *SPECIAL.values())) for text in texts], cut
+    ends = [model.tokenizer.id_to_token(end) for end in model.ends]
+    return [_until(text, (task.stop, *SPECIAL.values(), *ends)) for text in texts], cut
 
 
 def _until(text: str, stops: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from genloom import backend
 from genloom.errors import ConfigError, DataError
-from genloom_language.tokens import encode
+from genloom_language.tokens import encode, opening, shortened
 
 __all__ = ["Scorer", "Scores", "encode_pair", "encode_text", "score"]
 
@@ -39,7 +39,8 @@ def score(model: Any, contexts: Sequence[str], continuations: Sequence[str], bat
 
     Args:
         model: with `logits`, `tokenizer`, `start` and `length`, such as an opened `language/transformer`.
-        contexts: n texts; an empty one is the token that the model's texts begin with.
+        contexts: n texts, each behind what the tokenizer puts before a text; an empty one without that is the token
+            that the model's texts begin with.
         continuations: n texts, none of them empty.
         batch_size: how many are scored at once; results do not depend on it.
 
@@ -68,13 +69,13 @@ class Scorer:
         """Return the scores of n continuations after n contexts; see `score`."""
         if len(contexts) != len(continuations):
             raise ConfigError(f"{len(contexts)} contexts have {len(continuations)} continuations.")
-        n, length = len(contexts), self.model.length
+        n, length, first = len(contexts), self.model.length, len(opening(self.model.tokenizer))
         # What fills a window up stands after all that counts, so that nothing sees it.
         x, counts = np.full((n, length), self.model.start, np.int32), np.zeros((n, length - 1), np.float32)
         tokens, cut = np.zeros(n, np.intp), np.zeros(n, np.intp)
         for row, (context, continuation) in enumerate(zip(contexts, continuations, strict=True)):
             before, after = encode_pair(self.model, context, continuation)
-            window = np.concatenate([before, after])[-length:]
+            window = shortened(np.concatenate([before, after]), length, first)
             tokens[row], cut[row] = len(after), len(before) + len(after) - len(window)
             x[row, : len(window)] = window
             counts[row, len(window) - 1 - len(after) : len(window) - 1] = 1
@@ -101,7 +102,9 @@ class Scorer:
 
 
 def encode_pair(model: Any, context: str, continuation: str) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Return the tokens of a context and of its continuation, each at least one.
+    """Return the tokens of a context, what its tokenizer puts before a text among them, and of its continuation.
+
+    Each has one at least.
 
     Raises:
         ConfigError: an empty continuation, one longer than the model's context, or an unknown character.
@@ -115,11 +118,12 @@ def encode_pair(model: Any, context: str, continuation: str) -> tuple[NDArray[np
     whole, before = encode_text(model, context + continuation), encode_text(model, kept)
     boundary = min(len(before), len(whole) - 1)  # where all merges into one token, that one is scored
     before, after = whole[:boundary], whole[boundary:]
-    if not len(before):
-        before = np.array([model.start], np.int32)
-    if len(after) >= model.length:
+    first = opening(model.tokenizer)
+    before = np.array([*first, *before] or [model.start], np.int32)
+    most = model.length - max(len(first), 1)
+    if len(after) > most:
         raise ConfigError(
-            f"The continuation {continuation[:40]!r} has {len(after)} tokens; this model takes {model.length - 1}.",
+            f"The continuation {continuation[:40]!r} has {len(after)} tokens; this model takes {most}.",
             mend="Shorten it, or train on a larger length.",
         )
     return before, after

@@ -16,6 +16,7 @@ from genloom.naming import variable_names
 from genloom.options import configure
 from genloom.training import write_run
 from genloom_language.options import TransformerOptions
+from genloom_language.published.ends import ends_of
 from genloom_language.published.files import Tensors, read_config
 from genloom_language.published.formats import format_of
 from genloom_language.published.target import HEAD, PLACES, Target
@@ -50,10 +51,10 @@ def adopt(folder: str | Path, out: str | Path, length: int | None = None) -> Run
     source = Path(folder)
     config = read_config(source)
     form = format_of(config)
-    options = form.options(config)
     vocabulary, context = config.whole("vocab_size"), config.whole(form.context)
     length = _checked_length(length, context)
     tokenizer = _tokenizer_of(source, vocabulary)
+    options = {**form.options(config), "ends": ends_of(source, config, load_tokenizer(source / FILE))}
     targets = form.targets(configure(TransformerOptions, options), vocabulary, context)
     tensors = Tensors(source, form.prefix)
     tensors.check(targets)

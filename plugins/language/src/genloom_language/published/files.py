@@ -15,7 +15,7 @@ from genloom.errors import DataError, nearest
 from genloom_language.published.config import Config
 from genloom_language.published.target import HEAD, Target
 
-__all__ = ["CONFIG", "TENSORS", "Tensors", "read_config"]
+__all__ = ["CONFIG", "TENSORS", "Tensors", "read_config", "read_json"]
 
 CONFIG = "config.json"
 TENSORS = "model.safetensors"
@@ -34,7 +34,7 @@ def read_config(folder: Path) -> Config:
     """
     if not folder.is_dir():
         raise DataError(f"{str(folder)!r} is no folder.", mend="Name one with config.json and model.safetensors.")
-    return Config(_json(folder / CONFIG), str(folder / CONFIG))
+    return Config(read_json(folder / CONFIG), str(folder / CONFIG))
 
 
 class Tensors:
@@ -114,7 +114,7 @@ def _files(folder: Path) -> list[Path]:
             f"{str(folder)!r} has neither {TENSORS} nor {_INDEX}.",
             mend="Weights are read from safetensors only: other files may hold code.",
         )
-    shards = _json(folder / _INDEX).get("weight_map")
+    shards = read_json(folder / _INDEX).get("weight_map")
     if not isinstance(shards, dict) or not all(isinstance(name, str) for name in shards.values()):
         raise DataError(f"{str(folder / _INDEX)!r} has no weight_map of files.", mend=_AGAIN)
     names = sorted(set(shards.values()))
@@ -136,7 +136,12 @@ def _claims(file: Path) -> dict[str, tuple[tuple[int, ...], str]]:
         raise DataError(f"{str(file)!r} cannot be read: {error}.", mend=_AGAIN) from error
 
 
-def _json(file: Path) -> dict[str, Any]:
+def read_json(file: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        DataError: it is absent, no JSON, or no object.
+    """
     try:
         content = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:

@@ -8,7 +8,7 @@ import secrets
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,13 +25,7 @@ from genloom_language.published.formats import Format, counterpart
 from genloom_language.published.target import HEAD, PLACES, Target
 from genloom_language.tokens import FILE, opening
 
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
-
 __all__ = ["publish"]
-
-# What well-known tokenizers, and our own, call the end of a text.
-_ENDS = ("<|end|>", "<|endoftext|>", "<|end_of_text|>", "</s>")
 
 
 def publish(source: Run | str | Path | Transformer, folder: str | Path) -> Path:
@@ -58,7 +52,7 @@ def publish(source: Run | str | Path | Transformer, folder: str | Path) -> Path:
     arrays = _published(model, form, form.targets(model.options, vocabulary, context))
     head = {"architectures": [form.architecture], "model_type": form.name, "dtype": "float32"}
     config = {**head, "vocab_size": vocabulary, form.context: context, **form.keys(model.options)}
-    texts = {CONFIG: json.dumps({**config, **_special(model.tokenizer)}, indent=2) + "\n"}
+    texts = {CONFIG: json.dumps({**config, **_special(model)}, indent=2) + "\n"}
     if model.tokenizer is not None:
         how = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": context}
         texts |= {FILE: model.tokenizer.to_str(), "tokenizer_config.json": json.dumps(how, indent=2) + "\n"}
@@ -103,11 +97,10 @@ def _weight(weights: Mapping[str, NDArray[np.float32]], name: str) -> NDArray[np
     return np.zeros(beside.shape[-1], np.float32)
 
 
-def _special(tokenizer: Tokenizer | None) -> dict[str, int | None]:
+def _special(model: Transformer) -> dict[str, Any]:
     """Return the tokens by which transformers begins and ends a text; null, for its defaults are those of others."""
-    begin = [] if tokenizer is None else opening(tokenizer)
-    known = {} if tokenizer is None else tokenizer.get_vocab()
-    end = next((known[word] for word in _ENDS if word in known), None)
+    begin, ends = [] if model.tokenizer is None else opening(model.tokenizer), list(model.ends)
+    end = ends if len(ends) > 1 else next(iter(ends), None)
     return {"bos_token_id": begin[0] if begin else None, "eos_token_id": end, "pad_token_id": None}
 
 
