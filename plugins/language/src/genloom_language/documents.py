@@ -187,7 +187,7 @@ def _pack_lines(
         (aside if out else train).add(tokens, counts)
         if out:  # the characters of the tokens that are predicted, and of no others
             each = np.concatenate([encoder.letters(text) for text, _ in line])
-            letters += int(each[counts & has_before(len(counts), made.length, first)].sum())
+            letters += int(each[counts & has_before(len(counts), made.length, len(first))].sum())
         count += 1
     if count < made.every:
         raise DataError(

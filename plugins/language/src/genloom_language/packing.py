@@ -109,8 +109,9 @@ class Packer:
 
     def add(self, tokens: NDArray[np.int32], counts: NDArray[np.bool_]) -> None:
         """Take a document: its tokens, and which of them count."""
-        counts = counts & has_before(len(tokens), self._length, self._first)
-        size, given = room(self._length, self._first), np.zeros(len(self._first), bool)
+        first = len(self._first)
+        counts = counts & has_before(len(tokens), self._length, first)
+        size, given = room(self._length, first), np.zeros(first, bool)
         for start in range(0, len(tokens), size):
             here = slice(start, start + size)
             self._put(np.concatenate([self._first, tokens[here]]), np.concatenate([given, counts[here]]))
@@ -144,15 +145,15 @@ class Packer:
         self._keep(number, self._open.pop(number))
 
 
-def has_before(tokens: int, length: int, first: Sequence[int] | NDArray[np.int32] = ()) -> NDArray[np.bool_]:
+def has_before(tokens: int, length: int, first: int = 0) -> NDArray[np.bool_]:
     """Return which tokens of a document have others before them in their window, by which they are predicted.
 
     Args:
         tokens: how many the document has.
         length: tokens of a window.
-        first: what stands before each part of the document.
+        first: tokens that stand before each part of the document.
     """
-    return np.full(tokens, True) if len(first) else np.arange(tokens) % length > 0
+    return np.full(tokens, True) if first else np.arange(tokens) % length > 0
 
 
 def pack(documents: list[tuple[NDArray[np.int32], NDArray[np.bool_]]], length: int, end: int) -> Packed:

@@ -48,7 +48,7 @@ class Windows:
         self, tokens: NDArray[np.int32] | Stretch, length: int, stride: int, first: Sequence[int] = ()
     ) -> None:
         self.tokens, self.length, self.first = tokens, length, tuple(first)
-        self.size = room(length, first)
+        self.size = room(length, len(self.first))
         self.stride = min(stride, self.size)
 
     def __len__(self) -> int:

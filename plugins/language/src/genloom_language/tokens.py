@@ -6,7 +6,7 @@ One JSON file says everything, so that a run keeps its tokenizer and other progr
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -172,22 +172,22 @@ def opening(tokenizer: Tokenizer) -> list[int]:
     return [number for number, _ in added]
 
 
-def room(length: int, first: Sequence[int]) -> int:
+def room(length: int, first: int) -> int:
     """Return how many tokens of a text a window has room for, behind what its tokenizer puts before every text.
 
     Args:
         length: tokens of the window.
-        first: the tokenizer's `opening`.
+        first: how many those are.
 
     Raises:
         ConfigError: fewer than one.
     """
-    if length <= len(first):
+    if length <= first:
         raise ConfigError(
-            f"length={length} leaves no room behind the {len(first)} tokens that the tokenizer puts before a text.",
+            f"length={length} leaves no room behind the {first} tokens that the tokenizer puts before a text.",
             mend="Give a larger length.",
         )
-    return length - len(first)
+    return length - first
 
 
 def shortened(tokens: NDArray[np.int32], most: int, first: int) -> NDArray[np.int32]:
