@@ -78,16 +78,16 @@ def test_a_disk_full_later_says_how_to_resume(models: Any, tmp_path: Path, monke
         with pytest.raises(RunError) as failed:
             train(path)
     command = f"genloom -p {PLUGIN} train --resume --out {path}"
-    assert failed.value.mend == f"Free some space, then try again. Go on with: {command}"
+    assert failed.value.mend == f"Free some space, then try again. To go on: {command}"
     assert train(path, resume=True).status == "finished"
-    assert way_on(Run(path)) == f"Go on with: {command} --epochs N"
+    assert way_on(Run(path)) == f"To go on: {command} --epochs N"
 
 
 def test_a_training_on_arrays_goes_on_in_python(models: Any, tmp_path: Path) -> None:
     x = open_data(DATA).train.take(np.arange(500))["x"]
     train(tmp_path / "run", data=x, epochs=1)
     assert way_on(Run(tmp_path / "run")) == (
-        f"Go on in Python: genloom.train(model, data, out={str(tmp_path / 'run')!r}, resume=True)."
+        f"To go on in Python: genloom.train(model, data, out={str(tmp_path / 'run')!r}, resume=True)."
     )
     assert train(tmp_path / "run", data=x, epochs=2, resume=True).status == "finished"
 

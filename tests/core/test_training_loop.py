@@ -260,7 +260,7 @@ def test_a_signal_saves_and_then_acts(
     assert run.latest().name == "step-00000004"
     assert run.status == "interrupted"
     call = f"genloom.train(model, data, out={str(run.path)!r}, resume=True)"  # the data are an object
-    assert f"Saved at step 4. Go on in Python: {call}.\n" in capfd.readouterr().err
+    assert f"Saved at step 4. To go on in Python: {call}.\n" in capfd.readouterr().err
 
 
 def test_what_runs_between_steps_is_said_once(models: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -23,11 +23,11 @@ def way_on(run: Run) -> str:
         return f"There is no checkpoint to go on from; remove {path!r} to begin again."
     model = run.config["model"]
     if model.get("given") or not _named(address):
-        return f"Go on in Python: genloom.train(model, data, out={path!r}, resume=True)."
+        return f"To go on in Python: genloom.train(model, data, out={path!r}, resume=True)."
     source = model.get("plugin", "")
     before = ["-p", source] if source.endswith(".py") else []
     more = ["--epochs", "N"] if run.status == "finished" else []
-    return f"Go on with: {shlex.join(['genloom', *before, 'train', '--resume', '--out', path, *more])}"
+    return f"To go on: {shlex.join(['genloom', *before, 'train', '--resume', '--out', path, *more])}"
 
 
 @contextlib.contextmanager
