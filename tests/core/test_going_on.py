@@ -119,4 +119,5 @@ def test_a_second_interrupt_says_what_is_lost(
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "run", callbacks=[PressTwice()])
     (line,) = (line for line in capfd.readouterr().err.splitlines() if line.startswith("Stopped at once"))
-    assert line == f"Stopped at once: {told}. {way_on(Run(tmp_path / 'run'))}"
+    aim = "go on" if within else "begin again"
+    assert line == f"Stopped at once: {told}. To {aim}: genloom -p {PLUGIN} train --resume --out {tmp_path / 'run'}"

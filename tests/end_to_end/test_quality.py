@@ -9,8 +9,10 @@ import genloom
 from genloom.continual.judging import Judge
 from genloom.naming import variable_names
 
-# Highest Fréchet distance on 20 principal components at n = 500; marginals reach .88, a mixture of ten .13.
-BARS = [("vae/mlp", 0.25), ("gan/mlp", 0.40), ("diffusion/ddpm", 0.20)]
+# Highest Fréchet distance on 20 principal components at n = 500, where real digits get .070, a mixture of ten .129 and
+# marginals .880. Measured for the seeds 1, 2, 3: VAE .097 .115 .113, GAN .107 .107 .104, diffusion .121 .124 .129.
+# A bar is the worst seed and the spread of the seeds beside it; a hundredth stays for another engine.
+BARS = [("vae/mlp", 0.14), ("gan/mlp", 0.12), ("diffusion/ddpm", 0.14)]
 
 
 @pytest.mark.quality
@@ -22,7 +24,6 @@ def test_digits_reach_their_bar(tmp_path, model, limit, seed):
     )
     results = genloom.evaluate(run, ["fd[pca20]"])["results"]
     (distance,) = [entry["value"] for entry in results if entry["name"] == "fd[pca20]"]
-    print(f"\n{model} seed {seed}: fd[pca20] {distance:.4f}")
     assert distance <= limit
 
 

@@ -22,12 +22,13 @@ def way_on(run: Run) -> str:
     if run.latest() is None and not begins_anew(run):
         return f"There is no checkpoint to go on from; remove {path!r} to begin again."
     model = run.config["model"]
+    aim = "begin again" if run.latest() is None else "go on"
     if model.get("given") or not _named(address):
-        return f"To go on in Python: genloom.train(model, data, out={path!r}, resume=True)."
+        return f"To {aim} in Python: genloom.train(model, data, out={path!r}, resume=True)."
     source = model.get("plugin", "")
     before = ["-p", source] if source.endswith(".py") else []
     more = ["--epochs", "N"] if run.status == "finished" else []
-    return f"To go on: {shlex.join(['genloom', *before, 'train', '--resume', '--out', path, *more])}"
+    return f"To {aim}: {shlex.join(['genloom', *before, 'train', '--resume', '--out', path, *more])}"
 
 
 @contextlib.contextmanager
