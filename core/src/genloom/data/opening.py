@@ -74,7 +74,7 @@ def _in_memory(data: Any, options: Mapping[str, Any]) -> Dataset:
     from genloom.options import configure
 
     given = _given(options)
-    dataset = from_memory(data, **_values(configure(ArraysOptions, given)))
+    dataset = from_memory(data, configure(ArraysOptions, given))
     return dataclasses.replace(dataset, address=str(Address(_IN_MEMORY, "", given)))
 
 

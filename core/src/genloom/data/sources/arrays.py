@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from genloom.data.dataset import Dataset
 from genloom.data.objects import without_objects
+from genloom.data.options import ArraysOptions
 from genloom.data.sources.assemble import Arrays, assemble, check_dense, check_finite, check_labels, held_out
 from genloom.data.spec import DataSpec
 from genloom.errors import DataError, listed, nearest
@@ -21,31 +22,19 @@ KEYS = ("x", "label", "x_test", "label_test", "class_names")
 _BYTES = (0.0, 255.0)
 
 
-def from_memory(
-    given: Any,
-    *,
-    value_range: tuple[float, ...] | None = None,
-    test: float = 0.1,
-    classes: int | None = None,
-    class_names: Sequence[str] | None = None,
-) -> Dataset:
+def from_memory(given: Any, options: ArraysOptions) -> Dataset:
     """Describe and split a Python user's own arrays or tensors, whatever `numpy.asarray` takes.
 
     Args:
         given: x; (x, label); ((x, label), (x_test, label_test)), as Keras's data sets come; or a mapping with the keys
             of an npz file.
-        value_range: see `dataset_of_arrays`, as the others.
-        test: share held out.
-        classes: number of classes.
-        class_names: a name for each.
+        options: how they are described and split.
 
     Raises:
         DataError: what cannot be made an array, and as `dataset_of_arrays`.
     """
     named = {key: _plain(value, key) for key, value in _by_key(given).items() if value is not None}
-    return dataset_of_arrays(
-        named, "arrays", "arrays", value_range=value_range, test=test, classes=classes, class_names=class_names
-    )
+    return dataset_of_arrays(named, "arrays", "arrays", options)
 
 
 def _by_key(given: Any) -> dict[str, Any]:
@@ -73,29 +62,17 @@ def _plain(value: Any, key: str) -> NDArray[Any]:
         raise DataError(f"arrays: {key} of type {type(value).__name__} is no array: {error}") from error
 
 
-def dataset_of_arrays(
-    arrays: Mapping[str, NDArray[Any]],
-    address: str,
-    source: str,
-    *,
-    value_range: tuple[float, ...] | None = None,
-    test: float = 0.1,
-    classes: int | None = None,
-    class_names: Sequence[str] | None = None,
-) -> Dataset:
+def dataset_of_arrays(arrays: Mapping[str, NDArray[Any]], address: str, source: str, options: ArraysOptions) -> Dataset:
     """Make a data set of pictures (n, h, w) or (n, h, w, 1|3|4), or signals (n, features).
 
     Args:
         arrays: by the names in `KEYS`; only x is needed. Labels are whole numbers from 0 up, or the classes' names.
         address: of the data set.
         source: how errors call the arrays.
-        value_range: (lowest, highest) value; None: bytes are brought to [0, 1], other pictures have the first of
-            [0, 1], [-1, 1] and [0, 255] that fits, the last where values are whole or reach a tenth of it.
-        test: share held out, every k-th row, when there is no `x_test`.
-        classes: number of classes, where not all of them occur; None: as many as are named, or one more than the
-            largest label.
-        class_names: a name for each class, in the order of their numbers; None: those in `arrays`, or, where labels
-            are names, all that occur, sorted as text.
+        options: without a value range bytes are brought to [0, 1], and other pictures have the first of [0, 1], [-1, 1]
+            and [0, 255] that fits, the last where values are whole or reach a tenth of it. Every k-th row is held out
+            when there is no `x_test`. Classes without a number are as many as are named, or one more than the largest
+            label; without names they have those in `arrays` or, where labels are names, all that occur, sorted as text.
 
     Raises:
         DataError: a missing or unknown key, NaN, a shape or values that fit no kind of data, labels that do not fit.
@@ -104,12 +81,12 @@ def dataset_of_arrays(
         if name not in KEYS:
             raise DataError(f"{source} has the unknown key {name!r}.{nearest(name, KEYS)}", mend=f"Keys: {KEYS}.")
     x = _samples(source, arrays, "x")
-    reader = _labelling(source, arrays, classes, class_names)
-    train, held = _split(source, arrays, (x, reader.read("label", len(x))), reader, test)
-    spec, divisor = _describe(source, train[0], value_range)
+    reader = _labelling(source, arrays, options.classes, options.class_names)
+    train, held = _split(source, arrays, (x, reader.read("label", len(x))), reader, options.test)
+    spec, divisor = _describe(source, train[0], options.value_range)
     if train[1] is not None:
         spec = spec.replace(classes=reader.classes(train, held), class_names=reader.names)
-    elif classes or class_names is not None or "class_names" in arrays:
+    elif options.classes or options.class_names is not None or "class_names" in arrays:
         raise DataError(f"{source} has classes but no labels.", mend="Add the key 'label', or leave out the classes.")
     notes = (*reader.notes, *_beyond(spec, held[0])) if divisor == 1 else reader.notes
     return assemble(address, spec, train, held, divisor=divisor, notes=notes)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,29 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genloom.data.dataset import Dataset
+from genloom.data.options import ArraysOptions
 from genloom.data.sources.arrays import dataset_of_arrays
 from genloom.errors import DataError
 
 __all__ = ["open_npz"]
 
 
-def open_npz(
-    rest: str = "",
-    *,
-    value_range: tuple[float, ...] | None = None,
-    test: float = 0.1,
-    classes: int | None = None,
-    class_names: Sequence[str] | None = None,
-) -> Dataset:
+def open_npz(rest: str = "", **options: Any) -> Dataset:
     """Open arrays: pictures (n, h, w) or (n, h, w, 1|3|4), or signals (n, features).
 
     Args:
         rest: the file; keys `x`, and optionally `label`, `x_test`, `label_test` and `class_names`. Labels are whole
             numbers from 0 up, or names.
-        value_range: (lowest, highest) value; None: bytes are brought to [0, 1], floats are inspected.
-        test: share held out, every k-th row, when there is no `x_test`.
-        classes: number of classes, where not all of them occur.
-        class_names: a name for each class, in the order of their numbers; None: those in the file.
+        **options: see `ArraysOptions`.
 
     Raises:
         DataError: no such file, no NumPy archive, pickled objects, a missing or unknown key, NaN, a shape or values
@@ -43,15 +33,7 @@ def open_npz(
     path = Path(rest).expanduser()
     if not rest or not path.is_file():
         raise DataError(f"npz: {rest!r} is no file.", mend="Write npz:FILE.npz with arrays x and, if any, label.")
-    return dataset_of_arrays(
-        _read(path),
-        f"npz:{rest}",
-        str(path),
-        value_range=value_range,
-        test=test,
-        classes=classes,
-        class_names=class_names,
-    )
+    return dataset_of_arrays(_read(path), f"npz:{rest}", str(path), ArraysOptions(**options))
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:
