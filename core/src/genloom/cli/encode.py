@@ -46,12 +46,10 @@ def _codes(run: Any, data: str) -> dict[str, Any]:
     import numpy as np
 
     import genloom
-    from genloom.cli.modes import CHUNK, encoded
+    from genloom.cli.modes import CHUNK, encoded, opened_for
 
     model = genloom.load(run)
-    dataset = genloom.data.open(data)
-    if dataset.spec.shape != model.spec.shape:
-        raise ConfigError(f"Samples of {data} are {dataset.spec.shape}, the run's are {model.spec.shape}.")
+    dataset = opened_for(model, data)
     names = dataset.spec.class_names
     arrays: dict[str, Any] = {"class_names": np.array(names)} if names else {}
     for split, suffix in ((dataset.train, ""), (dataset.test, "_test")):

@@ -9,7 +9,7 @@ import click
 
 from genloom import engine
 from genloom.cli import offers
-from genloom.cli.flags import SAMPLES, SEED, backend, json_flag, run_argument
+from genloom.cli.flags import SAMPLES, backend, json_flag, post_flag, run_argument, seed_flag
 from genloom.cli.output import note, on_terminal, print_json, table
 from genloom.errors import RunError
 
@@ -27,14 +27,8 @@ __all__ = ["evaluate"]
     shell_complete=offers.metrics,
 )
 @click.option("-n", "n", type=SAMPLES, help="Samples to draw; as many as are held out by default.")
-@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the samples.")
-@click.option(
-    "--post",
-    multiple=True,
-    metavar="NAME[:K=V,…]",
-    help="Measure after this post-processor, too.",
-    shell_complete=offers.postprocessors,
-)
+@seed_flag("Seed of the samples.")
+@post_flag("Measure after this post-processor, too.")
 @backend
 @json_flag
 @click.pass_context

@@ -22,8 +22,11 @@ __all__ = [
     "asked_backend",
     "backend",
     "json_flag",
+    "post_flag",
     "run_argument",
     "runs_argument",
+    "seed_flag",
+    "set_flag",
     "setting",
 ]
 
@@ -62,6 +65,23 @@ def setting(flag: str, *names: str, **attributes: Any) -> Callable[[F], F]:
 backend = setting(
     "--backend", metavar="ENGINE", help="Engine to run on: jax, torch or tensorflow.", shell_complete=offers.engines
 )
+
+
+def seed_flag(help: str) -> Callable[[F], F]:
+    """Declare --seed, 0 by default."""
+    return click.option("--seed", type=SEED, default=0, show_default=True, help=help)
+
+
+def set_flag(help: str) -> Callable[[F], F]:
+    """Declare --set K=V, which may be repeated."""
+    return click.option("--set", "assignments", multiple=True, metavar="K=V", help=help)
+
+
+def post_flag(help: str) -> Callable[[F], F]:
+    """Declare --post NAME[:K=V,…], which may be repeated."""
+    return click.option(
+        "--post", multiple=True, metavar="NAME[:K=V,…]", help=help, shell_complete=offers.postprocessors
+    )
 
 
 def asked_backend(arguments: Sequence[str]) -> str | None:

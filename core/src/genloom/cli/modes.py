@@ -13,12 +13,26 @@ if TYPE_CHECKING:
     from genloom.data.dataset import Dataset
     from genloom.samples import Samples
 
-__all__ = ["PER_WALK", "encoded", "interpolate", "points_of_walk", "reconstruct"]
+__all__ = ["PER_WALK", "encoded", "interpolate", "opened_for", "points_of_walk", "reconstruct"]
 
 PER_WALK = 8  # points of one walk, ends included, where n allows: one row of a square grid of 64
 PAIRS = 4  # pairs of an original and its reconstruction in one row
 SEARCHED = 1024  # held-out samples looked through for another one of a class
 CHUNK = 256  # samples encoded or decoded at once
+
+
+def opened_for(model: Any, address: str) -> Dataset:
+    """Open data that a model reads.
+
+    Raises:
+        ConfigError: samples of another shape than the model's.
+    """
+    from genloom import data
+
+    dataset = data.open(address)
+    if dataset.spec.shape != model.spec.shape:
+        raise ConfigError(f"Samples of {dataset.address} are {dataset.spec.shape}, the run's are {model.spec.shape}.")
+    return dataset
 
 
 def reconstruct(model: Any, dataset: Dataset, n: int, seed: int = 0) -> Samples:

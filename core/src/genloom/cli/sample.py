@@ -9,7 +9,7 @@ import click
 
 from genloom import engine
 from genloom.cli import offers
-from genloom.cli.flags import SAMPLES, SEED, backend, json_flag, run_argument
+from genloom.cli.flags import SAMPLES, backend, json_flag, post_flag, run_argument, seed_flag, set_flag
 from genloom.cli.output import note, print_json
 from genloom.errors import ConfigError
 
@@ -23,13 +23,7 @@ __all__ = ["sample"]
 @click.command()
 @run_argument
 @click.option("-n", "n", type=SAMPLES, default=64, show_default=True, help="Number of samples.")
-@click.option(
-    "--seed",
-    type=SEED,
-    default=0,
-    show_default=True,
-    help="Seed of the samples; with --mode, of which held-out ones.",
-)
+@seed_flag("Seed of the samples; with --mode, of which held-out ones.")
 @click.option("--label", metavar="K", help="Class to draw, by name or number.")
 @click.option("--prompt", metavar="TEXT", help="Text to start from, for models that take one.")
 @click.option("--condition", "conditions", multiple=True, metavar="NAME=VALUE|FILE", help="Another condition.")
@@ -46,14 +40,8 @@ __all__ = ["sample"]
     help="Data to reconstruct or walk between; the run's own by default.",
     shell_complete=offers.data,
 )
-@click.option("--set", "assignments", multiple=True, metavar="K=V", help="A sampling option, such as steps=50.")
-@click.option(
-    "--post",
-    multiple=True,
-    metavar="NAME[:K=V,…]",
-    help="A post-processor, such as clip (repeatable).",
-    shell_complete=offers.postprocessors,
-)
+@set_flag("A sampling option, such as steps=50.")
+@post_flag("A post-processor, such as clip (repeatable).")
 @click.option("--no-post", is_flag=True, help="Leave out the post-processors that the run was trained with.")
 @click.option("--out", type=click.Path(), metavar="FILE", help="Where to write: .png .npz .gif .csv .txt, or a folder.")
 @backend
@@ -120,9 +108,7 @@ def _mapped(run: Run, mode: str, asked: dict[str, Any]) -> Samples:
         )
     steps = chain(asked["post"])
     model = genloom.load(run)
-    dataset = genloom.data.open(asked["data"] or run.address)
-    if dataset.spec.shape != model.spec.shape:
-        raise ConfigError(f"Samples of {dataset.address} are {dataset.spec.shape}, the run's are {model.spec.shape}.")
+    dataset = modes.opened_for(model, asked["data"] or run.address)
     function = modes.reconstruct if mode == "reconstruct" else modes.interpolate
     return steps(function(model, dataset, asked["n"], asked["seed"]), Origin(run, lambda: model, dataset))
 

@@ -11,7 +11,7 @@ from click.core import ParameterSource
 
 from genloom import engine
 from genloom.cli import offers
-from genloom.cli.flags import SEED, backend, json_flag, setting
+from genloom.cli.flags import SEED, backend, json_flag, set_flag, setting
 from genloom.cli.output import note, print_json, table
 from genloom.cli.plan import Plan, environment_settings, gather, read_config
 from genloom.errors import ConfigError
@@ -36,9 +36,7 @@ __all__ = ["train"]
     help="Named option values, such as tiny, small or base (see: genloom show MODEL).",
     shell_complete=offers.presets,
 )
-@click.option(
-    "--set", "assignments", multiple=True, metavar="K=V", help="A model option, or training.K=V (repeatable)."
-)
+@set_flag("A model option, or training.K=V (repeatable).")
 @click.option("--config", metavar="F.toml", type=click.Path(), help="Tables [model], [data] and [training].")
 @setting("--epochs", type=click.IntRange(min=0), help="Train for this many passes over the data.")
 @setting("--steps", type=click.IntRange(min=0), help="Train for this many optimizer steps.")

@@ -8,7 +8,7 @@ import click
 
 from genloom import engine
 from genloom.cli import offers
-from genloom.cli.flags import COUNT, SEED, STEPS, backend, json_flag, run_argument
+from genloom.cli.flags import COUNT, STEPS, backend, json_flag, run_argument, seed_flag, set_flag
 from genloom.cli.output import note, print_json, table
 from genloom.errors import ConfigError
 from genloom.options import LARGEST
@@ -43,8 +43,8 @@ __all__ = ["update"]
 @click.option("--adapt", metavar="lora[:K=V,…]", help="Train adapters in place of the weights.")
 @click.option("--epochs", type=COUNT, help="Passes over the new data; the run's own by default.")
 @click.option("--steps", type=STEPS, help="Steps, in place of epochs.")
-@click.option("--set", "assignments", multiple=True, metavar="K=V", help="Another training setting (repeatable).")
-@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the training.")
+@set_flag("Another training setting (repeatable).")
+@seed_flag("Seed of the training.")
 @click.option("--rollback", is_flag=True, help="Take the last promoted update back.")
 @backend
 @json_flag
