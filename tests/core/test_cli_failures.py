@@ -21,7 +21,7 @@ CASES = [
     (["list", "modles"], 2, "'models'"),
     (["sample", "no-run"], 2, "is not a run"),
     (["sample"], 2, "Missing argument 'RUN'"),
-    (["sample", "no-run", "-n", "0"], 2, "x>=1"),
+    (["sample", "no-run", "-n", "0"], 2, "1<=x<=100000000"),
     (["train", "vae/conv"], 2, "No data is given"),
     (["train"], 2, "No model is given"),
     (["train", "vae/conv", "--data", "digits", "--steps", "1", "--epochs", "1"], 2, "exclude each other"),
