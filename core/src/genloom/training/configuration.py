@@ -198,8 +198,9 @@ def resolve(
     settings = configure(TrainingSettings, *_one_length(layers))
     chain(settings.post).check(dataset.spec)
     _check_adaptation(settings, started=start is not None)
-    if component is not None and (begun or (preset is None and before is not None)):
-        options = {**_options_of(begun or before.config, component), **(options or {})}
+    known = begun or ({} if before is None or preset is not None else before.config)
+    if component is not None and known:
+        options = {**_options_of(known, component), **(options or {})}
     return Job(
         component=component,
         given=None if isinstance(model, str) else model,
