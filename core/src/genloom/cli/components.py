@@ -9,7 +9,7 @@ import click
 
 from genloom.cli import offers
 from genloom.cli.flags import json_flag
-from genloom.cli.output import note, on_terminal, print_json, table
+from genloom.cli.output import note, on_terminal, print_json, say, table
 from genloom.errors import NotFoundError, nearest
 
 if TYPE_CHECKING:
@@ -116,12 +116,12 @@ def _print(component: Component, options: list[dict[str, Any]], blank: bool) -> 
     ]
     if component.accepts:
         lines.append(f"takes {', '.join(component.accepts)}")
-    print("\n".join([*([""] if blank else []), *lines]))
+    say("\n".join([*([""] if blank else []), *lines]))
     if options:
-        print()
+        say()
         table(("option", "type", "default", "meaning"), [_option_cells(row) for row in options])
     if component.presets:
-        print()
+        say()
         table(("preset", "options"), [(name, _assignments(each)) for name, each in component.presets.items()])
 
 

@@ -8,7 +8,7 @@ import click
 
 from genloom.cli import offers
 from genloom.cli.flags import json_flag
-from genloom.cli.output import note, print_json, table
+from genloom.cli.output import note, print_json, say, table
 
 __all__ = ["data"]
 
@@ -32,9 +32,9 @@ def check(source: str, out: str | None, as_json: bool) -> None:
     if as_json:
         print_json(**found)
         return
-    print(f"{found['address']} (fingerprint {found['fingerprint']})")
-    print("; ".join(f"{name} {_word(value)}" for name, value in found["spec"].items() if name not in _APART))
-    print(found["treatment"])
+    say(f"{found['address']} (fingerprint {found['fingerprint']})")
+    say("; ".join(f"{name} {_word(value)}" for name, value in found["spec"].items() if name not in _APART))
+    say(found["treatment"])
     names = [name for name in found["train"] if name != "classes"]
     table(
         ("split", *names),
@@ -43,11 +43,11 @@ def check(source: str, out: str | None, as_json: bool) -> None:
     )
     _print_classes(found)
     for line in found["notes"]:
-        print(f"Note: {line}")
+        say(f"Note: {line}")
     for line in found["warnings"]:
         note(f"Warning: {line}")
     if out is not None:
-        print(found["out"])
+        say(found["out"])
 
 
 def _print_classes(found: dict[str, Any]) -> None:
@@ -57,10 +57,10 @@ def _print_classes(found: dict[str, Any]) -> None:
     rows = [(name, count, test.get(name, 0)) for name, count in train.items()]
     shown = [row for row in rows if row[1] or row[2]] if len(rows) > MANY_CLASSES else rows
     if shown:
-        print()
+        say()
         table(("class", "train", "test"), shown)
     if len(shown) < len(rows):
-        print(f"{len(rows) - len(shown)} of {len(rows)} classes have no samples.")
+        say(f"{len(rows) - len(shown)} of {len(rows)} classes have no samples.")
 
 
 def _word(value: Any) -> str:

@@ -10,7 +10,7 @@ import click
 from genloom import engine
 from genloom.cli import offers
 from genloom.cli.flags import backend, json_flag
-from genloom.cli.output import note, print_json, table
+from genloom.cli.output import note, print_json, say, table
 
 __all__ = ["demo"]
 
@@ -47,7 +47,7 @@ def demo(data: str, out: str, quick: bool, backend: str | None, as_json: bool) -
     paths = write_report(plan, found)
     if not as_json:
         _print(found)
-        print(f"\nReport: {paths[1]}")
+        say(f"\nReport: {paths[1]}")
     if failure is not None:
         raise failure
     if as_json:
@@ -63,16 +63,16 @@ def _print(found: dict[str, Any]) -> None:
     for opponent in ("mixture", "gaussian", "marginals"):
         rows.append((opponent, *(_number((reference[name]["opponents"] or {}).get(opponent)) for name in names)))
     table(("", *names), rows, split=True)
-    print()
+    say()
     for name, bar in found["bars"].items():
-        print(f"{name}: {bar['value']:.3f} (bar {bar['limit']}) {'met' if bar['met'] else 'MISSED'}")
+        say(f"{name}: {bar['value']:.3f} (bar {bar['limit']}) {'met' if bar['met'] else 'MISSED'}")
     if found["largest_difference"] is not None:
-        print(f"Largest difference between {', '.join(found['engines'])}: {found['largest_difference']:.2g}")
+        say(f"Largest difference between {', '.join(found['engines'])}: {found['largest_difference']:.2g}")
     plugin = found["plugin"]
     if plugin is not None:
         first, last = plugin["losses"][0], plugin["losses"][-1]
-        print(f"{plugin['model']} written, installed, trained (loss {first:.3g} → {last:.3g}) and removed again")
-    print(f"{found['seconds']:.0f} s in all")
+        say(f"{plugin['model']} written, installed, trained (loss {first:.3g} → {last:.3g}) and removed again")
+    say(f"{found['seconds']:.0f} s in all")
 
 
 def _cell(metric: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ import click
 from genloom import engine
 from genloom.cli import offers
 from genloom.cli.flags import backend, json_flag, run_argument
-from genloom.cli.output import print_json
+from genloom.cli.output import print_json, say
 from genloom.errors import ConfigError
 
 __all__ = ["encode"]
@@ -39,7 +39,7 @@ def encode(run: str, data: str, out: str, backend: str | None, as_json: bool) ->
     if as_json:
         print_json(run=opened.path, out=path, arrays={name: list(array.shape) for name, array in arrays.items()})
     else:
-        print(path)
+        say(path)
 
 
 def _codes(run: Any, data: str) -> dict[str, Any]:

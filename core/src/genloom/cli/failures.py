@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from genloom.errors import GenLoomError
+from genloom.terminal import shown
 
 __all__ = ["SCHEMA_VERSION", "Terminated", "guarded"]
 
@@ -65,12 +66,12 @@ def _failed(error: BaseException, arguments: Sequence[str]) -> int:
     if "--traceback" in arguments and not isinstance(error, click.UsageError):
         import traceback
 
-        traceback.print_exception(error)
+        print(shown("".join(traceback.format_exception(error))), end="", file=sys.stderr)
     report = _describe(error)
     if "--json" in arguments:
         print(json.dumps({"schema_version": SCHEMA_VERSION, "error": report}, indent=2))
     mend = f" {report['mend']}" if report["mend"] else ""
-    print(f"Error: {report['message']}{mend}", file=sys.stderr)
+    print(shown(f"Error: {report['message']}{mend}"), file=sys.stderr)
     return int(report["exit_code"])
 
 

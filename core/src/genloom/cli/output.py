@@ -11,11 +11,12 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from genloom.cli.failures import SCHEMA_VERSION
+from genloom.terminal import shown
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
-__all__ = ["note", "on_terminal", "print_json", "table"]
+__all__ = ["note", "on_terminal", "print_json", "say", "table"]
 
 _NUMBER = re.compile(r"[-+]?\d[\d.,/e+± -]*%?")  # 1,200, -1.5e-05, 12/40, 0.5 ± 0.1, 12 %
 _GAP = 2  # characters that rich puts around a cell
@@ -23,7 +24,12 @@ _GAP = 2  # characters that rich puts around a cell
 
 def note(text: str) -> None:
     """Say something about the work on stderr."""
-    print(text, file=sys.stderr, flush=True)
+    print(shown(text), file=sys.stderr, flush=True)
+
+
+def say(text: object = "") -> None:
+    """Say a line of the answer on stdout."""
+    print(shown(str(text)))
 
 
 def print_json(**content: Any) -> None:
@@ -42,7 +48,7 @@ def table(
         title: stands above the table on a terminal.
         split: columns that do not fit beside each other follow below, under the first column again; else cells wrap.
     """
-    cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    cells = [["" if cell is None else shown(str(cell)) for cell in row] for row in rows]
     if not on_terminal():
         for line in (list(headings), *cells):
             print("\t".join(" ".join(cell.split()) for cell in line))

@@ -10,7 +10,7 @@ import click
 from genloom.cli import offers
 from genloom.cli.flags import json_flag
 from genloom.cli.install import dry_run_flag, goes_ahead, installed_and_checked, yes_flag
-from genloom.cli.output import note, print_json, table
+from genloom.cli.output import note, print_json, say, table
 from genloom.errors import NotFoundError, PluginError, nearest
 from genloom.plugins.scaffold import KINDS
 
@@ -56,7 +56,7 @@ def show_plugin(name: str, as_json: bool) -> None:
         return
     for status in matching:
         for key, value in status.summary().items():
-            print(f"{key}: {', '.join(value) if isinstance(value, list) else value}")
+            say(f"{key}: {', '.join(value) if isinstance(value, list) else value}")
 
 
 @plugins.command("check")
@@ -94,7 +94,7 @@ def freeze_plugins(as_json: bool) -> None:
         print_json(requirements=lines)
         return
     for line in lines:
-        print(line)
+        say(line)
 
 
 @plugins.command("sync")
@@ -137,5 +137,5 @@ def new_plugin(name: str, kind: str, out: pathlib.Path | None, as_json: bool) ->
     if as_json:
         print_json(folder=folder)
         return
-    print(folder)
+    say(folder)
     note(f"Try it: genloom install ./{folder}" if not folder.is_absolute() else f"Try it: genloom install {folder}")

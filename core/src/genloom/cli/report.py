@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from genloom.cli.flags import json_flag, run_argument
-from genloom.cli.output import print_json
+from genloom.cli.output import print_json, say
 
 __all__ = ["report"]
 
@@ -22,4 +22,4 @@ def report(run: str, as_json: bool) -> None:
     if as_json:
         print_json(run=run, out=path)
     else:
-        print(path)
+        say(path)

@@ -10,7 +10,7 @@ import click
 from genloom import engine
 from genloom.cli import offers
 from genloom.cli.flags import SAMPLES, backend, json_flag, post_flag, run_argument, seed_flag, set_flag
-from genloom.cli.output import note, print_json
+from genloom.cli.output import note, print_json, say
 from genloom.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def sample(run: str, out: str | None, mode: str, as_json: bool, **asked: Any) ->
         stated = {"step": opened.saved_step, "status": opened.status}
         print_json(run=opened.path, out=path, mode=mode, engine=chosen, seed=asked["seed"], shape=shape, **stated)
     else:
-        print(path)
+        say(path)
 
 
 def _weights(run: Run) -> str:

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 from genloom import engine
 from genloom.cli import offers
 from genloom.cli.flags import SEED, backend, json_flag, set_flag, setting
-from genloom.cli.output import note, print_json, table
+from genloom.cli.output import note, print_json, say, table
 from genloom.cli.plan import Plan, environment_settings, gather, read_config
 from genloom.errors import ConfigError
 
@@ -176,7 +176,7 @@ def _tell_runs(runs: list[Any], as_json: bool, profiled: bool) -> None:
         print_json(runs=rows)
         return
     for row in rows:
-        print(row["path"])
+        say(row["path"])
 
 
 def _tell_profile(profile: dict[str, Any]) -> None:

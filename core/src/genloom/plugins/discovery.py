@@ -23,6 +23,7 @@ from genloom.errors import NotFoundError, PluginError, nearest
 from genloom.plugins.component import Component
 from genloom.plugins.entry_points import Declared, declared
 from genloom.plugins.status import PluginStatus
+from genloom.terminal import shown
 
 __all__ = ["HEAVY", "implementers", "load_file", "manager", "plugins", "report"]
 
@@ -73,7 +74,7 @@ def report(status: PluginStatus) -> None:
     if _switched_on("GENLOOM_STRICT_PLUGINS"):
         raise PluginError(status.defect())
     if "_GENLOOM_COMPLETE" not in os.environ:
-        print(f"Warning: {status.defect()}", file=sys.stderr)
+        print(shown(f"Warning: {status.defect()}"), file=sys.stderr)
 
 
 class _Plugins:

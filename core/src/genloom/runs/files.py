@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from genloom.errors import DiskError, ForbiddenError
+from genloom.terminal import shown
 
 __all__ = [
     "make_folder",
@@ -166,5 +167,5 @@ def plain(value: Any, *, keep_none: bool = True) -> Any:
 
 def tell(message: str) -> None:
     """Write one warning line to stderr; stdout is for data."""
-    sys.stderr.write(f"genloom: warning: {message}\n")
+    sys.stderr.write(f"genloom: warning: {shown(' '.join(message.splitlines()))}\n")
     sys.stderr.flush()

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import click
 
+from genloom.terminal import shown
+
 __all__ = ["chat"]
 
 
@@ -40,12 +42,12 @@ def chat(run: str, n: int, assignments: tuple[str, ...], stop: str | None, seed:
             continue
         try:
             for piece in _until(stream(line, n), written(stop or "")):
-                print(piece, end="", flush=True)
+                print(shown(piece), end="", flush=True)
             print()
         except ConfigError as error:
             if not sys.stdin.isatty():
                 raise
-            click.echo(f"{error}", err=True)  # one line that cannot be read does not end a conversation
+            click.echo(shown(str(error)), err=True)  # one line that cannot be read does not end a conversation
 
 
 def _lines() -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from genloom.terminal import shown
 from genloom.training.callbacks.log import losses
 from genloom.training.session import Session
 
@@ -61,7 +62,7 @@ class Progress(keras.callbacks.Callback):
         if self.style == "lines":
             plan = self.session.plan
             head = f"epoch {epoch + 1}/{plan.epochs}  step {self.session.step}/{plan.total_steps}"
-            print(f"{head}  {self.session.seconds:.1f} s  {_numbers(logs)}", file=sys.stderr, flush=True)
+            print(shown(f"{head}  {self.session.seconds:.1f} s  {_numbers(logs)}"), file=sys.stderr, flush=True)
         elif self.bar is not None:
             self._move(epoch, logs)
 

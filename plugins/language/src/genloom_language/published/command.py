@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from genloom.terminal import shown
+
 __all__ = ["adopt", "publish"]
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -53,4 +55,4 @@ def publish(run: str, out: str, backend: str | None, as_json: bool) -> None:
 
 
 def _tell(path: Any, stated: dict[str, Any], as_json: bool) -> None:
-    click.echo(json.dumps({"schema_version": 1, **stated}, indent=2, default=str) if as_json else str(path))
+    click.echo(json.dumps({"schema_version": 1, **stated}, indent=2, default=str) if as_json else shown(str(path)))
