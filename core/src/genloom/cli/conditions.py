@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from genloom.conditioning import class_number
-from genloom.errors import ConfigError, DataError, reason
+from genloom.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from genloom.data.spec import DataSpec
@@ -72,15 +72,11 @@ def literal(text: str) -> Any:
 
 
 def _arrays(file: str, n: int) -> dict[str, Any]:
-    import numpy as np
+    from genloom.data.sources.npz import read_npz
 
     if pathlib.Path(file).suffix != ".npz":
         raise ConfigError(f"--condition needs NAME=VALUE or a .npz file, got {file!r}.")
-    try:
-        with np.load(file, allow_pickle=False) as content:
-            arrays = dict(content)
-    except (OSError, ValueError) as error:
-        raise DataError(f"The condition file {file!r} cannot be read: {reason(error)}.") from error
+    arrays: dict[str, Any] = read_npz(pathlib.Path(file))
     for name, array in arrays.items():
         if array.shape[:1] != (n,):
             raise DataError(

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from genloom.data.address import Address
 from genloom.data.dataset import Dataset
+from genloom.data.spec import is_text
 from genloom.data.standardising import standardised
 from genloom.errors import ConfigError, DataError
 
@@ -54,6 +55,8 @@ def open(data: Data, **options: Any) -> Dataset:
 def _addressed(address: str, options: Mapping[str, Any]) -> Dataset:
     from genloom.plugins.registry import find
 
+    if not is_text(address):
+        raise DataError(f"{os.fsencode(address)!r} is no UTF-8: a run cannot keep it.", mend="Rename file and folder.")
     parsed = Address.parse(address)
     if parsed.scheme == _IN_MEMORY:
         raise DataError(

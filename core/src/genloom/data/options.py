@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from genloom.data.spec import MOST_CLASSES
 from genloom.options import LARGEST_SEED, option
 
 __all__ = ["FILTERS", "ArraysOptions", "ImagesOptions", "ToyOptions"]
@@ -42,7 +43,9 @@ class ArraysOptions:
         None, "lowest,highest value of a picture; none: 0,255 for bytes, else 0,1 or -1,1 or 0,255 as the data says"
     )
     test: float = option(0.1, "share held out when the file has no x_test", minimum=0.001, maximum=0.9)
-    classes: int | None = option(None, "number of classes; none: as many as are named or occur", minimum=1)
+    classes: int | None = option(
+        None, "number of classes; none: as many as are named or occur", minimum=1, maximum=MOST_CLASSES
+    )
     class_names: tuple[str, ...] | None = option(None, "a name for each class, in their order; none: the file's")
 
 

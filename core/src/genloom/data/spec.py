@@ -9,9 +9,13 @@ from typing import Any
 
 from genloom.errors import ConfigError, nearest
 
-__all__ = ["KINDS", "DataSpec"]
+__all__ = ["KINDS", "MOST_CLASSES", "DataSpec", "is_text"]
 
 KINDS = ("image", "audio", "music", "text", "video", "signal", "table")
+
+
+#: A model has weights, and run.toml a name and a share, for each.
+MOST_CLASSES = 100_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +32,7 @@ class DataSpec:
             channel). Empty means 0. `genloom.data.open` and `genloom.train` measure it.
         scale: of unbounded data: their standard deviation, laid out as `mean`; 1 where a column is constant. Empty
             means 1.
-        classes: number of classes, 0 without labels.
+        classes: number of classes, 0 without labels, `MOST_CLASSES` at most.
         class_names: one name per class, or empty.
         class_frequencies: share of each class in the training data; labels are drawn from it when no
             condition is given. Empty means uniform.
@@ -69,6 +73,14 @@ class DataSpec:
         for name in ("class_names", "class_frequencies"):
             if getattr(self, name) and len(getattr(self, name)) != self.classes:
                 raise ConfigError(f"{name} has {len(getattr(self, name))} entries for {self.classes} classes.")
+        if not 0 <= self.classes <= MOST_CLASSES:
+            raise ConfigError(
+                f"Data have {self.classes} classes, where {MOST_CLASSES:,} are the most.",
+                mend="Are they codes? Number the classes from 0 without gaps, or leave the labels out.",
+            )
+        for name in (*self.class_names, *self.columns):
+            if not isinstance(name, str) or not is_text(name):
+                raise ConfigError(f"{name!r} is no name: it cannot be written as UTF-8.", mend="Give it another name.")
         if self.mean or self.scale:
             self._check_scale()
 
@@ -163,3 +175,12 @@ class DataSpec:
         if values.get("value_range") == "unbounded":
             values["value_range"] = None
         return cls(**values)
+
+
+def is_text(name: str) -> bool:
+    """Say whether a name can be written as UTF-8, and so be kept in a run."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:  # a byte that is no UTF-8, as a file system may have it
+        return False
+    return True

@@ -209,7 +209,7 @@ def _described(made: Making, tokenizer: Any, facts: Mapping[str, Any], train: Pa
 
 
 def _lines(name: str, parts: Iterable[str]) -> Iterator[list[Part]]:
-    for number, line in enumerate(lines(parts), 1):
+    for number, line in enumerate(lines(parts, name), 1):
         if not line.strip():
             continue
         try:

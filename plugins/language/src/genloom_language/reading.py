@@ -19,6 +19,9 @@ HELD_BYTES = 4 << 20
 #: Characters that a bpe tokenizer is fitted on, at most: by far more than its merges need.
 FITTED = 64 << 20
 
+#: Characters of a line, at most.
+LONGEST = 16 << 20
+
 _BYTES = 1 << 20  # read at once
 
 
@@ -44,6 +47,8 @@ class TextFiles:
         if not files:
             raise DataError(f"The folder {path!r} has no files *.txt.", mend="Name a file, or a folder of them.")
         for file in files:
+            if file.exists() and not file.is_file():
+                raise DataError(f"{str(file)!r} cannot be read as text: it is no plain file.", mend=mend)
             try:
                 file.open("rb").close()
             except OSError as error:
@@ -97,14 +102,29 @@ def halves(parts: Iterable[str], cut: int) -> tuple[Iterator[str], Iterator[str]
     return first(), second()
 
 
-def lines(parts: Iterable[str]) -> Iterator[str]:
-    """Yield the lines of a text, without their ends."""
-    begun = ""
+def lines(parts: Iterable[str], name: str) -> Iterator[str]:
+    """Yield the lines of a text, without their ends.
+
+    Args:
+        parts: of the text.
+        name: of the text in errors.
+
+    Raises:
+        DataError: one is longer than `LONGEST`.
+    """
+    begun: list[str] = []
+    number = 1
     for part in parts:
-        *whole, begun = (begun + part).split("\n")
-        yield from whole
-    if begun:
-        yield begun
+        first, *rest = part.split("\n")
+        begun.append(first)
+        if sum(map(len, begun)) > LONGEST:
+            raise DataError(f"Line {number} of {name!r} has more than {LONGEST:,} characters.", mend="Cut it up.")
+        if rest:
+            yield "".join(begun)
+            yield from rest[:-1]
+            begun, number = rest[-1:], number + len(rest)
+    if last := "".join(begun):
+        yield last
 
 
 def _decoded(file: Path, see: Callable[[bytes], object]) -> Iterator[str]:

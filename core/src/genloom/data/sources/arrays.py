@@ -16,7 +16,7 @@ from genloom.data.sources.assemble import Arrays, assemble, check_dense, check_f
 from genloom.data.spec import DataSpec
 from genloom.errors import DataError, listed, nearest
 
-__all__ = ["KEYS", "dataset_of_arrays", "from_memory"]
+__all__ = ["KEYS", "check_key", "dataset_of_arrays", "from_memory"]
 
 KEYS = ("x", "label", "x_test", "label_test", "class_names")
 _BYTES = (0.0, 255.0)
@@ -78,8 +78,7 @@ def dataset_of_arrays(arrays: Mapping[str, NDArray[Any]], address: str, source: 
         DataError: a missing or unknown key, NaN, a shape or values that fit no kind of data, labels that do not fit.
     """
     for name in arrays:
-        if name not in KEYS:
-            raise DataError(f"{source} has the unknown key {name!r}.{nearest(name, KEYS)}", mend=f"Keys: {KEYS}.")
+        check_key(name, source)
     x = _samples(source, arrays, "x")
     reader = _labelling(source, arrays, options.classes, options.class_names)
     train, held = _split(source, arrays, (x, reader.read("label", len(x))), reader, options.test)
@@ -90,6 +89,12 @@ def dataset_of_arrays(arrays: Mapping[str, NDArray[Any]], address: str, source: 
         raise DataError(f"{source} has classes but no labels.", mend="Add the key 'label', or leave out the classes.")
     notes = (*reader.notes, *_beyond(spec, held[0])) if divisor == 1 else reader.notes
     return assemble(address, spec, train, held, divisor=divisor, notes=notes)
+
+
+def check_key(name: str, source: str) -> None:
+    """Raise DataError for a name that no array of a source has."""
+    if name not in KEYS:
+        raise DataError(f"{source} has the unknown key {name!r}.{nearest(name, KEYS)}", mend=f"Keys: {KEYS}.")
 
 
 @dataclasses.dataclass(frozen=True)

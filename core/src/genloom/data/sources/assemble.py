@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from genloom.data.dataset import ArraySplit, Dataset
 from genloom.data.fingerprint import fingerprint_arrays
-from genloom.data.spec import DataSpec
+from genloom.data.spec import MOST_CLASSES, DataSpec
 from genloom.errors import DataError
 
 __all__ = ["Arrays", "assemble", "check_dense", "check_finite", "check_labels", "class_frequencies", "held_out"]
@@ -83,7 +83,8 @@ def check_dense(labels: Sequence[NDArray[Any]], name: str) -> None:
     if found > max(_MANY_CLASSES, _SPARSE * distinct):
         raise DataError(
             f"{name} has {distinct} distinct labels up to {found - 1}, which would be {found} classes.",
-            mend=f"Renumber them from 0 to {distinct - 1}, save them as text, or give classes={found}.",
+            mend=f"Renumber them from 0 to {distinct - 1}, save them as text"
+            + (f", or give classes={found}." if found <= MOST_CLASSES else f"; {MOST_CLASSES:,} classes are the most."),
         )
 
 
@@ -122,8 +123,8 @@ def assemble(
         if not spec.classes:
             check_dense(labels, address)
         classes = spec.classes or 1 + max(int(part.max()) for part in labels)
-        frequencies = class_frequencies(train[1], classes)
-        spec = spec.replace(classes=classes, class_frequencies=frequencies, condition=("label",))
+        spec = spec.replace(classes=classes, condition=("label",))  # which refuses too many before they are counted
+        spec = spec.replace(class_frequencies=class_frequencies(train[1], classes))
     return Dataset(
         address=address,
         spec=spec,

@@ -7,6 +7,7 @@ names in that order, and a label is read by name first.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -118,13 +119,28 @@ def _one(folder: Path) -> Listing:
         return Listing(folder, tuple(pictures), None, (), None, ignored)
     if loose:
         raise DataError(f"{loose[0]} lies beside class folders.", mend="Move it into a class folder, or remove it.")
-    names = [path.name for path in classes]
+    names = [_name(path) for path in classes]
     owners = [path.relative_to(folder).parts[0] for path in pictures]
     empty = sorted(set(names) - set(owners))
     if empty:
         raise DataError(f"{folder / empty[0]} is an empty class folder.", mend="Add pictures or remove the folder.")
     label = np.array([names.index(owner) for owner in owners], dtype=np.int32)
     return Listing(folder, tuple(pictures), label, tuple(names), None, ignored)
+
+
+def _name(folder: Path) -> str:
+    """Return the name of a class.
+
+    Raises:
+        DataError: it is no UTF-8, and so cannot be kept in a run.
+    """
+    try:
+        folder.name.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"The class folder {os.fsencode(folder)!r} has a name that is no UTF-8.", mend="Rename it."
+        ) from error
+    return folder.name
 
 
 def _joined(root: Path, train: Listing, test: Listing) -> Listing:

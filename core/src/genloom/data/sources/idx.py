@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from genloom.data.dataset import Dataset
 from genloom.data.sources.assemble import Arrays, assemble
+from genloom.data.sources.room import check_room
 from genloom.data.spec import DataSpec
 from genloom.errors import DataError, reason
 
@@ -108,6 +109,7 @@ def read_idx(path: Path, axes: int) -> NDArray[np.uint8]:
     try:
         with opener(path, "rb") as file:
             shape = _header(path, file, axes)
+            check_room(path, math.prod(shape))
             content = _exactly(path, file, math.prod(shape))
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read: {reason(error)}.", mend="Fetch the file again.") from error

@@ -17,7 +17,15 @@ from genloom.data.fingerprint import fingerprint_parts
 from genloom.data.options import FILTERS
 from genloom.data.sources.assemble import class_frequencies, held_out
 from genloom.data.sources.folders import Listing, list_folder, without
-from genloom.data.sources.pictures import BrokenPictureError, Decoder, Header, check_picture, read_header, reading
+from genloom.data.sources.pictures import (
+    BrokenPictureError,
+    Decoder,
+    Header,
+    check_picture,
+    read_header,
+    read_picture,
+    reading,
+)
 from genloom.data.spec import DataSpec
 from genloom.errors import DataError, listed, nearest
 
@@ -129,7 +137,7 @@ def _scan(listing: Listing, max_pixels: int) -> tuple[list[Header], list[bytes]]
 
     def scanned(path: Path) -> tuple[Header, bytes]:
         with reading(path):
-            content = path.read_bytes()
+            content = read_picture(path, max_pixels)
         name = os.fsencode(path.relative_to(listing.root).as_posix())
         part = name + len(content).to_bytes(8, "little") + hashlib.sha256(content).digest()
         return read_header(path, content, max_pixels), part

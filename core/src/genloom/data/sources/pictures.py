@@ -14,11 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genloom.errors import DataError, reason
+from genloom.runs import bounded
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["SUFFIXES", "BrokenPictureError", "Decoder", "Header", "check_picture", "read_header", "reading"]
+__all__ = [
+    "SUFFIXES",
+    "BrokenPictureError",
+    "Decoder",
+    "Header",
+    "check_picture",
+    "read_header",
+    "read_picture",
+    "reading",
+]
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
@@ -31,6 +41,7 @@ _PLAIN = {
     **{"1": "L", "L": "L", "P": "RGB", "RGB": "RGB", "RGBX": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "HSV": "RGB"},
     **{"LA": "RGBA", "La": "RGBA", "PA": "RGBA", "RGBA": "RGBA", "RGBa": "RGBA"},
 }
+_HEAD_BYTES = 2**24  # of a file beside its pixels: profiles, previews
 _MEND = "Replace or remove the file, or leave all such out with ?skip_broken=true."
 _ORIENTATION, _SIDEWAYS = 0x0112, (5, 6, 7, 8)  # EXIF 2.32, table 4: these exchange height and width
 _BITS, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # TIFF 6.0, section 8
@@ -86,7 +97,7 @@ class Decoder:
         Raises:
             DataError: a missing, broken, truncated or enormous file, or one of levels whose white is unknown, named.
         """
-        with reading(path), _opened(path, path.read_bytes(), self.max_pixels) as picture:
+        with reading(path), _opened(path, read_picture(path, self.max_pixels), self.max_pixels) as picture:
             pixels = self._fitted(path, picture)
         return pixels[..., None] if self.channels == 1 else pixels
 
@@ -98,6 +109,16 @@ class Decoder:
         if upright.size != (width, height):
             upright = ImageOps.fit(upright, (width, height), method=Image.Resampling[self.filter.upper()])
         return np.asarray(upright, dtype=np.uint8)
+
+
+def read_picture(path: Path, max_pixels: int) -> bytes:
+    """Return the content of a plain file no larger than so many pixels unpacked, four channels of 16 bits each.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is a device or a pipe, or larger.
+    """
+    return bounded.content(path, _HEAD_BYTES + 8 * max_pixels)
 
 
 def read_header(path: Path, content: bytes, max_pixels: int) -> Header:
@@ -140,7 +161,7 @@ def check_picture(path: Path, max_pixels: int) -> None:
     Raises:
         DataError: a broken or enormous file, named.
     """
-    with reading(path), _opened(path, path.read_bytes(), max_pixels) as picture:
+    with reading(path), _opened(path, read_picture(path, max_pixels), max_pixels) as picture:
         picture.load()
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from genloom.errors import ConfigError, DataError
+from genloom.errors import ConfigError, DataError, reason
 from genloom.options import configure, option
+from genloom.runs import bounded
 from genloom_language.prompting.task import KINDS, Item, Task
 
 __all__ = ["load_task", "read_item"]
+
+_MOST_BYTES = 2**28  # of a file of a task
 
 #: Kind → the field that a question is by default.
 _QUESTIONS = {"choice": "question", "cloze": "text", "generation": "prompt"}
@@ -60,8 +62,10 @@ def load_task(address: str | Path) -> Task:
     file = Path(address)
     content = _bytes(file)
     try:
-        stated = configure(_Stated, tomllib.loads(content.decode()))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        stated = configure(_Stated, bounded.table(content))
+    except ConfigError:
+        raise
+    except ValueError as error:
         raise ConfigError(f"{str(file)!r} is no TOML: {error}.", mend="Mend the file.") from error
     if not stated.items:
         raise ConfigError(f"{str(file)!r} names no items.", mend='Write items = "FILE.jsonl".')
@@ -143,8 +147,6 @@ def _items(file: Path, content: bytes, kind: str) -> tuple[Item, ...]:
 
 def _bytes(file: Path) -> bytes:
     try:
-        return file.read_bytes()
-    except OSError as error:
-        raise ConfigError(
-            f"{str(file)!r} cannot be read: {error.strerror}.", mend="Name a file of the task."
-        ) from error
+        return bounded.content(file, _MOST_BYTES)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{str(file)!r} cannot be read: {reason(error)}.", mend="Name a file of the task.") from error

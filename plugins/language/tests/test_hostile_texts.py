@@ -1,0 +1,55 @@
+"""Texts that never end, and lines and words without end, are a clear error or read in bounded time."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+import genloom
+from genloom.errors import DataError
+from genloom_language import reading
+from genloom_language.reading import lines
+from genloom_language.tokens import _short_words, encode, train_tokenizer
+
+SECONDS = 20.0  # 200,000 letters without a space took 36 s, ten times as many 100 times as long
+
+
+@pytest.mark.parametrize("scheme", ["text", "jsonl"])
+def test_a_pipe_or_a_device_is_no_text(scheme: str, tmp_path: Path) -> None:
+    files = [Path("/dev/zero")] if Path("/dev/zero").exists() else []
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe.txt")
+        files.append(tmp_path / "pipe.txt")
+    for file in files:
+        with pytest.raises(DataError, match="it is no plain file"):
+            genloom.data.open(f"{scheme}:{file}")
+    if hasattr(os, "mkfifo"):
+        with pytest.raises(DataError, match="it is no plain file"):
+            genloom.data.open(f"text:{tmp_path}")
+
+
+def test_byte_pairs_of_a_word_without_end_are_learned_in_bounded_time() -> None:
+    begin = time.monotonic()
+    text = "abcdefgh" * 100_000
+    tokenizer = train_tokenizer("bpe", text, 265)
+    assert tokenizer.decode(encode(tokenizer, text).tolist()) == text
+    assert time.monotonic() - begin < SECONDS
+
+
+def test_words_of_ordinary_length_are_learned_whole() -> None:
+    word, rest = "ab" * 512, " some words, 12 and\n\n more " * 20
+    assert list(_short_words(word + rest)) == [word + rest]
+    assert list(_short_words(f"x {word}c y")) == [f"x {word}", "c y"]
+    assert "".join(_short_words(word * 7 + rest)) == word * 7 + rest
+    assert max(map(len, _short_words("1" * 5_000 + "_" * 5_000 + " " * 5_000))) <= 2 * 1_024
+
+
+def test_lines_are_joined_over_parts_and_one_without_end_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert list(lines(["a\nb", "c", "\n\nd\n", "e"], "x")) == ["a", "bc", "", "d", "e"]
+    assert list(lines(["a\n"], "x")) == ["a"] and list(lines([], "x")) == []
+    monkeypatch.setattr(reading, "LONGEST", 10)
+    with pytest.raises(DataError, match="Line 3 of 'x' has more than 10 characters"):
+        list(lines(["a\nb\n", *["c" * 5] * 3], "x"))
