@@ -159,12 +159,14 @@ def test_what_changed_while_a_run_was_trained_stays_written(
     told = [line for line in capfd.readouterr().err.splitlines() if "run.toml keeps both" in line]
     assert len(told) == 1 and "from step 3 on the run has " in told[0] and changed in told[0]
     line = list_runs(run.path)[0]["history"]
-    assert line.startswith("from step 3 steps 3 → 5, machine a Cray → ") and line.endswith("; from step 5 steps 5 → 6")
+    assert line.startswith("from step 3: steps 3 → 5, machine a Cray → ") and line.endswith(
+        "; from step 5: steps 5 → 6"
+    )
     assert changed in line
     assert called("runs", run.path) == 0
     assert f"{run.path}: changed on the way, {line}.\n" in capfd.readouterr().err
     assert called("report", run.path) == 0
-    assert "from step 5 steps 5 → 6" in (run.path / "report.html").read_text()
+    assert "from step 5: steps 5 → 6" in (run.path / "report.html").read_text()
     assert called("train", "--config", run.path / "run.toml", "--dry-run", "--out", tmp_path / "again") == 0
 
 

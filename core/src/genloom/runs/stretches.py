@@ -44,7 +44,7 @@ def history(config: Mapping[str, Any]) -> str | None:
     """Return in one line what changed while a run was trained; None where nothing did."""
     found = read(config)
     parts = [
-        f"from step {after.get('step')} {', '.join(changes(before, after))}"
+        f"from step {after.get('step')}: {', '.join(changes(before, after))}"
         for before, after in itertools.pairwise(found)
     ]
     return "; ".join(parts) or None

@@ -35,7 +35,8 @@ class Progress(keras.callbacks.Callback):
         """Open the bar."""
         if self.style == "bar":
             self.bar = _bar()
-            self.task = self.bar.add_task("", total=self.session.plan.total_steps, completed=self.session.step)
+            told = "preparing the first step …"  # which the engine compiles or records, for seconds or minutes
+            self.task = self.bar.add_task(told, total=self.session.plan.total_steps, completed=self.session.step)
             self.bar.start()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
