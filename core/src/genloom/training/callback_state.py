@@ -22,14 +22,14 @@ _NOT_STATE = ("model", "_model", "params", "validation_data")
 
 
 def gather(callbacks: Sequence[Any]) -> dict[str, np.ndarray[Any, Any]]:
-    """Return the callbacks' counters as arrays named `callback/<place>-<class>/<attribute>[/<item>]`."""
+    """Return copies of the callbacks' counters as arrays named `callback/<place>-<class>/<attribute>[/<item>]`."""
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     for prefix, callback in _named(callbacks):
         for name, value in _state(callback).items():
             if isinstance(value, (list, tuple)):
-                arrays.update({f"{prefix}/{name}/{i:04d}": np.asarray(item) for i, item in enumerate(value)})
+                arrays.update({f"{prefix}/{name}/{i:04d}": np.array(item) for i, item in enumerate(value)})
             elif value is not None:
-                arrays[f"{prefix}/{name}"] = np.asarray(value)
+                arrays[f"{prefix}/{name}"] = np.array(value)
     return arrays
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from genloom.training.background import Background
 from genloom.training.plan import Plan
 from genloom.training.settings import TrainingSettings
 
@@ -33,7 +34,8 @@ class Session:
         seconds_before: time the run took before this process.
         resumed: arrays of the checkpoint it went on from, empty without one.
         totals: running means at the end of a last, partial epoch, which validation resets.
-        save: writes a checkpoint of this moment; set by the checkpoint callback.
+        save: writes a checkpoint of this moment and waits for it; set by the checkpoint callback.
+        saving: writes checkpoints beside the training.
         say: says what runs when no step does; set by the progress.
     """
 
@@ -47,6 +49,7 @@ class Session:
     resumed: Mapping[str, np.ndarray[Any, Any]] = dataclasses.field(default_factory=dict)
     totals: dict[str, np.ndarray[Any, Any]] = dataclasses.field(default_factory=dict)
     save: Callable[[], Any] = lambda: None
+    saving: Background = dataclasses.field(default_factory=Background)
     say: Callable[[str], None] = lambda what: None
     begun: float = dataclasses.field(default_factory=time.perf_counter)
 

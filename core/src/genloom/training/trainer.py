@@ -141,7 +141,7 @@ def _train(job: Job, run: Run, callbacks: Sequence[Any], profiled: bool) -> Run:
     training, interruption, progress = assemble(session, job, feed, callbacks)
     profile = profile_of(session, training) if profiled else None
     try:
-        with interruption.watching():
+        with interruption.watching(), session.saving:
             training.on_train_begin()
             for stretch in plan.stretches(session.step):
                 training.stretch = stretch

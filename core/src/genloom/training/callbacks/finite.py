@@ -10,7 +10,6 @@ import keras
 import numpy as np
 
 from genloom.errors import RunError
-from genloom.runs import Run
 from genloom.training.cadence import Every
 from genloom.training.session import Session
 from genloom.training.state import weights_by_name
@@ -52,7 +51,7 @@ class StopOnNaN(keras.callbacks.Callback):
                 phase = self.session.model._update.phase_of(name)
                 whose = "held out" if phase is None else f"phase {phase!r}"
                 raise RunError(
-                    f"{name} ({whose}) is {float(value)} at step {self.session.step}; {_kept(self.session.run)}.",
+                    f"{name} ({whose}) is {float(value)} at step {self.session.step}; {_kept(self.session)}.",
                     mend=STEADIER,
                 )
 
@@ -70,7 +69,7 @@ def check_state(session: Session, arrays: Mapping[str, np.ndarray[Any, Any]]) ->
     loss = "" if phase is None else f": {session.model._update.losses[phase]} (phase {phase!r}) diverges"
     raise RunError(
         f"{len(bad)} of {len(arrays)} arrays are not finite at step {session.step}, first {bad[0]}{loss}; "
-        f"{_kept(session.run)}.",
+        f"{_kept(session)}.",
         mend=STEADIER,
     )
 
@@ -92,6 +91,7 @@ def _mover(model: Any, name: str) -> str | None:
     return next((phase for phase, own in phases.items() if any(variable is moved for variable in own)), None)
 
 
-def _kept(run: Run) -> str:
-    latest = run.latest()
+def _kept(session: Session) -> str:
+    session.saving.wait()
+    latest = session.run.latest()
     return "no checkpoint was written yet" if latest is None else f"{latest.name} is kept"
