@@ -33,7 +33,7 @@ CASES: dict[str, dict[str, Any]] = {
 LENGTHS = {1: (14, 12), 4: (5, 13)}  # steps per execution: (executions before the kill, last saved step)
 
 KILLED = """
-import os, signal, sys
+import os, signal, sys, time
 import genloom
 from genloom.plugins.discovery import load_file
 import keras
@@ -47,6 +47,8 @@ class Kill(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         self.count += 1
         if self.count == {count}:  # after a checkpoint within the second epoch
+            while not os.path.isdir(sys.argv[1] + "/checkpoints/step-{saved:08d}"):  # written beside the training
+                time.sleep(0.01)
             os.kill(os.getpid(), signal.SIGKILL)
 
 callbacks = [training_models.Peek(), Kill()]
@@ -55,13 +57,15 @@ genloom.train({id!r}, training_models.points(), out=sys.argv[1], seed=4, callbac
 
 # Convolutions over a batch that every engine spreads over its threads; killed after so many steps, or resumed.
 ON_ALL_THREADS = """
-import os, signal, sys
+import os, signal, sys, time
 import genloom
 import keras
 
 class Kill(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         if batch + 1 == int(sys.argv[2]):
+            while not os.path.isdir(sys.argv[1] + "/checkpoints/step-00000002"):  # written beside the training
+                time.sleep(0.01)
             os.kill(os.getpid(), signal.SIGKILL)
 
 settings = {"batch_size": 128, "steps": 6, "checkpoint_steps": 2, "sample_every": 0, "progress": "none", "seed": 4}
@@ -129,7 +133,7 @@ def test_a_killed_training_resumes_bitwise(
     settings = {**SETTINGS, **CASES[id], "steps_per_execution": most}
     count, saved = LENGTHS[most]
     run = genloom.Run(tmp_path / "killed")
-    program = KILLED.format(models=str(MODELS), id=id, settings=settings, count=count)
+    program = KILLED.format(models=str(MODELS), id=id, settings=settings, count=count, saved=saved)
     command = [sys.executable, "-c", program, str(run.path)]
     killed = subprocess.run(command, env=subprocess_env(), capture_output=True, text=True, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
