@@ -157,7 +157,7 @@ def _refuse_unexpected(given: Iterable[str], named: Mapping[str, Any]) -> None:
 def _copied(variable: Any) -> np.ndarray[Any, Any]:
     from keras import ops
 
-    return np.array(ops.convert_to_numpy(variable.value))  # a copy: on torch the array shares the variable's memory
+    return np.array(ops.convert_to_numpy(variable.value))  # a copy: an engine may give the variable's own memory
 
 
 def _assign(variable: Any, array: np.ndarray[Any, Any]) -> None:
