@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 import genloom
-from genloom.errors import DataError
+from genloom.errors import ConfigError, DataError
 from genloom_language import reading
+from genloom_language.published.files import read_json
 from genloom_language.reading import lines
-from genloom_language.tokens import _short_words, encode, train_tokenizer
+from genloom_language.tokens import _short_words, encode, load_tokenizer, train_tokenizer
 
 SECONDS = 20.0  # 200,000 letters without a space took 36 s, ten times as many 100 times as long
 
@@ -29,6 +30,18 @@ def test_a_pipe_or_a_device_is_no_text(scheme: str, tmp_path: Path) -> None:
     if hasattr(os, "mkfifo"):
         with pytest.raises(DataError, match="it is no plain file"):
             genloom.data.open(f"text:{tmp_path}")
+
+
+def test_a_tokenizer_of_a_size_that_none_has_is_refused(tmp_path: Path) -> None:
+    with open(tmp_path / "tokenizer.json", "wb") as file:
+        file.truncate(40 * 2**30)
+    with pytest.raises(ConfigError, match="it has 42,949,672,960 bytes"):
+        load_tokenizer(tmp_path / "tokenizer.json")
+    with pytest.raises(DataError, match="it has 42,949,672,960 bytes"):
+        read_json(tmp_path / "tokenizer.json")
+    (tmp_path / "config.json").write_text('{"a": ' + "[" * 900 + "]" * 900 + "}")
+    with pytest.raises(DataError, match="lie within each other"):
+        read_json(tmp_path / "config.json")
 
 
 def test_byte_pairs_of_a_word_without_end_are_learned_in_bounded_time() -> None:

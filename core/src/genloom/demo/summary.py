@@ -11,7 +11,7 @@ from typing import Any
 
 from genloom.demo import plugin
 from genloom.demo.plan import FAMILIES, Demo
-from genloom.runs import Run
+from genloom.runs import Run, manifest
 from genloom.runs.files import write_atomic
 
 __all__ = ["BARS", "ENGINE_TOLERANCE", "summarise", "write_report"]
@@ -88,7 +88,7 @@ def _parameters(run: Run) -> int:
     newest = run.latest()
     if newest is None:
         return 0
-    arrays = json.loads((newest / "manifest.json").read_text("utf-8"))["arrays"]
+    arrays = manifest.read(newest)["arrays"]
     total = 0
     for name, described in arrays.items():
         if name.startswith("model/") and name != "model/step":

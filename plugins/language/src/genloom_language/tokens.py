@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genloom.errors import ConfigError, DataError, nearest
+from genloom.runs import bounded
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -44,6 +45,7 @@ SPECIAL = {"end": "<|end|>", "system": "<|system|>", "user": "<|user|>", "assist
 _KINDS = ("char", "byte", "bpe")
 _CHUNK = 1 << 18  # characters that are encoded as one
 _AT_ONCE = 4  # so many chunks at the same time
+_MOST_BYTES = 1 << 28  # of a tokenizer's file: many times the largest
 _WORD = 1 << 10  # letters of a word that is fitted on whole
 # What byte pairs never cross: letters, digits, signs or white space, each begun where it begins.
 _ALIKE = (r"[^\W\d_]", r"\d", r"\s", r"[^\w\s]", "_")
@@ -218,7 +220,7 @@ def load_tokenizer(file: str | Path) -> Tokenizer:
     if not Path(file).is_file():
         raise ConfigError(f"There is no tokenizer at {str(file)!r}.", mend="Name a tokenizer.json.")
     try:
-        tokenizer = Tokenizer.from_file(str(file))
+        tokenizer = Tokenizer.from_str(bounded.content(Path(file), _MOST_BYTES).decode("utf-8"))
     except Exception as error:  # what the library raises is the plain Exception
         raise ConfigError(f"{str(file)!r} cannot be read as a tokenizer: {error}.") from error
     tokenizer.no_truncation()

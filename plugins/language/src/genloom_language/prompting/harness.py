@@ -15,7 +15,7 @@ from genloom import Run
 from genloom.data import drawn_rows
 from genloom.errors import ConfigError
 from genloom.metrics import Fingerprint, MetricResult
-from genloom.runs import open_run
+from genloom.runs import bounded, open_run
 from genloom.runs.files import write_atomic
 from genloom_language.prompting.measures import Measure, choice_measures, cloze_measures, generation_measures
 from genloom_language.prompting.scoring import Scorer, encode_text
@@ -166,7 +166,7 @@ def _keep(file: Path, results: list[dict[str, Any]]) -> None:
 
 def _earlier(file: Path) -> list[Mapping[str, Any]]:
     try:
-        found = json.loads(file.read_text("utf-8"))
+        found = bounded.parsed(bounded.content(file))
     except (OSError, ValueError):
         return []
     return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genloom.errors import DataError, nearest
+from genloom.runs import bounded
 from genloom_language.published.config import Config
 from genloom_language.published.target import HEAD, Target
 
@@ -143,8 +143,8 @@ def read_json(file: Path) -> dict[str, Any]:
         DataError: it is absent, no JSON, or no object.
     """
     try:
-        content = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        content = bounded.parsed(bounded.content(file))
+    except (OSError, ValueError) as error:
         raise DataError(f"{str(file)!r} cannot be read: {error}.", mend=_AGAIN) from error
     if not isinstance(content, dict):
         raise DataError(f"{str(file)!r} is no JSON object.", mend=_AGAIN)
