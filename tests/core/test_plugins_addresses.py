@@ -20,6 +20,7 @@ OPTIONS = (
     "--index-url=https://evil.example/simple",
     "-e git+https://evil.example/x.git",
     " --pre",
+    "--target=/tmp/x",
     "-",
 )
 MEANINGLESS = (
