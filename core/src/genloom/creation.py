@@ -64,10 +64,13 @@ def instantiate(
     Raises:
         ConfigError: data of a kind the model does not take, or a network it has no place for.
     """
+    from genloom import backend
+
     check_kind(component, spec)
     target = component.load()
     _check_networks(component, target, networks)
-    model: GenerativeModel = target(spec, options, seed=seed, noise=noise, **networks)
+    with backend.building():
+        model: GenerativeModel = target(spec, options, seed=seed, noise=noise, **networks)
     return model
 
 

@@ -6,12 +6,15 @@ backend is the one that `genloom.engine` chose; this is the only place that bran
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+from typing import Any
 
 from genloom.engine import choose
 
 __all__ = [
     "StepMixin",
+    "building",
     "compiled",
     "float64",
     "grad",
@@ -48,6 +51,12 @@ def version() -> str:
 
 
 _engine = importlib.import_module(f"genloom.backend.{_NAME}")
+
+
+def building() -> contextlib.AbstractContextManager[Any]:
+    """Build a model inside a `with` block, so that nothing of it stays once it is gone."""
+    return _engine.building() if _NAME == "tensorflow" else contextlib.nullcontext()
+
 
 value_and_grad = _engine.value_and_grad
 grad = _engine.grad
