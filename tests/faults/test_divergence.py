@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def kept(run: Run) -> list[str]:
 @pytest.mark.parametrize("value", [np.inf, np.nan])
 @pytest.mark.parametrize("name", PLACES)
 def test_a_state_with_a_value_that_is_not_finite_is_not_kept(
-    name: str, value: float, models: Any, tmp_path: Path
+    name: str, value: float, models: Any, tmp_path: Path, count: Callable[[str, int, str], None]
 ) -> None:
     run = Run(tmp_path / "run")
     callbacks = [Poison(name, 3, value)]
@@ -69,6 +70,7 @@ def test_a_state_with_a_value_that_is_not_finite_is_not_kept(
     assert "step-00000002 is kept. Lower the rate" in said
     assert PLACES[name] in said
     assert kept(run) == ["step-00000001", "step-00000002"]
+    count(f"{value} in {name.partition('/')[0]}", 1, "not kept, the phase named, earlier checkpoints whole")
 
 
 @pytest.mark.filterwarnings("ignore:This training step runs eagerly on torch")  # two roundings of 1e30 differ much

@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from genloom.plugins.discovery import load_file
 from genloom.runs import Run, load_latest
 
 QUIET = {"sample_every": 0, "progress": "none", "batch_size": 20, "steps": 12}
+Count = Callable[[str, int, str], None]
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STEPS = (2, 9)  # within an epoch, and at its end
 
@@ -77,7 +78,7 @@ def trained(models: Any, out: Path, *callbacks: Any, **more: Any) -> int:
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 def test_a_signal_saves_ends_and_is_gone_on_with_to_the_bit(
-    number: signal.Signals, step: int, models: Any, whole: dict[str, Any], tmp_path: Path
+    number: signal.Signals, step: int, models: Any, whole: dict[str, Any], tmp_path: Path, count: Count
 ) -> None:
     code = trained(models, tmp_path / "run", Press(number, step))
     assert code == (130 if number == signal.SIGINT else 143)
@@ -85,11 +86,12 @@ def test_a_signal_saves_ends_and_is_gone_on_with_to_the_bit(
     assert trained(models, tmp_path / "run", resume=True) == 0
     resumed = load_latest(Run(tmp_path / "run"))[0]
     assert [name for name in whole if not np.array_equal(whole[name], resumed[name])] == []
+    count(f"{number.name} after step {step}", 1, "saved, ended, resumed to the bit")
 
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 def test_a_first_signal_ends_what_has_not_begun_its_first_step(
-    number: signal.Signals, models: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    number: signal.Signals, models: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str], count: Count
 ) -> None:
     code = trained(models, tmp_path / "run", Press(number, 0))
     assert code == (130 if number == signal.SIGINT else 143)
@@ -100,6 +102,7 @@ def test_a_first_signal_ends_what_has_not_begun_its_first_step(
     assert trained(models, tmp_path / "run", Press(number, 0), resume=True, steps=15) == code
     assert run.saved_step == 12
     assert "Stopped at once: step 12 is saved." in capfd.readouterr().err
+    count(f"{number.name} before the first step", 2, "ended at once, nothing lost")
 
 
 def test_a_hang_up_that_is_ignored_as_under_nohup_stays_so(models: Any, tmp_path: Path) -> None:

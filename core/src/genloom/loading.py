@@ -55,9 +55,10 @@ def load_with_step(
     arrays, manifest = load_latest(opened)  # which vouches for run.toml, before a model of any size is built by it
     built = rebuild(config) if model is None else model
     restore_weights(built, arrays, averaged=weights == "ema")
+    built.loaded_step = int(manifest["step"])
     built.attach(opened)
     built.trainable = False
-    return built, int(manifest["step"])
+    return built, built.loaded_step
 
 
 def rebuild(config: dict[str, Any]) -> GenerativeModel:

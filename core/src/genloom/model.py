@@ -79,6 +79,9 @@ class GenerativeModel(backend.StepMixin, keras.Model, metaclass=_Built):
     """Of a name in `validation`, whether lower is better: True where none is given, None for a part of a loss, such as
     a divergence, of which neither less nor more is better alone."""
 
+    loaded_step: int | None = None
+    """Training steps of the checkpoint that `genloom.load` read; None for a model that it did not make."""
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if dataclasses.is_dataclass(cls.Options):

@@ -33,6 +33,7 @@ class Samples:
         evaluations: network evaluations per sample, None when the model does not say.
         seconds: wall time.
         compile_seconds: part of it that was the first call of a new compiled function, 0 when there was none.
+        step: training steps of the weights that drew them, None for a model that no run was loaded into.
         columns: images per row of a picture, where rows have a meaning, such as a walk from one sample to another.
     """
 
@@ -44,6 +45,7 @@ class Samples:
     seconds: float = 0.0
     compile_seconds: float = 0.0
     columns: int | None = None
+    step: int | None = None
 
     def __len__(self) -> int:
         return len(self.samples)

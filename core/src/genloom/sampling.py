@@ -132,6 +132,7 @@ def draw_samples(
         evaluations=evaluations(model, options),
         seconds=seconds,
         compile_seconds=compile_seconds,
+        step=model.loaded_step,
     )
 
 

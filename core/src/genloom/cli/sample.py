@@ -60,21 +60,21 @@ def sample(run: str, out: str | None, mode: str, as_json: bool, **asked: Any) ->
     if out is not None:
         check_ending(out)
     chosen = engine.choose(asked["backend"])
-    if opened.saved_step is not None:
-        note(_weights(opened))
     drawn = _generated(opened, asked) if mode == "generate" else _mapped(opened, mode, asked)
+    if drawn.step is not None:
+        note(_weights(opened, drawn.step))
     path = write(drawn, out if out is not None else _default_out(opened, drawn, mode, asked["seed"]))
     if as_json:
         shape = list(drawn.samples.shape)
-        stated = {"step": opened.saved_step, "status": opened.status}
+        stated = {"step": drawn.step, "status": opened.status}
         print_json(run=opened.path, out=path, mode=mode, engine=chosen, seed=asked["seed"], shape=shape, **stated)
     else:
         say(path)
 
 
-def _weights(run: Run) -> str:
+def _weights(run: Run, saved: int) -> str:
     """Say which step's weights are used, and how far the run was to go where it has not ended."""
-    step = f"Weights of step {run.saved_step}"
+    step = f"Weights of step {saved}"
     return f"{step}." if run.status == "finished" else f"{step} of {run.planned_steps or '?'}: the run is {run.status}."
 
 
@@ -110,7 +110,8 @@ def _mapped(run: Run, mode: str, asked: dict[str, Any]) -> Samples:
     model = genloom.load(run)
     dataset = modes.opened_for(model, asked["data"] or run.address)
     function = modes.reconstruct if mode == "reconstruct" else modes.interpolate
-    return steps(function(model, dataset, asked["n"], asked["seed"]), Origin(run, lambda: model, dataset))
+    made = function(model, dataset, asked["n"], asked["seed"]).replace(step=model.loaded_step)
+    return steps(made, Origin(run, lambda: model, dataset))
 
 
 def _default_out(run: Run, drawn: Samples, mode: str, seed: int) -> pathlib.Path:

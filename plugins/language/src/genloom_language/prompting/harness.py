@@ -73,8 +73,7 @@ def prompt(
         shared = {"task": task.name, "k": k, "cut": cut}
         results += [_entry(measure, task, k, seed, n) | shared | _records(measure, records) for measure in measures]
     if run is not None:
-        latest = run.latest()
-        results = [{**entry, "step": 0 if latest is None else _step(latest)} for entry in results]
+        results = [{**entry, "step": model.loaded_step} for entry in results]
         _keep(run.path / FILE, results)
     head = {"schema_version": 1, "run": None if run is None else str(run.path), "task": task.name, "kind": task.kind}
     return {**head, "seed": seed, "n": n, "results": results}
@@ -150,10 +149,6 @@ def _entry(measure: Measure, task: Task, k: int, seed: int, n: int) -> dict[str,
 
 def _records(measure: Measure, wanted: bool) -> dict[str, Any]:
     return {"records": measure.each.tolist()} if wanted else {}
-
-
-def _step(checkpoint: Path) -> int:
-    return int(checkpoint.name.rpartition("-")[2])
 
 
 def _keep(file: Path, results: list[dict[str, Any]]) -> None:
