@@ -103,3 +103,14 @@ def test_what_needs_no_engine_is_measured_alone(subprocess_env: Callable[..., di
         "| loader",
         "| loader",
     ]
+
+
+def test_saving_costs_little(subprocess_env: Callable[..., dict[str, str]]) -> None:
+    command = [sys.executable, BENCHMARKS / "saving.py", "--quick", "--engines", ENGINE, "--threads", "1"]
+    done = subprocess.run(command, env=subprocess_env(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (row,) = [line for line in done.stdout.splitlines() if line.startswith(f"| {ENGINE} ")]
+    _, megabytes, copy, _, _, whole, epoch, verdict = (cell.strip() for cell in row.strip("|").split("|"))
+    assert 1 < float(megabytes) < 3
+    assert float(copy) > 0 and float(whole) > 0 and float(epoch) > 0
+    assert verdict.endswith("bar 3")

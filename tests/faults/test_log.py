@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ NEXT = {"step": 31, "losses": {"loss": 1.0}}
 
 @pytest.mark.parametrize("tail", [b"", b"\0" * 40, b"\xff\xfe"], ids=["cut", "zeros", "no text"])
 def test_a_log_torn_at_any_byte_loses_its_torn_line_alone(
-    tail: bytes, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tail: bytes, tmp_path: Path, capfd: pytest.CaptureFixture[str], count: Callable[[str, int, str], None]
 ) -> None:
     run = create_run(tmp_path / "run")
     run.write_config({"model": {"id": "a"}})
@@ -42,3 +43,7 @@ def test_a_log_torn_at_any_byte_loses_its_torn_line_alone(
         kept = [entry for entry in whole if entry["step"] <= 12]
         assert [json.loads(line) for line in (run.path / LOG).read_bytes().splitlines()] == kept
     assert capfd.readouterr().err == ""
+    strange = f", {len(tail)} other bytes after it" if tail else ""
+    count(
+        f"the log cut off at any byte{strange}", len(text) + 1, "whole lines are read, and the run writes on after them"
+    )

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,7 @@ while not over:
     (run.path / f"reads-{sys.argv[2]}").touch()
 print(json.dumps({"reads": reads, "newest": newest}))
 """
-READERS, BUSY, SAVES = 2, 3, 60
+READERS, BUSY = 2, 3
 
 
 @pytest.fixture
@@ -41,8 +41,10 @@ def busy() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("busy")
-def test_readers_beside_a_pruning_writer_find_whole_checkpoints(tmp_path: Path) -> None:
-    run, saves = create_run(tmp_path / "run"), SAVES
+def test_readers_beside_a_pruning_writer_find_whole_checkpoints(
+    tmp_path: Path, tries: Callable[[int, int], int], count: Callable[[str, int, str], None]
+) -> None:
+    run, saves = create_run(tmp_path / "run"), tries(60, 1000)
     run.write_config({"model": {"id": "a"}})
     save(run, 0, {"w": np.full(64, 0)})
     commands = [[sys.executable, "-c", READER, str(run.path), str(number)] for number in range(READERS)]
@@ -62,3 +64,7 @@ def test_readers_beside_a_pruning_writer_find_whole_checkpoints(tmp_path: Path) 
     read = [json.loads(out) for out, _ in told]
     assert all(each["newest"] == saves for each in read)
     assert [manifest.step_of(folder) for folder in run.checkpoints()] == [saves - 1, saves]
+    reads = sum(each["reads"] for each in read)
+    count(
+        "readers beside saving, replacing and pruning, three busy processes too", reads, "each reads a whole checkpoint"
+    )
