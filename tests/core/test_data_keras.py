@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import keras
 import numpy as np
 import pytest
 
 from genloom.data import ArraySplit, Loader
-from genloom.data.sources.keras_sets import open_fashion_mnist, open_mnist
+from genloom.data.sources.keras_sets import fetch, open_fashion_mnist, open_mnist
 from genloom.errors import DataError
 
 
@@ -45,6 +47,7 @@ def test_a_failed_download_names_the_alternative(monkeypatch, capsys, name, open
         print("Downloading data")
         raise Exception("URL fetch failure on https://example.org: None -- unreachable")
 
+    monkeypatch.setattr(keras.utils, "get_file", lambda *_, **__: None)
     monkeypatch.setattr(getattr(keras.datasets, name), "load_data", fail)
     with pytest.raises(DataError, match=rf"^{name} could not be read.*unreachable.*idx:DIR"):
         opener()
@@ -54,11 +57,29 @@ def test_a_failed_download_names_the_alternative(monkeypatch, capsys, name, open
 def test_keras_arrays_become_pictures(monkeypatch):
     x = np.random.default_rng(0).integers(0, 256, (6, 28, 28), dtype=np.uint8)
     label = np.arange(6, dtype=np.uint8)
+    monkeypatch.setattr(keras.utils, "get_file", lambda *_, **__: None)
     monkeypatch.setattr(keras.datasets.fashion_mnist, "load_data", lambda: ((x, label), (x[:2], label[:2])))
     dataset = open_fashion_mnist()
     np.testing.assert_array_equal(dataset.train.arrays()["x"][..., 0], (x / 255).astype(np.float32))
     assert dataset.test.arrays()["label"].tolist() == [0, 1]
     assert dataset.spec.class_names[9] == "ankle boot"
+
+
+def test_a_download_is_checked_and_one_that_was_cut_off_is_fetched_anew(tmp_path):
+    right = b"a file of pictures"
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "some.gz").write_bytes(right)
+    sums, origin = {"some.gz": hashlib.md5(right).hexdigest()}, (tmp_path / "there").as_uri() + "/"
+    kept = tmp_path / "cache" / "sets" / "some.gz"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(right[:5])
+    fetch(sums, origin, "sets", tmp_path / "cache")
+    assert kept.read_bytes() == right
+    (tmp_path / "there" / "some.gz").write_bytes(b"something else")
+    fetch(sums, origin, "sets", tmp_path / "cache")  # what is there and right is not asked for again
+    kept.unlink()
+    with pytest.raises(Exception, match=r"[Hh]ash"):
+        fetch(sums, origin, "sets", tmp_path / "cache")
 
 
 def test_keras_sets_take_no_argument():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -118,3 +119,11 @@ def test_the_number_of_a_refusal_is_found_in_the_words_of_safetensors(tmp_path: 
     with pytest.raises(RunError, match="No space left on device") as failed, files.writing(tmp_path / "state"):
         raise safetensors.SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
     assert "Free some space" in (failed.value.mend or "")
+
+
+def test_a_full_disk_is_told_with_the_room_that_is_needed(tmp_path: Path) -> None:
+    free = shutil.disk_usage(tmp_path).free / 1e6
+    with pytest.raises(RunError) as failed, files.writing(tmp_path / "absent" / "state", 52_400_000):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    found = re.fullmatch(r"It takes 52\.4 MB, and (\S+) MB are free there\. Free some space.*", failed.value.mend or "")
+    assert found is not None and float(found[1]) == pytest.approx(free, rel=0.1)

@@ -62,7 +62,7 @@ def save(
     checkpoints = run.path / "checkpoints"
     target = checkpoints / manifest.folder_name(int(step))
     stored, table = _storable(arrays)
-    with writing(target):
+    with writing(target, sum(array.nbytes for array in stored.values())):
         checkpoints.mkdir(exist_ok=True)  # not its parents: a run that was removed meanwhile is not begun again
         pruning.sweep(checkpoints)
         draft = pruning.hidden(pruning.DRAFT, target)

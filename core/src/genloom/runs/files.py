@@ -8,6 +8,7 @@ import math
 import os
 import re
 import secrets
+import shutil
 import stat
 import sys
 from collections.abc import Iterator, Mapping
@@ -32,12 +33,14 @@ __all__ = [
 _SPACE = "Free some space, then try again."
 _RIGHTS = "Name a place that may be written to, or mend its permissions."
 _GONE = "Was the folder removed or moved meanwhile? Put it back, or name another one."
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 #: What helps against a refusal of the disk, by its number.
 _MENDS = {
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _SPACE),
+    **dict.fromkeys(_FULL, _SPACE),
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), _RIGHTS),
     **dict.fromkeys((errno.ENOENT, errno.ENOTDIR, errno.ESTALE), _GONE),
 }
+_WORTH_TELLING = 10**6  # bytes
 _NUMBER = re.compile(r"\(os error (\d+)\)")
 
 
@@ -48,7 +51,7 @@ def write_atomic(path: Path, content: bytes) -> None:
         DiskError: the disk refused.
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
-    with writing(path):
+    with writing(path, len(content)):
         try:
             draft.write_bytes(content)
             sync_file(draft)
@@ -89,8 +92,12 @@ def make_folder(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
+def writing(path: Path, needs: int = 0) -> Iterator[None]:
     """Turn what goes wrong while `path` is written into one error that names it, the cause and the mend.
+
+    Args:
+        path: what is written.
+        needs: bytes that it takes, for the one whose disk is full; from 1 MB on they are told.
 
     Raises:
         DiskError: the disk refused.
@@ -101,7 +108,18 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except (OSError, SafetensorError) as cause:
         number, reason = _refusal(cause)
-        raise DiskError(f"{str(path)!r} could not be written: {reason}.", mend=_MENDS.get(number, _RIGHTS)) from cause
+        mend = _room(path, needs) + _MENDS.get(number, _RIGHTS) if number in _FULL else _MENDS.get(number, _RIGHTS)
+        raise DiskError(f"{str(path)!r} could not be written: {reason}.", mend=mend) from cause
+
+
+def _room(path: Path, needs: int) -> str:
+    """Say how much room a file takes and how much there is; nothing where the system does not tell."""
+    place = next((folder for folder in path.absolute().parents if folder.is_dir()), None)
+    if needs < _WORTH_TELLING or place is None:
+        return ""
+    with contextlib.suppress(OSError):
+        return f"It takes {needs / 1e6:.3g} MB, and {shutil.disk_usage(place).free / 1e6:.3g} MB are free there. "
+    return ""
 
 
 @contextlib.contextmanager

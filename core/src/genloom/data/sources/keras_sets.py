@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +15,17 @@ from genloom.data.sources.assemble import assemble
 from genloom.data.spec import DataSpec
 from genloom.errors import DataError
 
-__all__ = ["open_fashion_mnist", "open_mnist"]
+__all__ = ["fetch", "open_fashion_mnist", "open_mnist"]
 
 CLOTHING = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+#: Where Keras has Fashion-MNIST from, and the MD5 sums that its authors publish; Keras itself checks MNIST alone.
+FASHION_ORIGIN = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
+FASHION_SUMS = {
+    "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+    "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
+    "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
+    "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
+}
 
 
 def open_mnist(rest: str = "") -> Dataset:
@@ -50,12 +60,35 @@ def _open(name: str, class_names: tuple[str, ...], note: str, extra: Any) -> Dat
     return assemble(name, spec, train, test, divisor=255, notes=(note,))
 
 
+def fetch(sums: Mapping[str, str], origin: str, folder: str, cache: Path | None = None) -> None:
+    """Bring files into Keras's cache; one that is there with another sum, as a download cut off is, is fetched anew.
+
+    Args:
+        sums: MD5 sum in hexadecimal by file name.
+        origin: the address that a file's name goes after.
+        folder: of the cache, such as "datasets/fashion-mnist".
+        cache: Keras's own (`~/.keras`) by default.
+
+    Raises:
+        Exception: Keras's own, for a download that failed or has another sum.
+    """
+    import keras
+
+    where = None if cache is None else str(cache)
+    for name, md5 in sums.items():
+        keras.utils.get_file(
+            name, origin + name, cache_subdir=folder, file_hash=md5, hash_algorithm="md5", cache_dir=where
+        )
+
+
 def _load(name: str) -> Any:
     import keras
 
     try:
         # Keras prints its progress bar on stdout, which belongs to the command's own output.
         with contextlib.redirect_stdout(sys.stderr):
+            if name == "fashion_mnist":
+                fetch(FASHION_SUMS, FASHION_ORIGIN, "datasets/fashion-mnist")
             return getattr(keras.datasets, name).load_data()
     except Exception as error:  # get_file raises bare Exception for a failed download
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
