@@ -17,9 +17,9 @@ a few times (`python -m pytest tests/faults`). A try counts here only after its 
 
 ## What is promised
 
-- **A kill loses what came after the last checkpoint**, and nothing else: `--checkpoint-steps N` (or the default, each
-  epoch) bounds it. A training that is resumed ends in the same bits as one that was never stopped, on the same machine,
-  engine and versions.
+- **A kill at any instant loses the steps after the last checkpoint that was whole**: those since the last one was due
+  and, where that one was still being written, those since the one before. `--set training.checkpoint_steps=N` (or the
+  default, each epoch) bounds them. They are trained again to the same bits, on the same machine, engine and versions.
 - **A file is whole or absent.** It is written beside its place, flushed and renamed. A checkpoint exists when both of
   its files do; their hashes are in its manifest, and the hashes of run.toml and of other kept files too.
 - **What cannot be written is one error** with the file, the cause and what helps. What is damaged is said, never used.
