@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+import genloom
 from genloom.errors import ConfigError, DataError
 from genloom_language.published import adopt
 
 PUBLISHED = Path(__file__).with_name("published")
+SPEC = genloom.DataSpec((15,), kind="text", dtype="int32", value_range=None, vocabulary=64)
 
 
 def broken(folder: Path, name: str, change: Callable[[dict[str, Any]], Any]) -> Path:
