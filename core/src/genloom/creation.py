@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from genloom.errors import ConfigError
+from genloom.memory import within_memory
 from genloom.options import RESERVED
 from genloom.plugins.component import Component
 from genloom.plugins.registry import find
@@ -63,13 +64,15 @@ def instantiate(
 
     Raises:
         ConfigError: data of a kind the model does not take, or a network it has no place for.
+        RunError: it does not fit into memory.
     """
     from genloom import backend
 
     check_kind(component, spec)
     target = component.load()
     _check_networks(component, target, networks)
-    with backend.building():
+    smaller = f"Choose smaller options: genloom show {component.id} lists them."
+    with within_memory("The model", smaller), backend.building():
         model: GenerativeModel = target(spec, options, seed=seed, noise=noise, **networks)
     return model
 

@@ -227,7 +227,8 @@ def memory() -> int:
 
 def ran_out_of_memory(error: Exception) -> bool:
     """Say whether a call failed for want of memory."""
-    return isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
+    exhausted = isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
+    return exhausted or isinstance(error, MemoryError)
 
 
 def move_towards(averages: Sequence[Any], variables: Sequence[Any], share: Any) -> None:

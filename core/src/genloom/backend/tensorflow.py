@@ -259,7 +259,7 @@ def memory() -> int:
 
 def ran_out_of_memory(error: Exception) -> bool:
     """Say whether a call failed for want of memory."""
-    return isinstance(error, tf.errors.ResourceExhaustedError)
+    return isinstance(error, (tf.errors.ResourceExhaustedError, MemoryError))
 
 
 def move_towards(averages: Sequence[Any], variables: Sequence[Any], share: Any) -> None:

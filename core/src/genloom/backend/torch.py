@@ -199,7 +199,7 @@ def memory() -> int:
 
 def ran_out_of_memory(error: Exception) -> bool:
     """Say whether a call failed for want of memory; on a CPU torch has no class of its own for that."""
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "DefaultCPUAllocator" in str(error)
 
 
 @torch.no_grad()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genloom.errors import ConfigError
+from genloom.memory import within_memory
 from genloom.plugins.registry import required
 from genloom.runs import Run, create_run, load_latest
 from genloom.runs.files import tell, write_atomic
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from genloom.model import GenerativeModel
 
 __all__ = ["train"]
+
+_SMALLER = "Begin again with a smaller batch size, and `accumulate` steps for each update to keep what an update sees."
 
 
 def train(
@@ -141,7 +144,7 @@ def _train(job: Job, run: Run, callbacks: Sequence[Any], profiled: bool) -> Run:
     training, interruption, progress = assemble(session, job, feed, callbacks)
     profile = profile_of(session, training) if profiled else None
     try:
-        with interruption.watching(), session.saving:
+        with within_memory("A training step", _SMALLER), interruption.watching(), session.saving:
             training.on_train_begin()
             for stretch in plan.stretches(session.step):
                 training.stretch = stretch
