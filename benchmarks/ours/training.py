@@ -17,7 +17,7 @@ import genloom
 from genloom.data import ArraySplit, Dataset, DataSpec, Loader
 from genloom.naming import variable_names
 
-ENDLESS = 1 << 40  # epochs; the parent ends the process
+ENDLESS = 1_000_000  # epochs; the parent ends the process
 
 
 class Epochs(keras.callbacks.Callback):

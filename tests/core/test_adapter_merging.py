@@ -22,7 +22,7 @@ KINDS: dict[str, Any] = {
     "dora": DoRAOptions(rank=3),
     "dora-dropout": DoRAOptions(rank=3, dropout=0.3),
     "ia3-outputs": IA3Options(target="*", inputs=""),
-    "ia3-inputs": IA3Options(target="dense", inputs="*"),
+    "ia3-inputs": IA3Options(target="dense", inputs="deep|line|past|plane|space"),
 }
 
 #: Name of a layer → what it takes, without the first axis.

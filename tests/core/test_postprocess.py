@@ -85,7 +85,7 @@ def test_a_kind_that_is_not_taken_is_refused_with_the_kinds_that_are() -> None:
 def test_wrong_names_options_and_shapes_are_refused() -> None:
     with pytest.raises(NotFoundError, match="Did you mean 'upscale'"):
         chain(["upscal"])
-    with pytest.raises(ConfigError, match="Did you mean 'factor'"):
+    with pytest.raises(ConfigError, match="Did you mean 'upscale:factor'"):
         chain(["upscale:facter=2"])
     with pytest.raises(ConfigError, match="Did you mean 'lanczos'"):
         chain(["upscale:filter=lancsos"])

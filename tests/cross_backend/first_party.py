@@ -98,7 +98,7 @@ def phase_loss(model: Any, phase: Any, batch: dict[str, Any], stream: Any) -> An
 
 def slice_of(model: Any, batch: dict[str, Any]) -> dict[str, Any]:
     """The rows that the first repeat of a phase sees."""
-    size = len(batch["x"]) // max(phase.repeats for phase in model.phases())
+    size = batch["x"].shape[0] // max(phase.repeats for phase in model.phases())
     return {name: value[:size] for name, value in batch.items()}
 
 

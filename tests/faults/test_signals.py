@@ -64,6 +64,14 @@ def handlers_kept() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@pytest.fixture(autouse=True)
+def in_a_terminal() -> Iterator[None]:
+    """A hang-up ends a process, whatever the one that runs these tests ignores."""
+    with handlers_kept():
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        yield
+
+
 def trained(models: Any, out: Path, *callbacks: Any, **more: Any) -> int:
     """Train as the command line does, and return its exit code."""
     asked = {**QUIET, "out": out, "callbacks": callbacks, **more}
