@@ -198,3 +198,9 @@ def test_a_file_that_is_not_there():
     refusal("absent.npz", "'absent.npz' is no file")
     with pytest.raises(DataError, match="npz: '' is no file"):
         open_npz()
+
+
+def test_labels_that_are_no_32_bit_numbers_are_told_with_the_bound(tmp_path):
+    np.savez(tmp_path / "d.npz", x=np.zeros((4, 2), "float32"), label=np.arange(4) * 10**10)
+    with pytest.raises(DataError, match="labels go up to 30,000,000,000, and there are at most 100,000 classes"):
+        data.open(f"npz:{tmp_path / 'd.npz'}")

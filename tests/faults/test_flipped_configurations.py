@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from genloom.errors import GenLoomError
+from genloom.errors import DamagedRunError, GenLoomError
 from genloom.runs import create_run, load_latest, save
 from genloom.runs.sealing import seal
 
@@ -43,3 +44,13 @@ def test_no_flipped_bit_changes_what_is_sealed_in_silence(
     (run.path / "run.toml").write_bytes(whole)
     assert load_latest(run)[1]["step"] == 1
     count("one bit of run.toml flipped", flips, f"{found} refused by name, the others changed nothing that is sealed")
+
+
+def test_a_setting_that_was_none_cannot_be_added(tmp_path: Path) -> None:
+    run, settings = create_run(tmp_path / "run"), (*SETTINGS, "clip")
+    run.write_config({**CONFIG, "training": {**CONFIG["training"], "clip": None}})
+    save(run, 1, {"w": np.zeros(2)}, seal(CONFIG, {}, settings))
+    assert load_latest(run)[1]["step"] == 1
+    run.write_config({**CONFIG, "training": {**CONFIG["training"], "clip": 0.001}})
+    with pytest.raises(DamagedRunError, match=r"training\.clip = 0\.001, the checkpoint null"):
+        load_latest(run)

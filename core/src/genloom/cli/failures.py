@@ -6,6 +6,7 @@ absent, 130 interrupted, 143 terminated.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -16,13 +17,16 @@ from typing import Any
 
 import click
 
-from genloom.errors import GenLoomError
+from genloom.errors import GenLoomError, reason
 from genloom.terminal import shown
 
 __all__ = ["SCHEMA_VERSION", "Terminated", "guarded"]
 
 #: Version of the documents that --json prints.
 SCHEMA_VERSION = 1
+
+#: Numbers of a refusal of the disk, or whatever the output goes to.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
 class Terminated(BaseException):
@@ -38,8 +42,7 @@ def guarded(command: Callable[[], Any], arguments: Sequence[str]) -> int:
         # click returns the code of ctx.exit() here; commands themselves return None.
         return result if isinstance(result, int) else 0
     except BrokenPipeError:
-        # The reader of a pipe left (`genloom list | head`); without this Python complains once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _mute()  # the reader of a pipe left: `genloom list | head`
         return 1
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.format_message())  # a bare `genloom` or `genloom plugins` asks for help, which is no error
@@ -62,7 +65,19 @@ def _watch_for_termination() -> None:
         signal.signal(signal.SIGHUP, stop)
 
 
+def _mute() -> None:
+    """Drop what is left of the output; without this Python complains once more at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _of_output(error: BaseException) -> bool:
+    """Say whether what the output goes to is full: files that are written have their own error."""
+    return isinstance(error, OSError) and error.errno in _FULL and error.filename is None
+
+
 def _failed(error: BaseException, arguments: Sequence[str]) -> int:
+    if _of_output(error):
+        _mute()
     if "--traceback" in arguments and not isinstance(error, click.UsageError):
         import traceback
 
@@ -89,6 +104,8 @@ def _describe(error: BaseException) -> dict[str, Any]:
         return _report("Interrupted", "Interrupted.", None, 130)
     if isinstance(error, Terminated):
         return _report("Terminated", "Terminated.", None, 143)
+    if _of_output(error):
+        return _report(kind, f"The output could not be written: {reason(error)}.", "Send it elsewhere.", 1)
     return _report(kind, f"{kind}: {error}".rstrip(": "), "Put --traceback before the command to see where.", 1)
 
 

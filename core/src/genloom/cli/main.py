@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -102,4 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: words after the program's name, those of the process by default.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the shell: `>&-`
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for as long as the process
     sys.exit(guarded(lambda: cli.main(words, prog_name="genloom", standalone_mode=False), words))

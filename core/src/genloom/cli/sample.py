@@ -84,7 +84,7 @@ def _generated(run: Run, asked: dict[str, Any]) -> Samples:
     from genloom.data.spec import DataSpec
     from genloom.options import parse_assignments
 
-    spec = DataSpec.from_dict(run.config["data"]["spec"])
+    spec = DataSpec.from_dict(run.stated("data", "spec"))
     wanted = condition(spec, asked["n"], asked["label"], asked["prompt"], asked["conditions"])
     options = {name: literal(value) for name, value in parse_assignments(asked["assignments"]).items()}
     post = () if asked["no_post"] else asked["post"] or None

@@ -133,10 +133,10 @@ def _config(config: str | None, resume: bool, out: str | None, begun_anew: bool)
 def _identity(run: Run) -> dict[str, dict[str, Any]]:
     """Return the model, data, seed and engine of a run; the trainer reads all its other settings from it."""
     stored = run.config
-    training = {"seed": stored["training"]["seed"]}
+    training, began_on = {"seed": run.stated("training", "seed")}, run.stated("training", "backend")
     # A run goes on bitwise on its own engine only; what the caller names, or what is installed, wins over that.
-    if stored["training"].get("backend") in engine.installed() and not engine.wished():
-        training["backend"] = stored["training"]["backend"]
+    if began_on in engine.installed() and not engine.wished():
+        training["backend"] = began_on
     return {
         "model": {"id": stored["model"]["id"]},
         "data": {"address": run.address},

@@ -11,7 +11,7 @@ from typing import Any
 
 from genloom.errors import ConfigError, DamagedRunError, RunError, listed
 from genloom.runs import bounded, lineage, log, manifest
-from genloom.runs.files import make_folder, plain, reading, tell, write_atomic, writing
+from genloom.runs.files import make_folder, open_here, plain, reading, tell, write_atomic, writing
 from genloom.runs.lock import LOCK_NAME, RunLock, holder
 
 __all__ = ["Run", "create_run", "open_run"]
@@ -59,9 +59,20 @@ class Run:
             )
         try:
             with reading(self.path / CONFIG):
-                return bounded.table(bounded.content(self.path / CONFIG))
+                return _formed(bounded.table(bounded.content(self.path / CONFIG)))
         except (OSError, ValueError) as cause:
             raise DamagedRunError(f"{str(self.path / CONFIG)!r} cannot be read: {cause}.", mend=_RESTORE) from cause
+
+    def stated(self, table: str, key: str) -> Any:
+        """Return a value that the run.toml of a trained run holds.
+
+        Raises:
+            DamagedRunError: it is not there.
+        """
+        part = self.config.get(table, {})
+        if key not in part:
+            raise DamagedRunError(f"{str(self.path / CONFIG)!r} has no {key} in [{table}].", mend=_RESTORE)
+        return part[key]
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Write run.toml whole; None is left out, as TOML has no null."""
@@ -163,7 +174,7 @@ class Run:
     def append_log(self, entry: Mapping[str, Any]) -> None:
         """Add one line to log.jsonl; a number that is not finite is written as null."""
         line = json.dumps(plain(entry), allow_nan=False).encode() + b"\n"
-        with writing(self.path / LOG), open(self.path / LOG, "ab+") as handle:
+        with writing(self.path / LOG), open(self.path / LOG, "ab+", opener=open_here) as handle:
             handle.truncate(_whole_bytes(handle))
             handle.write(line)
 
@@ -263,6 +274,23 @@ class Run:
             RunError: the file is damaged.
         """
         return None not in (self.scored_step, self.saved_step) and self.scored_step != self.saved_step
+
+
+def _formed(config: dict[str, Any]) -> dict[str, Any]:
+    """Return what a run.toml holds, when its parts are of the form that all readers count on.
+
+    Raises:
+        ValueError: a part is no table, or no model is named.
+    """
+    for name in ("model", "data", "training", "versions"):
+        if not isinstance(config.get(name, {}), dict):
+            raise ValueError(f"{name} is no table")
+    if not isinstance(config.get("model", {}).get("id"), str):
+        raise ValueError("[model] names no id")
+    stretches = config.get("stretches", [])
+    if not isinstance(stretches, list) or not all(isinstance(each, dict) for each in stretches):
+        raise ValueError("stretches is no list of tables")
+    return config
 
 
 def open_run(path: str | Path, *, head: bool = True) -> Run:

@@ -20,6 +20,7 @@ from genloom.terminal import shown
 
 __all__ = [
     "make_folder",
+    "open_here",
     "plain",
     "reading",
     "sync_directory",
@@ -32,6 +33,8 @@ __all__ = [
 
 _SPACE = "Free some space, then try again."
 _RIGHTS = "Name a place that may be written to, or mend its permissions."
+_TAKEN = "A file stands where a folder should be: name another place, or move the file away."
+_LINK = "A link stands in its place, which is not followed: remove it."
 _GONE = "Was the folder removed or moved meanwhile? Put it back, or name another one."
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 #: What helps against a refusal of the disk, by its number.
@@ -39,6 +42,8 @@ _MENDS = {
     **dict.fromkeys(_FULL, _SPACE),
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), _RIGHTS),
     **dict.fromkeys((errno.ENOENT, errno.ENOTDIR, errno.ESTALE), _GONE),
+    errno.EEXIST: _TAKEN,
+    errno.ELOOP: _LINK,
 }
 _WORTH_TELLING = 10**6  # bytes
 _NUMBER = re.compile(r"\(os error (\d+)\)")
@@ -51,6 +56,7 @@ def write_atomic(path: Path, content: bytes) -> None:
         DiskError: the disk refused.
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+    _refuse_devices(path)
     with writing(path, len(content)):
         try:
             draft.write_bytes(content)
@@ -60,6 +66,27 @@ def write_atomic(path: Path, content: bytes) -> None:
             with contextlib.suppress(OSError):  # what stopped the writing is the one to be told
                 draft.unlink(missing_ok=True)
         sync_directory(path.parent)
+
+
+def _refuse_devices(path: Path) -> None:
+    """Refuse what is there and is no file: the one who renames a file onto a device takes it away from all."""
+    with contextlib.suppress(OSError):
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise DiskError(f"{str(path)!r} could not be written: it is a device or a pipe.", mend="Name a file.")
+
+
+def open_here(path: str | Path, flags: int) -> int:
+    """Open a file of a run to write in place, never one that a link in the run leads to; the umask applies.
+
+    Raises:
+        OSError: a link, or no plain file, stands there; or the disk refused.
+    """
+    handle = os.open(path, flags | os.O_NOFOLLOW if hasattr(os, "O_NOFOLLOW") else flags, 0o666)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "it is no plain file")
+    return handle
 
 
 def write_arrays(arrays: Mapping[str, Any], file: Path, metadata: Mapping[str, str] | None = None) -> None:

@@ -48,7 +48,7 @@ def runs_below(directory: str | Path) -> list[Run]:
 
 
 def _run_folders(root: Path) -> Iterator[Path]:
-    for folder, below, files in os.walk(root):
+    for folder, below, files in os.walk(root, onerror=_passed_over):
         depth = len(Path(folder).relative_to(root).parts)
         if "run.toml" in files:
             yield Path(folder)
@@ -56,6 +56,10 @@ def _run_folders(root: Path) -> Iterator[Path]:
         elif depth >= DEEPEST:
             below.clear()
         below[:] = [name for name in below if not name.startswith(".")]
+
+
+def _passed_over(error: OSError) -> None:
+    tell(f"{str(error.filename)!r} cannot be searched for runs: {error.strerror}.")
 
 
 def _row(path: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from genloom.errors import ConfigError
 from genloom.runs import bounded
-from genloom.runs.files import writing
+from genloom.runs.files import open_here, writing
 
 __all__ = ["LOCK_NAME", "RunLock", "holder"]
 
@@ -72,7 +72,7 @@ class RunLock:
 
     def _opened(self) -> int:
         with writing(self.path):
-            return os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)  # less the umask, as every file of the run
+            return open_here(self.path, os.O_RDWR | os.O_CREAT)
 
     def _taken(self, handle: int) -> bool:
         """Lock the open file and sign it; False when its name was given to another file just then."""

@@ -38,7 +38,7 @@ def seal(config: Mapping[str, Any], files: Mapping[str, bytes], settings: Iterab
     names = {**_SEALED, "training": tuple(settings)}
     kept = {part: {key: config.get(part, {}).get(key) for key in keys} for part, keys in names.items()}
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    return {KEY: {"config": plain(kept, keep_none=False), "files": hashes}}
+    return {KEY: {"config": plain(kept), "files": hashes}}
 
 
 def check(run: Run, manifest: Mapping[str, Any]) -> None:

@@ -24,9 +24,9 @@ def check_same(job: Job, stored: Mapping[str, Any], path: Path) -> None:
         DataError: the data themselves changed since.
     """
     now = job.document(0)
-    _check_data(stored["data"], now["data"], path)
+    _check_data(stored.get("data", {}), now["data"], path)
     before, after = stored["model"].get("options", {}), _stored_form(now["model"]["options"])
-    training, was = _stored_form(now["training"]), stored["training"]
+    training, was = _stored_form(now["training"]), stored.get("training", {})
     pairs = [
         ("MODEL", stored["model"].get("id"), now["model"]["id"]),
         ("--preset", stored["model"].get("preset"), job.preset),

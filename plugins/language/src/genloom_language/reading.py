@@ -9,7 +9,7 @@ import io
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from genloom.errors import DataError
+from genloom.errors import DataError, reason
 
 __all__ = ["FITTED", "HELD_BYTES", "TextFiles", "halves", "lines"]
 
@@ -52,7 +52,7 @@ class TextFiles:
             try:
                 file.open("rb").close()
             except OSError as error:
-                raise DataError(f"{str(file)!r} cannot be read as text: {error}.", mend=mend) from error
+                raise DataError(f"{str(file)!r} cannot be read as text: {reason(error)}.", mend=mend) from error
         return cls(files)
 
     @property
@@ -154,7 +154,9 @@ def _read(file: Path) -> Iterator[bytes]:
                 data = opened.read(_BYTES)
                 yield data
     except OSError as error:
-        raise DataError(f"{str(file)!r} cannot be read as text: {error}.", mend="Name a file of UTF-8 text.") from error
+        raise DataError(
+            f"{str(file)!r} cannot be read as text: {reason(error)}.", mend="Name a file of UTF-8 text."
+        ) from error
 
 
 def _digest(parts: Iterable[bytes]) -> bytes:

@@ -67,6 +67,11 @@ def check_labels(label: NDArray[Any], samples: int, name: str) -> NDArray[np.int
         )
     if label.dtype == np.bool_:
         return label.astype(np.int32)  # False is class 0, True class 1
+    if np.issubdtype(label.dtype, np.number) and label.size and np.max(label) > np.iinfo(np.int32).max:
+        raise DataError(
+            f"{name}: labels go up to {np.max(label):,}, and there are at most {MOST_CLASSES:,} classes.",
+            mend="Number the classes from 0.",
+        )
     whole = label.astype(np.int32) if np.issubdtype(label.dtype, np.number) and np.isfinite(label).all() else None
     if whole is None or (whole != label).any() or (whole < 0).any():
         raise DataError(f"{name}: labels must be whole numbers from 0 up, got {label[:3]} ….", mend="Renumber them.")
