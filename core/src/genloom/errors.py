@@ -91,6 +91,6 @@ def listed(names: Sequence[str], most: int = 4) -> str:
     return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """Return what went wrong in words: of a refusal of the system without its number and the path."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
