@@ -151,3 +151,17 @@ def test_a_number_beside_long_words_is_not_cut(monkeypatch, capsys):
     output.table(("words", "a", "b", "c"), [("many words " * 9, *cells)])
     drawn = capsys.readouterr().out
     assert all(cell in drawn for cell in cells)
+
+
+def test_of_very_many_samples_some_are_read_and_that_is_said(monkeypatch):
+    monkeypatch.setattr("genloom.data.check.MOST_READ", 100)
+    monkeypatch.setattr("genloom.data.summary.MOST_READ", 100)
+    x = np.arange(600.0)[:, None].astype("float32")
+    found = inspect(Dataset("many", DataSpec((1,), kind="signal"), ArraySplit(x), ArraySplit(x[:50]), "f1d0"))
+    train = found["train"]
+    assert (train["samples"], train["minimum"], train["maximum"], train["duplicates"]) == (600, 0.0, 594.0, 0)
+    assert train["mean"] == 297.0
+    assert found["leaked"] == 9  # of the samples that were read: 0, 6, … 48
+    assert [line for line in found["warnings"] if line.startswith("Read ")] == [
+        "Read 100 of 600 samples of train, evenly spaced; counts are of those."
+    ]

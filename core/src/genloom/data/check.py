@@ -14,7 +14,7 @@ from genloom.data.opening import Data
 from genloom.data.opening import open as open_dataset
 from genloom.data.span import narrow
 from genloom.data.spec import DataSpec
-from genloom.data.summary import summarise
+from genloom.data.summary import MOST_READ, summarise
 from genloom.errors import ConfigError, listed
 from genloom.runs.files import make_folder, write_atomic
 
@@ -28,7 +28,7 @@ _BORDER, _SIDE = 32, 8  # grey between the pictures of the grid, and pictures al
 
 
 def check(data: Data, out: str | Path | None = None, **options: Any) -> dict[str, Any]:
-    """Open a data set, read every sample, and report.
+    """Open a data set, read every sample (of millions, two million evenly spaced), and report.
 
     Args:
         data: as for `genloom.data.open`.
@@ -64,6 +64,11 @@ def inspect(dataset: Dataset, out: str | Path | None = None) -> dict[str, Any]:
         "leaked": sum(name in seen for name in test.hashes),
     }
     report["warnings"] = [
+        *(
+            f"Read {MOST_READ:,} of {split.samples:,} samples of {name}, evenly spaced; counts are of those."
+            for name, split in (("train", train), ("test", test))
+            if split.samples > MOST_READ
+        ),
         *_warnings(report),
         *_narrow(report["train"], dataset.spec),
         *_coarse(dataset.spec, train.constant_places),
