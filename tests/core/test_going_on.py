@@ -18,7 +18,7 @@ import genloom
 from genloom.data import open as open_data
 from genloom.errors import ConfigError, RunError
 from genloom.plugins.discovery import load_file
-from genloom.runs import Run, checkpoint, create_run, save
+from genloom.runs import Run, checkpoint, create_run, load_latest, save
 from genloom.runs.going_on import way_on
 
 PLUGIN = Path(__file__).with_name("training_models.py")
@@ -52,7 +52,7 @@ def train(out: Path, **asked: Any) -> Run:
     return run
 
 
-def test_a_disk_full_before_the_first_checkpoint_does_not_advise_to_resume(
+def test_a_disk_full_before_the_first_checkpoint_says_how_to_begin_again(
     models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "run"
@@ -60,15 +60,12 @@ def test_a_disk_full_before_the_first_checkpoint_does_not_advise_to_resume(
         full_from(1, full)
         with pytest.raises(RunError, match="No space left on device") as failed:
             train(path)
-    begin_again = f"There is no checkpoint to go on from; remove {str(path)!r} to begin again."
+    begin_again = f"To begin again: genloom -p {PLUGIN} train --resume --out {path}"
     assert failed.value.mend == f"Free some space, then try again. {begin_again}"
-    with pytest.raises(RunError, match="no usable checkpoint"):
-        train(path, resume=True)
     with pytest.raises(ConfigError) as taken:
         train(path)
     assert taken.value.mend == f"Choose another --out. {begin_again}"
-    shutil.rmtree(path)
-    assert train(path).status == "finished"
+    assert train(path, resume=True).status == "finished"
 
 
 def test_a_disk_full_later_says_how_to_resume(models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,3 +118,19 @@ def test_a_second_interrupt_says_what_is_lost(
     (line,) = (line for line in capfd.readouterr().err.splitlines() if line.startswith("Stopped at once"))
     aim = "go on" if within else "begin again"
     assert line == f"Stopped at once: {told}. To {aim}: genloom -p {PLUGIN} train --resume --out {tmp_path / 'run'}"
+
+
+def test_a_kill_between_the_first_line_of_the_log_and_its_checkpoint_begins_anew(models: Any, tmp_path: Path) -> None:
+    settings = {"batch_size": 20, "sample_every": 0, "progress": "none", "epochs": 2}
+    whole = genloom.train("tests/plain", models.points(), out=tmp_path / "whole", **settings)
+    killed = create_run(tmp_path / "killed")
+    (killed.path / "run.toml").write_bytes((whole.path / "run.toml").read_bytes())
+    (killed.path / "log.jsonl").write_bytes((whole.path / "log.jsonl").read_bytes().splitlines(keepends=True)[0])
+    assert killed.last_entry["step"] == 9
+    resumed = genloom.train("tests/plain", models.points(), out=killed.path, resume=True)
+    one, two = load_latest(whole)[0], load_latest(resumed)[0]
+    assert [name for name in one if one[name].tobytes() != two[name].tobytes()] == []
+    for folder in whole.checkpoints():
+        shutil.rmtree(folder)
+    with pytest.raises(RunError, match=r"checkpoint"):
+        genloom.train("tests/plain", models.points(), out=whole.path, resume=True)

@@ -31,7 +31,7 @@ import numpy as np
 import genloom
 
 pictures = np.random.default_rng(0).uniform(-1, 1, (40, 8, 8, 1)).astype("float32")
-resume = bool(genloom.Run(sys.argv[1]).exists and genloom.Run(sys.argv[1]).checkpoints())
+resume = genloom.Run(sys.argv[1]).exists
 print("ready", flush=True)
 genloom.train("vae/mlp", pictures, preset="tiny", out=sys.argv[1], seed=1, resume=resume, **{SETTINGS})
 """

@@ -47,8 +47,15 @@ def telling_the_way_on(run: Run) -> Iterator[None]:
 
 
 def begins_anew(run: Run) -> bool:
-    """Whether no checkpoint was due so far, so that the run is trained from its beginning."""
-    return not run.exists or int(run.last_entry.get("step", 0)) < _first_save(run)
+    """Whether the run is trained from its beginning: no checkpoint was due so far, or the first one was cut short.
+
+    An epoch's line in the log comes before its checkpoint.
+    """
+    if not run.exists:
+        return True
+    last, first = run.last_entry, _first_save(run)
+    step = int(last.get("step", 0))
+    return step < first or (step == first and last.get("status") != "finished")
 
 
 def _first_save(run: Run) -> int:
