@@ -204,3 +204,22 @@ def test_labels_that_are_no_32_bit_numbers_are_told_with_the_bound(tmp_path):
     np.savez(tmp_path / "d.npz", x=np.zeros((4, 2), "float32"), label=np.arange(4) * 10**10)
     with pytest.raises(DataError, match="labels go up to 30,000,000,000, and there are at most 100,000 classes"):
         data.open(f"npz:{tmp_path / 'd.npz'}")
+
+
+def test_columns_that_float32_cannot_hold_are_refused(tmp_path):
+    rng = np.random.default_rng(0)
+    seconds = np.stack([rng.standard_normal(200), 1.7e9 + 10 * rng.standard_normal(200)], 1)
+    with pytest.raises(
+        DataError, match=r"too little for its size to be held in float32, in column 1: 1\.7e\+09 ± \d"
+    ) as error:
+        data.open(f"npz:{save(tmp_path, x=seconds)}")
+    assert error.value.mend == "Subtract a constant from the column before, such as its smallest value."
+    whole = np.stack([2**40 + np.arange(200) % 9, np.full(200, 7)], 1)
+    with pytest.raises(DataError, match="in column 0: "):
+        data.open(f"npz:{save(tmp_path, x=whole)}")
+    seconds[:, 1] -= seconds[:, 1].min()
+    opened = data.open(f"npz:{save(tmp_path, x=seconds)}")
+    assert opened.spec.scale[1] == pytest.approx(10, rel=0.2)
+    assert data.open(f"npz:{save(tmp_path, x=np.full((20, 1), 1.7e9))}").spec.scale == (
+        1.0,
+    )  # a constant loses nothing

@@ -159,6 +159,14 @@ def test_stop_when_and_patience_end_a_training(models: Any, tmp_path: Path) -> N
     assert not genloom.runs.Run(tmp_path / "c").exists  # the corrected command begins there
     with pytest.raises(ConfigError, match="names 'valloss', which is not logged"):
         genloom.train("tests/plain", models.points(), stop_when="valloss<1", dry_run=True, **QUIET)
+    with pytest.raises(ConfigError, match=r"best names 'val_los', which is not logged\. Did you mean 'val_loss'"):
+        genloom.train("tests/plain", models.points(), out=tmp_path / "d", best="val_los", patience=1, **QUIET)
+
+
+def test_patience_counts_epochs_though_a_preset_measures_seldom(tmp_path: Path) -> None:
+    settings = {"preset": "tiny", "epochs": 4, "learning_rate": 0.0, **QUIET}
+    run = genloom.train("vae/mlp", "digits", out=tmp_path / "run", patience=1, **settings)
+    assert [line["epoch"] for line in run.log() if line["losses"]] == [1, 2]
 
 
 def test_accumulation_equals_the_whole_batch(models: Any, tmp_path: Path) -> None:

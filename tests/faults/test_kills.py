@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -43,6 +44,7 @@ pytestmark = [
 ]
 Tries = Callable[[int, int], int]
 Count = Callable[[str, int, str], None]
+SEEN_WITHIN = 5  # trainings: on a busy machine a checkpoint may be written between two looks
 SAME = "resumed: arrays, log and pictures are equal to the bit"
 
 
@@ -69,7 +71,8 @@ def test_a_training_killed_at_any_instant_goes_on_to_the_same_bits(
     for number in range(tries(1, 12)):
         out = tmp_path / str(number)
         for _ in range(tries(1, 2)):
-            kills += kill(out, chosen.uniform(0.0, undisturbed.seconds), undisturbed.env)
+            # A process that found its files in memory may end sooner than the first one did.
+            kills += kill(out, chosen.uniform(0.0, 0.5 * undisturbed.seconds), undisturbed.env)
         lasting(out, undisturbed.env)
         assert held(Run(out)) == undisturbed.expected
     assert kills > 0
@@ -82,7 +85,12 @@ def test_a_training_killed_while_it_saves_goes_on_to_the_same_bits(
     chosen, number = random.Random(1), tries(1, 12)
     for n in range(number):
         out = tmp_path / str(n)
-        kill_in_a_draft(out, chosen.randint(1, 4), chosen.uniform(0.0, 0.003), undisturbed.env)
+        for _ in range(SEEN_WITHIN):
+            shutil.rmtree(out, ignore_errors=True)
+            if kill_in_a_draft(out, chosen.randint(1, 4), chosen.uniform(0.0, 0.003), undisturbed.env):
+                break
+        else:
+            pytest.fail(f"in {SEEN_WITHIN} trainings no checkpoint was seen while it was written")
         lasting(out, undisturbed.env)
         assert held(Run(out)) == undisturbed.expected
         assert not [path for path in (out / "checkpoints").iterdir() if path.name.startswith(".")]
@@ -116,8 +124,8 @@ def kill(out: Path, after: float, env: dict[str, str]) -> bool:
         return process.wait() == -signal.SIGKILL
 
 
-def kill_in_a_draft(out: Path, saved: int, after: float, env: dict[str, str]) -> None:
-    """Kill a training that has so many checkpoints as soon as it begins to write the next one."""
+def kill_in_a_draft(out: Path, saved: int, after: float, env: dict[str, str]) -> bool:
+    """Kill a training that has so many checkpoints as soon as it is seen to write the next one; say whether it was."""
     written: set[str] = set()
     with training(out, env) as process:
         while process.poll() is None:
@@ -127,7 +135,7 @@ def kill_in_a_draft(out: Path, saved: int, after: float, env: dict[str, str]) ->
                 time.sleep(after)
                 break
         process.kill()
-        assert process.wait() == -signal.SIGKILL, "it ended before it was seen to write"
+        return process.wait() == -signal.SIGKILL
 
 
 def held(run: Run) -> dict[str, Any]:

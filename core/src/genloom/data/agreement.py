@@ -42,7 +42,7 @@ def tell_units(address: str, new: DataSpec, kept: DataSpec, known: str) -> None:
 
 
 def check_classes(address: str, new: DataSpec, kept: DataSpec, known: str) -> None:
-    """Refuse data whose classes have other names, or another order.
+    """Refuse data whose classes have other names, or another order; where one side has no names, say what is assumed.
 
     Raises:
         ConfigError: both have names and they differ; the first that do are named.
@@ -52,12 +52,21 @@ def check_classes(address: str, new: DataSpec, kept: DataSpec, known: str) -> No
             f"{address} has other classes than {known}: {other}.",
             mend="Give data with the same classes in the same order, such as the same folders, or train a new run.",
         )
+    _tell_unnamed(address, new, kept, known)
 
 
 def tell_classes(address: str, new: DataSpec, kept: DataSpec, known: str) -> None:
     """Say on stderr where the classes of new data have other names, or another order."""
     if other := _other_classes(new, kept):
         tell(f"{address} has other classes than {known}: {other}.")
+    _tell_unnamed(address, new, kept, known)
+
+
+def _tell_unnamed(address: str, new: DataSpec, kept: DataSpec, known: str) -> None:
+    """Say which classes are taken for which, where only one side has names."""
+    if new.classes and kept.classes and bool(new.class_names) != bool(kept.class_names):
+        unnamed, first = (address, kept.class_names[0]) if kept.class_names else (known, new.class_names[0])
+        tell(f"{unnamed} has no names of classes: its class 0 is taken for {first!r}, and so on in their order.")
 
 
 def _distances(new: DataSpec, kept: DataSpec) -> list[tuple[int, tuple[float, float]]]:

@@ -9,7 +9,7 @@ from genloom.errors import PluginError
 from genloom.plugins.hooks import notify
 from genloom.runs.sealing import seal
 from genloom.training import callbacks as own
-from genloom.training.callbacks.stopping import default_monitor, parse_bound
+from genloom.training.callbacks.stopping import check_logged, default_monitor, parse_bound
 from genloom.training.configuration import Job, versions
 from genloom.training.continuity import TrainingCallbacks
 from genloom.training.feeding import Feed
@@ -51,9 +51,12 @@ def assemble(
 
 
 def check_rules(settings: TrainingSettings, model: GenerativeModel, feed: Feed) -> None:
-    """Raise ConfigError for a stop_when that names nothing logged, before a run says that it has begun."""
+    """Raise ConfigError for a stop_when or best that names nothing logged, before a run says that it has begun."""
+    names = _logged_names(model, feed)
     if settings.stop_when is not None:
-        parse_bound(settings.stop_when, _logged_names(model, feed))
+        parse_bound(settings.stop_when, names)
+    if settings.best is not None:
+        check_logged("best", settings.best, names)
 
 
 def _logged_names(model: GenerativeModel, feed: Feed) -> list[str]:

@@ -194,7 +194,9 @@ def resolve(
     _check_place(component, options or {}, asked, names)
     kept = {name: value for name, value in begun.get("training", {}).items() if name in names}
     preset = begun.get("model", {}).get("preset") if preset is None else preset
-    layers = [*_recommended(component, preset), kept, asked]
+    # Patience counts epochs: what it watches is measured in each, whatever a preset recommends.
+    each_epoch = {"validate_every": 1} if "patience" in asked and not begun else {}
+    layers = [*_recommended(component, preset), each_epoch, kept, asked]
     settings = configure(TrainingSettings, *_one_length(layers))
     chain(settings.post).check(dataset.spec)
     _check_adaptation(settings, started=start is not None)

@@ -83,6 +83,8 @@ def dataset_of_arrays(arrays: Mapping[str, NDArray[Any]], address: str, source: 
     reader = _labelling(source, arrays, options.classes, options.class_names)
     train, held = _split(source, arrays, (x, reader.read("label", len(x))), reader, options.test)
     spec, divisor = _describe(source, train[0], options.value_range)
+    if spec.value_range is None:
+        _refuse_lost(source, train[0])
     if train[1] is not None:
         spec = spec.replace(classes=reader.classes(train, held), class_names=reader.names)
     elif options.classes or options.class_names is not None or "class_names" in arrays:
@@ -237,6 +239,22 @@ def _describe(source: str, x: NDArray[Any], given: tuple[float, ...] | None) -> 
     if x.dtype == np.uint8 and bounds is None:
         return DataSpec(x.shape[1:]), 255.0
     return DataSpec(x.shape[1:], value_range=bounds or _infer_range(source, x)), 1.0
+
+
+def _refuse_lost(source: str, x: NDArray[Any]) -> None:
+    """Refuse columns (n, d) that vary by less than a step of float32 at their size, such as seconds since 1970.
+
+    Raises:
+        DataError: names them, with mean and deviation.
+    """
+    mean, deviation = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64)
+    lost = (x.min(axis=0) < x.max(axis=0)) & (deviation < np.abs(mean) * np.finfo(np.float32).eps)
+    if lost.any():
+        shown = [f"{place}: {mean[place]:.6g} ± {deviation[place]:.3g}" for place in np.flatnonzero(lost)]
+        raise DataError(
+            f"{source}: x varies too little for its size to be held in float32, in column {listed(shown)}.",
+            mend="Subtract a constant from the column before, such as its smallest value.",
+        )
 
 
 def _infer_range(source: str, x: NDArray[Any]) -> tuple[float, float]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
 
 from genloom.errors import ConfigError, nearest
 
-__all__ = ["Patience", "StopWhen", "default_monitor", "parse_bound"]
+__all__ = ["Patience", "StopWhen", "check_logged", "default_monitor", "parse_bound"]
 
 _BOUND = re.compile(r"\s*([A-Za-z_][\w\[\]./-]*)\s*(<=|>=|<|>)\s*(\S+)\s*")
 _COMPARE = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
@@ -29,12 +29,17 @@ def parse_bound(text: str, names: Iterable[str]) -> tuple[str, str, float]:
         bound = float(value)
     except ValueError:
         raise ConfigError(f"stop_when needs METRIC<VALUE, got {text!r}.", mend="Example: 'val_loss<90'.") from None
+    check_logged("stop_when", metric, names)
+    return metric, sign, bound
+
+
+def check_logged(setting: str, metric: str, names: Sequence[str]) -> None:
+    """Raise ConfigError, with the nearest name, for a setting that names a number which no epoch logs."""
     if metric not in names:
         raise ConfigError(
-            f"stop_when names {metric!r}, which is not logged.{nearest(metric, names)}",
+            f"{setting} names {metric!r}, which is not logged.{nearest(metric, names)}",
             mend=f"Logged: {', '.join(names)}.",
         )
-    return metric, sign, bound
 
 
 def default_monitor(names: Iterable[str]) -> str:
