@@ -5,13 +5,14 @@ from __future__ import annotations
 import html.parser
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from genloom import report
 from genloom.data.spec import DataSpec
-from genloom.errors import ConfigError
+from genloom.errors import ConfigError, DamagedRunError
 from genloom.report import curves, numerals, standing
 from genloom.report.embedding import evenly
 from genloom.report.pictures import grid
@@ -128,10 +129,18 @@ def test_missing_pieces_shorten_the_page(tmp_path: Path) -> None:
     run.write_config({"model": {"id": "vae/conv"}})
     assert Page(report.write(run)).headings == []
     assert Page(report.write_comparison([run], tmp_path / "c.html")).headings == []
-    for odd in ({"model": "text", "training": [1], "data": 3}, {}):
-        run.write_config(odd)
-        assert Page(report.write(run)).headings == []
-        assert Page(report.write([run])).headings == []
+
+
+@pytest.mark.parametrize(
+    ("config", "fault"),
+    [({"model": "text", "training": [1], "data": 3}, "model is no table"), ({}, r"\[model\] names no id")],
+)
+def test_a_configuration_of_another_form_is_refused(config: dict[str, Any], fault: str, tmp_path: Path) -> None:
+    run = create_run(tmp_path / "run")
+    run.write_config(config)
+    for runs in (run, [run]):
+        with pytest.raises(DamagedRunError, match=fault):
+            report.write(runs)
 
 
 def test_damaged_pieces_are_left_out(tmp_path: Path) -> None:
