@@ -23,8 +23,8 @@ import numpy as np
 
 import genloom
 from genloom import DataSpec, backend
+from genloom.profiling.step import matmul_peak
 from genloom.training.precision import policy
-from genloom.training.profiling import matmul_peak
 
 WARM_UP, STEPS = 6, 20
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from genloom.cli.commands import COMMANDS
-from genloom.plugins.component import Component
+from genloom.plugins.offers import Component
 
 PAGE = Path(__file__).with_name("cli.md")
 HEAD = """# The command line

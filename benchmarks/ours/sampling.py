@@ -13,8 +13,8 @@ from tasks import BETAS, DDIM_STEPS, TIMES, Task
 from windows import Windows
 
 from genloom import DataSpec, random
-from genloom.naming import variable_names
-from genloom.sampling import draw_samples
+from genloom.model.naming import variable_names
+from genloom.sampling.sample import draw_samples
 from genloom_diffusion.model import Diffusion
 from genloom_diffusion.samplers import prior
 

@@ -13,7 +13,7 @@ from tasks import Task
 from windows import Windows, step_by_step
 
 from genloom import backend
-from genloom.naming import variable_names
+from genloom.model.naming import variable_names
 
 
 def run(task: Task, weights: Path, windows: Windows) -> None:

@@ -15,7 +15,7 @@ from windows import CHECKED, Windows
 
 import genloom
 from genloom.data import ArraySplit, Dataset, DataSpec, Loader
-from genloom.naming import variable_names
+from genloom.model.naming import variable_names
 
 ENDLESS = 1_000_000  # epochs; the parent ends the process
 

@@ -14,7 +14,7 @@ from genloom import option
 from genloom.data import ArraySplit, Dataset, DataSpec
 from genloom.errors import ConfigError
 from genloom.metrics.components import metric_component
-from genloom.plugins.component import Component
+from genloom.plugins.offers import Component
 from genloom.testing import DatasetConformance, MetricConformance, PostprocessorConformance, outcome
 
 

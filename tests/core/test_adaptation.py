@@ -27,7 +27,7 @@ from genloom.adaptation import (
     unmerge,
 )
 from genloom.errors import ConfigError, DataError
-from genloom.naming import variable_names
+from genloom.model.naming import variable_names
 
 SPEC = DataSpec((3,), kind="signal", value_range=None)
 

@@ -13,7 +13,7 @@ import genloom
 from genloom import DataSpec, Phase, backend
 from genloom.adaptation import DoRAOptions, IA3Options, LoRAOptions, adapt, merge, unmerge
 from genloom.adaptation.adapters import matrix_shape
-from genloom.naming import own_layers, variable_names
+from genloom.model.naming import own_layers, variable_names
 
 KINDS: dict[str, Any] = {
     "lora": LoRAOptions(rank=3),

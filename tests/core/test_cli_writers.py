@@ -12,13 +12,13 @@ import pytest
 from PIL import Image
 
 from genloom.cli.conditions import condition, literal
-from genloom.cli.modes import interpolate, points_of_walk, reconstruct
-from genloom.conditioning import class_number
 from genloom.data import ArraySplit, Dataset
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, DataError
-from genloom.sample_files import check_ending, write
-from genloom.samples import Samples
+from genloom.sampling.conditions import class_number
+from genloom.sampling.latents import interpolate, points_of_walk, reconstruct
+from genloom.sampling.samples import Samples
+from genloom.sampling.writing import check_ending, write
 
 IMAGES = DataSpec((4, 4, 1), classes=3, class_names=("cat", "dog", "owl"), condition=("label",))
 POINTS = DataSpec((2,), kind="signal", value_range=None)

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from genloom import backend
-from genloom.caches import folder_to_keep
+from genloom.files.caches import folder_to_keep
 
 PROGRAM = """
 import logging

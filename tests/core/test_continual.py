@@ -73,7 +73,7 @@ def test_a_sequence_forgets_and_adapters_of_its_own_for_each_task_do_not(halves:
     assert adapted["matrix"][2][1] < adapted["matrix"][1][1]  # and yet the second task was learned
     # The numbers are those of the runs.
     model, data = genloom.load(naive["runs"][1]), genloom.data.open(halves[0])
-    from genloom.heldout import losses
+    from genloom.evaluation.heldout import losses
 
     assert naive["matrix"][2][0] == pytest.approx(losses(model, data.test)["loss"], rel=1e-6)
     assert (tmp_path / "none" / "sequence.png").stat().st_size > 1000

@@ -10,10 +10,11 @@ import keras
 import pytest
 from click.testing import CliRunner
 
-from genloom import engine, speedtest
+from genloom import engine
 from genloom.cli import speed
 from genloom.cli.doctor import doctor
 from genloom.errors import RunError
+from genloom.profiling import engines as speedtest
 
 RUN = speed.subprocess.run
 STEPS = {kind: {"ms": 2.0, "lowest": 1.0, "highest": 3.0, "first_s": 0.5} for kind in speed.KINDS}

@@ -13,14 +13,15 @@ import click.testing
 import numpy as np
 import pytest
 
-from genloom import data, evaluation
+from genloom import data
 from genloom.cli.evaluate import evaluate as command
 from genloom.errors import ConfigError, DataError, NotFoundError, RunError
-from genloom.evaluation import compare, evaluate
+from genloom.evaluation.evaluate import compare, evaluate
+from genloom.evaluation.evaluate import evaluate as evaluation
 from genloom.metrics import Fingerprint, comparable
 from genloom.metrics.components import COMPONENTS
 from genloom.runs import Run, save
-from genloom.samples import Samples
+from genloom.sampling.samples import Samples
 
 
 @pytest.fixture(autouse=True)
@@ -122,7 +123,7 @@ def test_sampling_is_timed_after_its_first_call(
         clock.now += 2.0 if sampler.calls else first
         return sampler(n, seed)
 
-    monkeypatch.setattr("genloom.evaluation.time", types.SimpleNamespace(perf_counter=lambda: clock.now))
+    monkeypatch.setattr("genloom.evaluation.evaluate.time", types.SimpleNamespace(perf_counter=lambda: clock.now))
     document = evaluate(_run(tmp_path / "run"), ["precision"], sampler=slow_at_first, n=50)
     entry = _by_name(document)["seconds per 1,000 samples"]
     assert (sampler.calls, entry["role"]) == (calls, "cost")

@@ -21,10 +21,11 @@ import genloom.report
 from genloom.data import DataSpec
 from genloom.data.check import check
 from genloom.errors import RunError
+from genloom.files import atomic as files
 from genloom.plugins.discovery import load_file
-from genloom.runs import Run, create_run, files, save
-from genloom.sample_files import write
-from genloom.samples import Samples
+from genloom.runs import Run, create_run, save
+from genloom.sampling.samples import Samples
+from genloom.sampling.writing import write
 
 PICTURES = Samples(np.zeros((2, 8, 8, 1), "float32"), None, None, DataSpec((8, 8, 1)))
 

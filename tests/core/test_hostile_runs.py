@@ -10,8 +10,9 @@ import pytest
 
 from genloom import report
 from genloom.errors import ConfigError, DamagedRunError, RunError
-from genloom.evaluation import compare
-from genloom.runs import Run, bounded, create_run, list_runs
+from genloom.evaluation.evaluate import compare
+from genloom.files import bounded
+from genloom.runs import Run, create_run, list_runs
 
 CONFIG = {
     "model": {"id": "vae/conv", "seed": 3, "options": {}},

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from genloom.initializers import draw, reseed
-from genloom.naming import variable_names
+from genloom.model.initializers import draw, reseed
+from genloom.model.naming import variable_names
 
 # The first weights at seed 7, as NumPy computed them.
 REFERENCE = {

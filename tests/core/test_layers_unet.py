@@ -9,9 +9,9 @@ from keras import ops
 
 from genloom import backend
 from genloom.errors import ConfigError
-from genloom.initializers import reseed
 from genloom.layers import ConditionEmbedding, GroupNorm, ResidualBlock, SelfAttention, UNet, default_groups, sinusoids
 from genloom.layers import unet as unet_module
+from genloom.model.initializers import reseed
 
 RNG = np.random.default_rng(0)
 

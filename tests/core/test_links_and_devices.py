@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from genloom.errors import DamagedRunError, DiskError
+from genloom.files.atomic import make_folder, write_atomic
 from genloom.runs import Run, create_run, list_runs
-from genloom.runs.files import make_folder, write_atomic
 
 CALL = [sys.executable, "-c", "from genloom.cli.main import main; main()"]
 needs_unix = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs Unix")

@@ -11,11 +11,11 @@ from genloom import backend
 from genloom.data import ArraySplit
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, DataError
-from genloom.heldout import losses
+from genloom.evaluation.heldout import losses
 from genloom.layers import Dropout
 from genloom.model import GenerativeModel, Phase
-from genloom.naming import variable_names
-from genloom.optimizers import Muon
+from genloom.model.naming import variable_names
+from genloom.model.optimizers import Muon
 
 SPEC = DataSpec((4,), kind="signal", value_range=None)
 

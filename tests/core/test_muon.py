@@ -12,9 +12,9 @@ import pytest
 from keras import ops
 
 import genloom
-from genloom.muon import orthogonalised
-from genloom.naming import variable_names
-from genloom.optimizers import Muon
+from genloom.model.muon import orthogonalised
+from genloom.model.naming import variable_names
+from genloom.model.optimizers import Muon
 from genloom.plugins.discovery import load_file
 from genloom.runs import load_latest
 from genloom.training import TrainingSettings

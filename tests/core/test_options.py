@@ -15,7 +15,7 @@ from genloom.adaptation import parse_adapter, parse_retention
 from genloom.errors import ConfigError, PluginError
 from genloom.model import GenerativeModel
 from genloom.options import RESERVED, configure, describe, option, parse_assignments
-from genloom.plugins.component import Component
+from genloom.plugins.offers import Component
 from genloom.postprocess import chain
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from genloom.errors import ConfigError, RunError
-from genloom.plugins import installation
-from genloom.plugins.environments import Environment
-from genloom.plugins.installation import Plan, freeze, plan_sync
-from genloom.plugins.resolution import resolve
+from genloom.installing import installation
+from genloom.installing.environments import Environment
+from genloom.installing.installation import Plan, freeze, plan_sync
+from genloom.installing.resolution import resolve
 from genloom.plugins.secrets import masked
 
 OPTIONS = (

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from genloom.errors import PluginError
-from genloom.plugins.component import Component
 from genloom.plugins.entry_points import declared
+from genloom.plugins.offers import Component
 
 Genloom = Callable[..., subprocess.CompletedProcess[str]]
 Install = Callable[..., Path]

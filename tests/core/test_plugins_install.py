@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from genloom.errors import ConfigError, NotFoundError, RunError
-from genloom.plugins import environments, installation
-from genloom.plugins.environments import Environment, detect
-from genloom.plugins.resolution import FIRST_PARTY, resolve
+from genloom.installing import environments, installation
+from genloom.installing.environments import Environment, detect
+from genloom.installing.resolution import FIRST_PARTY, resolve
 
 pytestmark = pytest.mark.skipif(
     os.environ["KERAS_BACKEND"] != "jax", reason="installing knows no engine: once is enough"

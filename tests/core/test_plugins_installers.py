@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from genloom.plugins.installation import installed
+from genloom.installing.installation import installed
 
 pytestmark = pytest.mark.skipif(
     os.environ["KERAS_BACKEND"] != "jax", reason="installing knows no engine: once is enough"

@@ -10,7 +10,7 @@ import pytest
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, NotFoundError, PluginError
 from genloom.postprocess import Chain, Origin, Step, chain
-from genloom.samples import Samples
+from genloom.sampling.samples import Samples
 
 PICTURE = DataSpec(shape=(2, 3, 2), value_range=(-1.0, 1.0))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from genloom.caches import cache_directory, folder_to_keep
+from genloom.files.caches import cache_directory, folder_to_keep
 
 
 @pytest.fixture(autouse=True)

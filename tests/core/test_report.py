@@ -15,8 +15,8 @@ from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, DamagedRunError
 from genloom.report import curves, numerals, standing
 from genloom.report.embedding import evenly
-from genloom.report.pictures import grid
 from genloom.runs import Run, create_run, save
+from genloom.sampling.pictures import grid
 
 ATTACK = "<script>alert('x')</script>"
 

@@ -16,8 +16,8 @@ from genloom.data.spec import DataSpec
 from genloom.plugins.registry import components
 from genloom.report.definitions import definition
 from genloom.report.matrix import Matrix
-from genloom.report.pictures import grid, picture
 from genloom.runs import Run, create_run
+from genloom.sampling.pictures import grid, picture
 
 ATTACK = "<script>alert('x')</script>"
 

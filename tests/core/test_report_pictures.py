@@ -10,7 +10,7 @@ from PIL import Image
 
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError
-from genloom.report.pictures import drawable, grid, picture, scatter, to_bytes
+from genloom.sampling.pictures import drawable, grid, picture, scatter, to_bytes
 
 GREY = DataSpec((2, 2, 1))
 

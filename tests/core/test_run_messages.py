@@ -10,7 +10,7 @@ import pytest
 from genloom.cli.plan import environment_settings
 from genloom.cli.train import train
 from genloom.errors import NotFoundError
-from genloom.loading import rebuild
+from genloom.opening.load import rebuild
 from genloom.plugins import registry
 from genloom.plugins.status import PluginStatus
 from genloom.training.settings import typed

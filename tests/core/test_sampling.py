@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 
 import genloom
-from genloom import backend, conditioning, sampling
+from genloom import backend
 from genloom.errors import ConfigError, NotFoundError, PluginError, RunError
 from genloom.plugins import hooks
 from genloom.plugins.discovery import load_file
+from genloom.sampling.sample import conditions as conditioning
+from genloom.sampling.sample import sample as sampling
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,9 @@ import pytest
 
 import genloom
 from genloom.errors import DiskError, RunError
+from genloom.files import atomic as files
 from genloom.plugins.discovery import load_file
-from genloom.runs import Run, checkpoint, files, load, load_latest
+from genloom.runs import Run, checkpoint, load, load_latest
 from genloom.training.background import Background
 
 MODELS = Path(__file__).with_name("training_models.py")
@@ -216,7 +217,8 @@ KILLED = """
 import os, signal, sys, time
 import genloom
 from genloom.plugins.discovery import load_file
-from genloom.runs import checkpoint, files
+from genloom.runs import checkpoint
+from genloom.files import atomic as files
 import keras
 
 load_file({models!r})

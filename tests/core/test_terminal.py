@@ -12,9 +12,9 @@ import pytest
 from genloom.cli.failures import guarded
 from genloom.cli.main import cli
 from genloom.errors import ConfigError
+from genloom.files.atomic import tell
+from genloom.messages import shown
 from genloom.runs import create_run
-from genloom.runs.files import tell
-from genloom.terminal import shown
 
 EVIL = "\x1b]0;owned\x07\x1b[2Jcat\x9b1A\u202e"
 SHOWN = r"\x1b]0;owned\x07\x1b[2Jcat\x9b1A\u202e"

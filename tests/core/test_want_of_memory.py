@@ -11,11 +11,11 @@ import pytest
 from keras import ops
 
 import genloom
-from genloom.creation import instantiate
 from genloom.data import DataSpec
 from genloom.errors import RunError
-from genloom.plugins.component import Component
+from genloom.opening.create import instantiate
 from genloom.plugins.discovery import load_file
+from genloom.plugins.offers import Component
 
 BEYOND = (10**8, 10**8)  # 40 petabytes: more than a process can address
 

@@ -15,7 +15,7 @@ import genloom
 from genloom.cli.flags import asked_backend
 from genloom.data import ArraySplit
 from genloom.errors import ConfigError, RunError
-from genloom.naming import variable_names
+from genloom.model.naming import variable_names
 from genloom.plugins.discovery import load_file
 from genloom.training import write_run
 

@@ -13,7 +13,7 @@ import genloom
 from genloom.data import ArraySplit, Dataset, DataSpec
 from genloom.layers import Dropout
 from genloom.objectives import gradient_penalty
-from genloom.plugins.component import Component
+from genloom.plugins.offers import Component
 
 SPEC = DataSpec(
     shape=(4,),

@@ -168,7 +168,7 @@ def trained(id: str) -> dict[str, np.ndarray]:
     from keras import ops
 
     from genloom import data
-    from genloom.sampling import draw_samples
+    from genloom.sampling.sample import draw_samples
     from genloom.training.state import weights_by_name
 
     model = untrained(id)

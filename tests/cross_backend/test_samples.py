@@ -10,7 +10,7 @@ import pytest
 
 from genloom.data import open as open_data
 from genloom.metrics import frechet_distance
-from genloom.sampling import draw_samples
+from genloom.sampling.sample import draw_samples
 from genloom.training.state import restore_weights
 
 AGREE = 1e-4  # on the value range [0, 1]

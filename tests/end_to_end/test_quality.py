@@ -7,7 +7,7 @@ import pytest
 
 import genloom
 from genloom.continual.judging import Judge
-from genloom.naming import variable_names
+from genloom.model.naming import variable_names
 
 # Highest Fréchet distance on 20 principal components at n = 500, where real digits get .070, a mixture of ten .129 and
 # marginals .880. Measured for the seeds 1, 2, 3: VAE .097 .115 .113, GAN .107 .107 .104, diffusion .121 .124 .129.

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import genloom
-from genloom.plugins.installation import installed as frozen
+from genloom.installing.installation import installed as frozen
 
 Genloom = Callable[..., subprocess.CompletedProcess[str]]
 once = pytest.mark.skipif(

@@ -60,8 +60,8 @@ def test_a_bernoulli_needs_a_range() -> None:
 
 
 def test_scores_do_not_depend_on_the_units_of_a_column(address: str, tmp_path: Path) -> None:
-    from genloom.evaluation import scores
-    from genloom.samples import Samples
+    from genloom.evaluation.evaluate import scores
+    from genloom.sampling.samples import Samples
 
     x = (np.random.default_rng(1).normal(size=(102, 2)) + 0.5).astype(np.float32)
     found = []

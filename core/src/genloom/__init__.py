@@ -17,11 +17,9 @@ if TYPE_CHECKING:
         continual,
         data,
         errors,
-        initializers,
         layers,
         metrics,
         objectives,
-        optimizers,
         options,
         postprocess,
         random,
@@ -31,17 +29,17 @@ if TYPE_CHECKING:
         training,
     )
     from genloom.continual.updating import update
-    from genloom.creation import create
     from genloom.data.spec import DataSpec
-    from genloom.evaluation import compare, evaluate
+    from genloom.evaluation.evaluate import compare, evaluate
     from genloom.hookspecs import hookimpl
-    from genloom.loading import load
-    from genloom.model import GenerativeModel, Phase
+    from genloom.model import GenerativeModel, Phase, initializers, optimizers
+    from genloom.opening.create import create
+    from genloom.opening.load import load
     from genloom.options import option
-    from genloom.plugins.component import Component
+    from genloom.plugins.offers import Component
     from genloom.runs import Run
-    from genloom.samples import Samples
-    from genloom.sampling import sample
+    from genloom.sampling.sample import sample
+    from genloom.sampling.samples import Samples
     from genloom.training.trainer import train
 
     __version__: str
@@ -83,22 +81,25 @@ __all__ = [
 ]
 
 _ATTRIBUTES = {
-    "Component": "genloom.plugins.component",
+    "Component": "genloom.plugins.offers",
     "DataSpec": "genloom.data.spec",
     "GenerativeModel": "genloom.model",
     "Phase": "genloom.model",
     "Run": "genloom.runs",
-    "Samples": "genloom.samples",
-    "compare": "genloom.evaluation",
-    "create": "genloom.creation",
-    "evaluate": "genloom.evaluation",
+    "Samples": "genloom.sampling.samples",
+    "compare": "genloom.evaluation.evaluate",
+    "create": "genloom.opening.create",
+    "evaluate": "genloom.evaluation.evaluate",
     "hookimpl": "genloom.hookspecs",
-    "load": "genloom.loading",
+    "load": "genloom.opening.load",
     "option": "genloom.options",
-    "sample": "genloom.sampling",
+    "sample": "genloom.sampling.sample",
     "train": "genloom.training.trainer",
     "update": "genloom.continual.updating",
 }
+
+#: Public modules that lie in a room of the house.
+_MODULES = {"initializers": "genloom.model.initializers", "optimizers": "genloom.model.optimizers"}
 
 #: Public names that work without an engine.
 _LIGHT = {
@@ -131,7 +132,7 @@ def __getattr__(name: str) -> Any:
     elif name in _ATTRIBUTES:
         value = getattr(importlib.import_module(_ATTRIBUTES[name]), name)
     elif name in __all__:
-        value = importlib.import_module(f"genloom.{name}")
+        value = importlib.import_module(_MODULES.get(name, f"genloom.{name}"))
     else:
         raise AttributeError(f"module 'genloom' has no attribute {name!r}")
     globals()[name] = value

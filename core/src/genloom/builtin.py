@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from genloom.hookspecs import SampleRequest, hookimpl
-from genloom.plugins.component import Component
+from genloom.plugins.offers import Component
 
 __all__ = ["genloom_components", "genloom_sample"]
 

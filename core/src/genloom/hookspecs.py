@@ -15,7 +15,7 @@ import pluggy
 if TYPE_CHECKING:
     import pathlib
 
-    from genloom.plugins.component import Component
+    from genloom.plugins.offers import Component
     from genloom.report import Section
     from genloom.runs import Run
 

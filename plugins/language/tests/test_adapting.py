@@ -25,7 +25,7 @@ from genloom.adaptation import (
     save_adapters,
 )
 from genloom.errors import ConfigError
-from genloom.naming import variable_names
+from genloom.model.naming import variable_names
 from genloom_language.model import Transformer
 
 SPEC = DataSpec((12,), kind="text", dtype="int32", value_range=None, vocabulary=11, maximum_length=12)

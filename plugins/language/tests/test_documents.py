@@ -14,7 +14,7 @@ from keras import ops
 import genloom
 from genloom import DataSpec
 from genloom.errors import DataError
-from genloom.naming import variable_names
+from genloom.model.naming import variable_names
 from genloom_language.documents import pack, parts_of
 from genloom_language.tokens import load_tokenizer, train_tokenizer, with_special
 

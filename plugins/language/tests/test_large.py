@@ -12,7 +12,7 @@ from keras import ops
 
 import genloom
 from genloom import DataSpec, backend
-from genloom.naming import variable_names
+from genloom.model.naming import variable_names
 
 SPEC = DataSpec((17,), kind="text", dtype="int32", value_range=None, vocabulary=11)
 SHAPES: dict[str, dict[str, Any]] = {

@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 
 import genloom
 from genloom import continual
-from genloom.naming import variable_names
+from genloom.model.naming import variable_names
 from genloom_language.prompting import prompt
 from genloom_language.prompting.speaker import SPEAKERS, lines, speaker_task, write_training
 
@@ -58,7 +58,7 @@ def base(drama: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def nats(run: Any, data: str) -> float:
-    from genloom.heldout import losses
+    from genloom.evaluation.heldout import losses
 
     return losses(genloom.load(run), genloom.data.open(data).test)["nats_per_char"]
 

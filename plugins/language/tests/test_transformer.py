@@ -14,8 +14,8 @@ import genloom
 from genloom import DataSpec, backend, random
 from genloom.data.validation import ValidationBatches, split_validation
 from genloom.errors import ConfigError
-from genloom.heldout import losses
-from genloom.naming import variable_names
+from genloom.evaluation.heldout import losses
+from genloom.model.naming import variable_names
 from genloom.testing import ModelConformance
 from genloom.training.feeding import HeldOut
 from genloom_language.choosing import Rules, choose, penalised

@@ -13,9 +13,9 @@ import numpy as np
 from keras import ops
 
 from genloom.errors import ConfigError
-from genloom.naming import own_layers, variable_names
-from genloom.phase import Phase
-from genloom.sampling import forget_samplers
+from genloom.model.naming import own_layers, variable_names
+from genloom.model.phase import Phase
+from genloom.sampling.sample import forget_samplers
 
 if TYPE_CHECKING:
     from genloom.model import GenerativeModel

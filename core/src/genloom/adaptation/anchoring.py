@@ -14,7 +14,7 @@ from genloom import backend, random
 if TYPE_CHECKING:
     from genloom.data.dataset import Split
     from genloom.model import GenerativeModel
-    from genloom.phase import Phase
+    from genloom.model.phase import Phase
 
 __all__ = ["Anchor", "fisher"]
 

@@ -10,7 +10,7 @@ from genloom.adaptation.adapters import attach, targets
 from genloom.adaptation.ia3 import IA3, IA3Options, sides
 from genloom.adaptation.lora import DoRAOptions, LoRAOptions
 from genloom.errors import ConfigError, nearest
-from genloom.initializers import reseed
+from genloom.model.initializers import reseed
 from genloom.options import configure, option, parse_assignments
 
 if TYPE_CHECKING:

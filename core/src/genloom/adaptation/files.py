@@ -15,8 +15,8 @@ from genloom.adaptation.adapters import LINEAR, attach, detach, matrix_shape
 from genloom.adaptation.ia3 import IA3
 from genloom.adaptation.lora import DoRA, LoRA
 from genloom.errors import ConfigError, DataError, reason
-from genloom.naming import own_layers
-from genloom.runs.files import write_atomic
+from genloom.files.atomic import write_atomic
+from genloom.model.naming import own_layers
 
 if TYPE_CHECKING:
     from genloom.model import GenerativeModel

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from genloom.adaptation.anchoring import Anchor, fisher
 from genloom.adaptation.rehearsal import MEMORY, Mixed, Paired
 from genloom.errors import ConfigError, nearest
+from genloom.model.phase import Phase
 from genloom.options import configure, option, parse_assignments
-from genloom.phase import Phase
 
 if TYPE_CHECKING:
     from genloom.data.dataset import Split

@@ -19,7 +19,7 @@ from genloom.backend.executions import next_stack, steps_of
 from genloom.backend.memory import physical_memory
 from genloom.backend.normalisation import group_norm_in_ops, layer_norm_in_ops
 from genloom.backend.purity import run_pure
-from genloom.caches import folder_to_keep
+from genloom.files.caches import folder_to_keep
 
 __all__ = [
     "StepMixin",

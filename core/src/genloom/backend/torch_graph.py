@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch.fx import GraphModule, Node
 
-from genloom.caches import folder_to_keep
+from genloom.files.caches import folder_to_keep
 
 __all__ = ["DIRECT", "compiled_by_inductor", "replayed"]
 

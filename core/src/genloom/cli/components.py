@@ -13,7 +13,7 @@ from genloom.cli.output import note, on_terminal, print_json, say, table
 from genloom.errors import NotFoundError, nearest
 
 if TYPE_CHECKING:
-    from genloom.plugins.component import Component
+    from genloom.plugins.offers import Component
 
 __all__ = ["list_command", "show"]
 

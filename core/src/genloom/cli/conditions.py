@@ -6,8 +6,8 @@ import pathlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from genloom.conditioning import class_number
 from genloom.errors import ConfigError, DataError
+from genloom.sampling.conditions import class_number
 
 if TYPE_CHECKING:
     from genloom.data.spec import DataSpec

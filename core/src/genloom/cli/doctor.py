@@ -198,7 +198,7 @@ def _threads() -> list[Check]:
 
 
 def _caches() -> list[Check]:
-    from genloom.caches import cache_directory
+    from genloom.files.caches import cache_directory
 
     try:
         own = _cache("genloom cache", cache_directory("jax").parent, "GENLOOM_CACHE")

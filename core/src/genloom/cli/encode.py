@@ -46,7 +46,7 @@ def _codes(run: Any, data: str) -> dict[str, Any]:
     import numpy as np
 
     import genloom
-    from genloom.cli.modes import CHUNK, encoded, opened_for
+    from genloom.sampling.latents import CHUNK, encoded, opened_for
 
     model = genloom.load(run)
     dataset = opened_for(model, data)
@@ -75,7 +75,7 @@ def _save(arrays: dict[str, Any], path: pathlib.Path) -> None:
 
     import numpy as np
 
-    from genloom.runs.files import make_folder, write_atomic
+    from genloom.files.atomic import make_folder, write_atomic
 
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)

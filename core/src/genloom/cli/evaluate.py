@@ -52,8 +52,8 @@ def evaluate(
 
     opened = open_run(run)
     engine.choose(backend)
-    from genloom.evaluation import evaluate as measure
-    from genloom.evaluation import keep
+    from genloom.evaluation.evaluate import evaluate as measure
+    from genloom.evaluation.evaluate import keep
 
     result = measure(opened, list(metrics) or None, n, seed, post=post or None, write=False)
     # Printed before they are written, so that a full disk loses none.

@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from genloom.errors import GenLoomError, reason
-from genloom.terminal import shown
+from genloom.messages import shown
 
 __all__ = ["SCHEMA_VERSION", "Terminated", "guarded"]
 

@@ -14,7 +14,7 @@ from genloom.cli.output import note, print_json
 from genloom.errors import ConfigError, PluginError, RunError
 
 if TYPE_CHECKING:
-    from genloom.plugins.installation import Plan
+    from genloom.installing.installation import Plan
 
 __all__ = ["agreed", "dry_run_flag", "goes_ahead", "install", "installed_and_checked", "uninstall", "yes_flag"]
 
@@ -33,7 +33,7 @@ def install(names: tuple[str, ...], yes: bool, dry_run: bool, as_json: bool) -> 
     A bare name such as vae is one of GenLoom's own; anything else is a distribution of the package index, a folder, an
     archive or an address. GenLoom, Keras and the engines keep their versions.
     """
-    from genloom.plugins.installation import plan_install
+    from genloom.installing.installation import plan_install
 
     plan = plan_install(names)
     if not goes_ahead(plan, "Install?", yes, dry_run, as_json):
@@ -54,7 +54,7 @@ def install(names: tuple[str, ...], yes: bool, dry_run: bool, as_json: bool) -> 
 @json_flag
 def uninstall(names: tuple[str, ...], yes: bool, dry_run: bool, as_json: bool) -> None:
     """Remove plugins, by their own names or those of their distributions."""
-    from genloom.plugins.installation import carry_out, plan_removal
+    from genloom.installing.installation import carry_out, plan_removal
 
     plan = plan_removal(names)
     if not goes_ahead(plan, "Remove?", yes, dry_run, as_json):
@@ -110,10 +110,10 @@ def installed_and_checked(plan: Plan, yes: bool) -> list[dict[str, Any]]:
         PluginError: what came does not work; it was taken out, or left when the person wished so.
         RunError: the installer failed, or nothing of what came is a plugin.
     """
+    from genloom.installing.installation import carry_out, installed, undo
+    from genloom.installing.resolution import normal
     from genloom.plugins.checking import check
     from genloom.plugins.entry_points import declared
-    from genloom.plugins.installation import carry_out, installed, undo
-    from genloom.plugins.resolution import normal
 
     before, known = installed(), {each.distribution for each in declared("genloom")}
     try:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from genloom.cli.failures import SCHEMA_VERSION
-from genloom.terminal import shown
+from genloom.messages import shown
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable

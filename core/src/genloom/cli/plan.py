@@ -14,9 +14,9 @@ from typing import Any
 
 from genloom.cli.output import note
 from genloom.errors import ConfigError, nearest
+from genloom.files.toml import read_toml
 from genloom.options import LARGEST_SEED, configure, option, parse_assignments
 from genloom.runs.manifest import LAST_STEP
-from genloom.toml import read_toml
 from genloom.training.settings import TrainingSettings
 
 __all__ = ["Plan", "environment_settings", "gather", "read_config"]

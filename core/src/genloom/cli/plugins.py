@@ -87,7 +87,7 @@ def check_plugins(names: tuple[str, ...], seconds: float, as_json: bool) -> None
 @json_flag
 def freeze_plugins(as_json: bool) -> None:
     """Print the installed plugins as requirements, for `genloom plugins sync`."""
-    from genloom.plugins.installation import freeze
+    from genloom.installing.installation import freeze
 
     lines = freeze()
     if as_json:
@@ -107,7 +107,7 @@ def sync_plugins(file: Iterable[str], yes: bool, dry_run: bool, as_json: bool) -
 
     What came is checked; when it does not work, the environment becomes what it was.
     """
-    from genloom.plugins.installation import plan_sync
+    from genloom.installing.installation import plan_sync
 
     plan = plan_sync(list(file))
     nothing = not (plan.wanted or plan.removed)

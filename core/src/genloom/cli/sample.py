@@ -15,7 +15,7 @@ from genloom.errors import ConfigError
 
 if TYPE_CHECKING:
     from genloom.runs import Run
-    from genloom.samples import Samples
+    from genloom.sampling.samples import Samples
 
 __all__ = ["sample"]
 
@@ -52,7 +52,7 @@ def sample(run: str, out: str | None, mode: str, as_json: bool, **asked: Any) ->
     Sample i of a seed is the same whatever -n, on every engine.
     """
     from genloom.runs import open_run
-    from genloom.sample_files import check_ending, write
+    from genloom.sampling.writing import check_ending, write
 
     if asked["post"] and asked["no_post"]:
         raise ConfigError("--post and --no-post exclude each other.", mend="Give one of them.")
@@ -97,8 +97,8 @@ def _generated(run: Run, asked: dict[str, Any]) -> Samples:
 def _mapped(run: Run, mode: str, asked: dict[str, Any]) -> Samples:
     """Reconstruct or interpolate; only the post-processors named here follow, for a run's own are for new samples."""
     import genloom
-    from genloom.cli import modes
     from genloom.postprocess import Origin, chain
+    from genloom.sampling.sample import latents as modes
 
     taken = {"--label": asked["label"], "--prompt": asked["prompt"], "--condition": asked["conditions"]}
     wrong = [flag for flag, value in taken.items() if value]
@@ -115,7 +115,7 @@ def _mapped(run: Run, mode: str, asked: dict[str, Any]) -> Samples:
 
 
 def _default_out(run: Run, drawn: Samples, mode: str, seed: int) -> pathlib.Path:
-    from genloom.report.pictures import drawable
+    from genloom.sampling.pictures import drawable
 
     ending = ".txt" if drawn.samples.dtype.kind == "U" else ".png" if drawable(drawn.spec) else ".npz"
     return run.path / "samples" / f"{mode}-seed-{seed}{ending}"

@@ -51,7 +51,7 @@ def advice(speeds: list[Speed]) -> dict[str, str]:
 
 
 def _ask(name: str, seconds: float) -> Speed:
-    command = [sys.executable, "-m", "genloom.speedtest"]
+    command = [sys.executable, "-m", "genloom.profiling.engines"]
     environment = {**os.environ, "KERAS_BACKEND": name, "TF_CPP_MIN_LOG_LEVEL": "3"}
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False, env=environment)

@@ -66,11 +66,11 @@ class Judge:
     def __call__(self, model: GenerativeModel, dataset: Dataset) -> tuple[float, bool]:
         """Return (value, whether lower is better) of a model on the held-out samples of a data set."""
         if self._loss is not None:
-            from genloom.heldout import losses
+            from genloom.evaluation.heldout import losses
 
             return losses(model, dataset.test)[self._loss], bool(model.directions.get(self._loss, True))
-        from genloom.evaluation import scores
-        from genloom.sampling import draw_samples
+        from genloom.evaluation.evaluate import scores
+        from genloom.sampling.sample import draw_samples
 
         drawn: Any = draw_samples(model, min(self.n, len(dataset.test)), self.seed)
         (result,) = scores([self.name], drawn, dataset)

@@ -28,12 +28,13 @@ from genloom.adaptation import parse_adapter, parse_retention
 from genloom.continual.judging import Judge
 from genloom.data.agreement import check_classes, check_units
 from genloom.errors import ConfigError, RunError, nearest, reason
-from genloom.loading import load
+from genloom.files import bounded
+from genloom.files.atomic import make_folder, plain, write_atomic
+from genloom.files.toml import read_toml
 from genloom.metrics import continual
+from genloom.opening.load import load
 from genloom.options import configure
-from genloom.runs import Run, bounded
-from genloom.runs.files import make_folder, plain, write_atomic
-from genloom.toml import read_toml
+from genloom.runs import Run
 from genloom.training.configuration import resolve
 from genloom.training.settings import TrainingSettings
 from genloom.training.trainer import train
@@ -182,7 +183,7 @@ def run_sequence(sequence: Sequence | str | Path, out: str | Path) -> dict[str, 
     write_atomic(folder / FILE, (json.dumps(plain(results), indent=1, allow_nan=False) + "\n").encode())
     from genloom import report
     from genloom.report.matrix import Matrix, matrix_picture
-    from genloom.report.pictures import to_bytes
+    from genloom.sampling.pictures import to_bytes
 
     image = matrix_picture(Matrix(matrix, results["tasks"], asked.metric, lower))
     write_atomic(folder / "sequence.png", to_bytes(image))

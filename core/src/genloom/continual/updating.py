@@ -15,7 +15,7 @@ from genloom.adaptation import old_data
 from genloom.continual.judging import Judge
 from genloom.data.agreement import check_classes, check_units
 from genloom.errors import ConfigError
-from genloom.loading import load
+from genloom.opening.load import load
 from genloom.options import LARGEST
 from genloom.runs import Run, open_run
 from genloom.runs.lineage import UPDATES, head, read, record, versions

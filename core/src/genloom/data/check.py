@@ -16,7 +16,7 @@ from genloom.data.span import narrow
 from genloom.data.spec import DataSpec
 from genloom.data.summary import MOST_READ, summarise
 from genloom.errors import ConfigError, listed
-from genloom.runs.files import make_folder, write_atomic
+from genloom.files.atomic import make_folder, write_atomic
 
 __all__ = ["MANY_CLASSES", "SCHEMA_VERSION", "check", "inspect"]
 

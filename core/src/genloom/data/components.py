@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from genloom.data.options import ArraysOptions, ImagesOptions, ToyOptions
-from genloom.plugins.component import Component
+from genloom.plugins.offers import Component
 
 __all__ = ["COMPONENTS"]
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from genloom.demo.plugin import try_plugin
 from genloom.errors import RunError
+from genloom.files.atomic import make_folder, write_atomic
 from genloom.runs import Run
-from genloom.runs.files import make_folder, write_atomic
 
 __all__ = ["FAMILIES", "Demo", "Step"]
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from genloom.errors import RunError
+from genloom.files.atomic import write_atomic
 from genloom.runs import Run
-from genloom.runs.files import write_atomic
 
 __all__ = ["NAME", "result", "try_plugin"]
 

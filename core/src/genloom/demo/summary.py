@@ -11,8 +11,8 @@ from typing import Any
 
 from genloom.demo import plugin
 from genloom.demo.plan import FAMILIES, Demo
+from genloom.files.atomic import write_atomic
 from genloom.runs import Run, manifest
-from genloom.runs.files import write_atomic
 
 __all__ = ["BARS", "ENGINE_TOLERANCE", "summarise", "write_report"]
 
@@ -126,7 +126,7 @@ def _bars(demo: Demo, families: list[dict[str, Any]]) -> dict[str, Any]:
 
 def write_report(demo: Demo, found: dict[str, Any]) -> tuple[Path, Path]:
     """Write OUT/report.json and OUT/report.html; return both paths."""
-    from genloom.evaluation import compare
+    from genloom.evaluation.evaluate import compare
     from genloom.report import Section, write_comparison
 
     runs = [path for family in found["families"] for path in family["runs"]]

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genloom.caches import cache_directory
 from genloom.errors import RunError
-from genloom.runs.files import tell, write_atomic
+from genloom.files.atomic import tell, write_atomic
+from genloom.files.caches import cache_directory
 
 __all__ = ["read", "write"]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, DataError
-from genloom.plugins.component import Component
+from genloom.plugins.offers import Component
 
 __all__ = ["choose", "enough", "spell"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from genloom.plugins.component import Component
+from genloom.plugins.offers import Component
 
 __all__ = ["COMPONENTS", "metric_component"]
 

@@ -10,7 +10,7 @@ from genloom.metrics.context import FIT_ROWS, MetricContext, SampleSet
 from genloom.metrics.fingerprint import REVISION, Fingerprint
 from genloom.metrics.opponents import OPPONENTS
 from genloom.metrics.result import MetricResult
-from genloom.plugins.component import Component
+from genloom.plugins.offers import Component
 
 __all__ = ["measure"]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from keras import ops
 
-from genloom.networks import one_hot
+from genloom.model.networks import one_hot
 
 __all__ = ["bernoulli_log_prob", "categorical_log_prob"]
 

@@ -20,10 +20,10 @@ import pluggy
 
 from genloom import hookspecs
 from genloom.errors import NotFoundError, PluginError, nearest
-from genloom.plugins.component import Component
+from genloom.messages import shown
 from genloom.plugins.entry_points import Declared, declared
+from genloom.plugins.offers import Component
 from genloom.plugins.status import PluginStatus
-from genloom.terminal import shown
 
 __all__ = ["HEAVY", "implementers", "load_file", "manager", "plugins", "report"]
 

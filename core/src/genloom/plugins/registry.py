@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from genloom.errors import ConfigError, NotFoundError, PluginError, nearest
-from genloom.plugins.component import Component
+from genloom.installing.resolution import FIRST_PARTY
 from genloom.plugins.discovery import plugins
-from genloom.plugins.resolution import FIRST_PARTY
+from genloom.plugins.offers import Component
 from genloom.plugins.status import PluginStatus
 
 __all__ = ["clashes", "components", "find", "hint", "owner", "required"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from genloom.plugins.component import Component
+from genloom.plugins.offers import Component
 
 __all__ = ["PluginStatus"]
 

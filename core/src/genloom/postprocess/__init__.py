@@ -17,8 +17,8 @@ from genloom.postprocess.origin import Origin
 
 if TYPE_CHECKING:
     from genloom.data.spec import DataSpec
-    from genloom.plugins.component import Component
-    from genloom.samples import Samples
+    from genloom.plugins.offers import Component
+    from genloom.sampling.samples import Samples
 
 __all__ = ["COMPONENTS", "Chain", "Origin", "Step", "chain"]
 

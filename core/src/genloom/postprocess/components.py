@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from genloom.options import option
-from genloom.plugins.component import Component
+from genloom.plugins.offers import Component
 
 __all__ = ["COMPONENTS", "ClipOptions", "RescaleOptions", "ThresholdOptions", "UpscaleOptions"]
 

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from genloom.errors import RunError
+from genloom.files import bounded
 from genloom.metrics.measured import typed
 from genloom.report.embedding import Shown, embed, evenly
 from genloom.report.numerals import count, duration
-from genloom.runs import Run, bounded, manifest
+from genloom.runs import Run, manifest
 from genloom.runs.lineage import read as read_lineage
 from genloom.runs.stretches import history
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from genloom.errors import ConfigError
+from genloom.files.atomic import make_folder, write_atomic
 from genloom.report import curves, facts, standing
 from genloom.report.definitions import definition, definitions
 from genloom.report.embedding import Shown, embed, show
@@ -15,7 +16,6 @@ from genloom.report.matrix import Matrix
 from genloom.report.numerals import count, number
 from genloom.report.section import Section, plugin_sections
 from genloom.runs import Run, open_run
-from genloom.runs.files import make_folder, write_atomic
 from genloom.runs.usable import usable
 
 __all__ = ["comparison_page", "run_page", "sequence_page"]

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genloom.errors import ForbiddenError, RunError
+from genloom.files.atomic import reading, sync_directory, sync_file, tell, write_arrays, writing
 from genloom.runs import manifest, pruning, sealing
-from genloom.runs.files import reading, sync_directory, sync_file, tell, write_arrays, writing
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from genloom.errors import ConfigError, DamagedRunError, RunError, listed
-from genloom.runs import bounded, lineage, log, manifest
-from genloom.runs.files import make_folder, open_here, plain, reading, tell, write_atomic, writing
+from genloom.files import bounded
+from genloom.files.atomic import make_folder, open_here, plain, reading, tell, write_atomic, writing
+from genloom.runs import lineage, log, manifest
 from genloom.runs.lock import LOCK_NAME, RunLock, holder
 
 __all__ = ["Run", "create_run", "open_run"]

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from genloom.errors import RunError, reason
-from genloom.runs import bounded
-from genloom.runs.files import plain, reading, write_atomic
+from genloom.files import bounded
+from genloom.files.atomic import plain, reading, write_atomic
 
 __all__ = ["FILE", "UPDATES", "head", "read", "record", "versions"]
 

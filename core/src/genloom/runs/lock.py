@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import Any
 
 from genloom.errors import ConfigError
-from genloom.runs import bounded
-from genloom.runs.files import open_here, writing
+from genloom.files import bounded
+from genloom.files.atomic import open_here, writing
 
 __all__ = ["LOCK_NAME", "RunLock", "holder"]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from genloom.errors import RunError
-from genloom.runs import bounded
-from genloom.runs.files import reading
+from genloom.files import bounded
+from genloom.files.atomic import reading
 
 __all__ = ["lines"]
 

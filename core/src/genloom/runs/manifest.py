@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from genloom.errors import RunError, reason
-from genloom.runs import bounded
-from genloom.runs.files import plain, reading
+from genloom.files import bounded
+from genloom.files.atomic import plain, reading
 
 __all__ = [
     "LAST_STEP",

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genloom.runs.files import reading
+from genloom.files.atomic import reading
 
 if TYPE_CHECKING:
     from genloom.runs.directory import Run

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genloom.errors import ConfigError, RunError
+from genloom.files.atomic import writing
 from genloom.runs import pruning
 from genloom.runs.checkpoint import load
-from genloom.runs.files import writing
 from genloom.runs.lock import holder
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from genloom.errors import DamagedRunError, RunError
-from genloom.runs import bounded
+from genloom.files import bounded
+from genloom.files.atomic import plain, reading
 from genloom.runs.directory import CONFIG, Run
-from genloom.runs.files import plain, reading
 
 __all__ = ["KEY", "check", "seal"]
 

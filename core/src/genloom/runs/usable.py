@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from genloom.errors import ForbiddenError, RunError
+from genloom.files.atomic import tell
 from genloom.runs.directory import Run
-from genloom.runs.files import tell
 
 __all__ = ["usable"]
 

@@ -17,10 +17,10 @@ from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, DataError
 from genloom.metrics.context import MetricContext, SampleSet
 from genloom.options import configure
-from genloom.plugins.component import Component
+from genloom.plugins.offers import Component
 from genloom.plugins.registry import find
 from genloom.postprocess import Chain, Origin, Step
-from genloom.samples import Samples
+from genloom.sampling.samples import Samples
 from genloom.testing.data import made_up
 from genloom.testing.imports import LightImport
 

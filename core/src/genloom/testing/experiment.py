@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from genloom.phase import Phase
+from genloom.model.phase import Phase
 from genloom.testing.probes import Probe
 from genloom.training import state
 

@@ -19,12 +19,12 @@ from keras import ops
 
 import genloom
 from genloom import backend, random
-from genloom.conditioning import conditions
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, GenLoomError
-from genloom.naming import variable_names
+from genloom.model.naming import variable_names
 from genloom.options import configure
-from genloom.sampling import draw_samples
+from genloom.sampling.conditions import conditions
+from genloom.sampling.sample import draw_samples
 from genloom.testing.data import made_up
 from genloom.testing.experiment import Experiment, run_experiment
 from genloom.testing.imports import LightImport

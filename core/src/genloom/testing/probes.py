@@ -14,10 +14,10 @@ from keras import ops
 
 from genloom import backend
 from genloom.errors import GenLoomError
-from genloom.naming import variable_names
-from genloom.phase import Phase
+from genloom.files.atomic import tell
+from genloom.model.naming import variable_names
+from genloom.model.phase import Phase
 from genloom.random import NoiseStream, training_noise
-from genloom.runs.files import tell
 from genloom.testing.precision import Precision, computing_in
 
 __all__ = ["Derivative", "Probe", "built_in", "derivatives", "probes_of", "uncovered"]

@@ -11,20 +11,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from genloom.adaptation import EWC, L2SP, adapt, needs_memory, old_data, parse_adapter, parse_retention, retain
-from genloom.creation import check_kind, instantiate
 from genloom.data.agreement import check_units, tell_classes, tell_units
 from genloom.data.opening import Data
 from genloom.data.opening import open as open_data
 from genloom.data.spec import DataSpec
 from genloom.data.standardising import in_units_of
 from genloom.errors import ConfigError, DataError
-from genloom.loading import trained_weights
+from genloom.files.atomic import tell
+from genloom.opening.create import check_kind, instantiate
+from genloom.opening.load import trained_weights
 from genloom.options import configure, describe
-from genloom.plugins.component import Component
+from genloom.plugins.offers import Component
 from genloom.plugins.registry import find, owner
 from genloom.postprocess import chain
 from genloom.runs import Run, open_run
-from genloom.runs.files import tell
 from genloom.training.precision import policy
 from genloom.training.settings import TrainingSettings, typed
 from genloom.training.state import restore_weights

@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from genloom.runs.files import tell
+from genloom.files.atomic import tell
 from genloom.training.callback_state import scatter, without_state
 from genloom.training.plan import Stretch
 from genloom.training.session import Session

@@ -96,7 +96,7 @@ def _probe(model: GenerativeModel, feed: Feed) -> tuple[float, float]:
 @contextlib.contextmanager
 def _counting(model: GenerativeModel) -> Iterator[dict[str, float]]:
     """Count the arithmetic and the outputs of every layer that is called within the block."""
-    from genloom.naming import own_layers
+    from genloom.model.naming import own_layers
 
     counts = {"flops": 0.0, "values": 0.0}
     layers = [layer for _, layer in own_layers(model) if not list(layer._layers) or hasattr(layer, "flops")]

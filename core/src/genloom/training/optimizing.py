@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from genloom.optimizer_copies import configuration, copied, treating_alike
-from genloom.runs.files import tell
+from genloom.files.atomic import tell
+from genloom.model.optimizer_copies import configuration, copied, treating_alike
 from genloom.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _other(name: str, optimizer: Any, model: GenerativeModel) -> Any:
 
     rate = _rate(optimizer)
     if name == "muon":
-        from genloom.muon import Muon
+        from genloom.model.muon import Muon
 
         decay = optimizer.weight_decay
         made = Muon(rate, matrices=model.hidden_matrices(), **({} if decay is None else {"weight_decay": decay}))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genloom.errors import ConfigError, DataError
-from genloom.runs.files import plain
+from genloom.files.atomic import plain
 from genloom.training.settings import FIXED, TrainingSettings, typed
 
 if TYPE_CHECKING:

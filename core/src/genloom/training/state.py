@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genloom.errors import RunError, nearest
-from genloom.runs.files import tell
+from genloom.files.atomic import tell
 
 if TYPE_CHECKING:
     from genloom.model import GenerativeModel
@@ -115,7 +115,7 @@ def restore_weights(model: GenerativeModel, arrays: Arrays, *, averaged: bool = 
 
 def weights_by_name(model: GenerativeModel) -> dict[str, Any]:
     """Return every variable of a model but its step counter, as `model/<attribute path>`; it need not be compiled."""
-    from genloom.naming import variable_names
+    from genloom.model.naming import variable_names
 
     return {f"model/{name}": v for name, v in variable_names(model).items() if v is not model.step}
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genloom.errors import ConfigError
-from genloom.memory import within_memory
+from genloom.files.atomic import tell, write_atomic
+from genloom.opening.memory import within_memory
 from genloom.plugins.registry import required
+from genloom.profiling.step import check_length, profile_of
 from genloom.runs import Run, create_run, load_latest
-from genloom.runs.files import tell, write_atomic
 from genloom.runs.going_on import begins_anew, telling_the_way_on
 from genloom.runs.stretches import TABLE, begin
 from genloom.training.assembly import assemble, check_rules
@@ -20,7 +21,6 @@ from genloom.training.feeding import Feed
 from genloom.training.notices import notices
 from genloom.training.optimizing import compile_model
 from genloom.training.plan import Plan
-from genloom.training.profiling import check_length, profile_of
 from genloom.training.resuming import check_same
 from genloom.training.session import Session
 from genloom.training.state import restore

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genloom.errors import ConfigError, RunError
+from genloom.files.atomic import write_atomic
 from genloom.plugins.registry import find, owner
 from genloom.runs import Run, create_run, save
-from genloom.runs.files import write_atomic
 from genloom.runs.sealing import seal
 from genloom.training.callbacks.finite import not_finite
 from genloom.training.configuration import plain_options, versions

@@ -11,7 +11,7 @@ from genloom import random
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError
 from genloom.model import GenerativeModel, Phase
-from genloom.networks import check_network, one_hot, run_network, takes_labels
+from genloom.model.networks import check_network, one_hot, run_network, takes_labels
 from genloom.objectives import ADVERSARIAL_LOSSES, gradient_penalty, r1_penalty, r2_penalty
 from genloom_gan.networks import conv_discriminator, conv_generator, mlp_discriminator, mlp_generator
 from genloom_gan.options import DCGANOptions, GANOptions, MLPOptions, WGANGPOptions

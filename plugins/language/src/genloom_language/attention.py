@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 import genloom.data
 from genloom.errors import GenLoomError
-from genloom.report.pictures import to_bytes
+from genloom.files.atomic import tell, write_atomic
 from genloom.runs import Run
-from genloom.runs.files import tell, write_atomic
+from genloom.sampling.pictures import to_bytes
 from genloom_language.heat_maps import heat_maps, tokens_that_fit
 from genloom_language.model import Transformer
 from genloom_language.tokens import FILE, load_tokenizer

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import click
 
-from genloom.terminal import shown
+from genloom.messages import shown
 
 __all__ = ["chat"]
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genloom.errors import ConfigError, DataError, nearest
-from genloom.runs import bounded
+from genloom.files import bounded
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

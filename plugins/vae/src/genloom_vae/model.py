@@ -13,7 +13,7 @@ from genloom import random
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError
 from genloom.model import GenerativeModel, Phase
-from genloom.networks import check_network, one_hot, run_network, takes_labels
+from genloom.model.networks import check_network, one_hot, run_network, takes_labels
 from genloom.objectives import gaussian_log_prob
 from genloom_vae.likelihoods import BernoulliLikelihood, GaussianLikelihood
 from genloom_vae.networks import conv_decoder, conv_encoder, mlp_decoder, mlp_encoder

@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from genloom import random
-from genloom.networks import one_hot
+from genloom.model.networks import one_hot
 from genloom.objectives import kl_to_standard_normal, standard_normal_log_prob
 
 __all__ = ["MixturePrior", "StandardPrior"]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genloom.errors import DataError, reason
-from genloom.runs import bounded
+from genloom.files import bounded
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 from genloom.errors import ConfigError
+from genloom.files.atomic import make_folder, write_atomic
 from genloom.hookspecs import API_VERSION
-from genloom.plugins.resolution import FIRST_PARTY
-from genloom.runs.files import make_folder, write_atomic
+from genloom.installing.resolution import FIRST_PARTY
 
 __all__ = ["KINDS", "write_package"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from genloom.terminal import shown
+from genloom.messages import shown
 from genloom.training.callbacks.log import losses
 from genloom.training.session import Session
 

@@ -10,14 +10,14 @@ import keras
 
 from genloom.data import drawn_over_classes
 from genloom.errors import RunError
+from genloom.files.atomic import tell, write_atomic
 from genloom.postprocess import Origin, chain
-from genloom.report.pictures import drawable, picture, to_bytes
-from genloom.runs.files import tell, write_atomic
+from genloom.sampling.pictures import drawable, picture, to_bytes
 from genloom.training.cadence import Every
 from genloom.training.session import Session
 
 if TYPE_CHECKING:
-    from genloom.samples import Samples
+    from genloom.sampling.samples import Samples
 
 __all__ = ["SampleGrid"]
 
@@ -51,7 +51,7 @@ class SampleGrid(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Draw, where an epoch is due; samples that cannot be shown are no reason to end the training."""
-        from genloom.sampling import draw_samples
+        from genloom.sampling.sample import draw_samples
 
         last = self.session.step >= self.session.plan.total_steps
         if not (self.due(epoch + 1) or (last and self.due.period)):
@@ -79,7 +79,7 @@ class SampleGrid(keras.callbacks.Callback):
 
 def _count(session: Session) -> int:
     """Return how many samples a picture has: fewer where drawing them took longer than the whole of a short trial."""
-    from genloom.sampling import evaluations
+    from genloom.sampling.sample import evaluations
 
     seen = session.plan.total_steps * session.settings.batch_size
     affordable = seen // (evaluations(session.model, {}) or 1)

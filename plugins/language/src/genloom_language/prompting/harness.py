@@ -14,9 +14,10 @@ import genloom
 from genloom import Run
 from genloom.data import drawn_rows
 from genloom.errors import ConfigError
+from genloom.files import bounded
+from genloom.files.atomic import write_atomic
 from genloom.metrics import Fingerprint, MetricResult
-from genloom.runs import bounded, open_run
-from genloom.runs.files import write_atomic
+from genloom.runs import open_run
 from genloom_language.prompting.measures import Measure, choice_measures, cloze_measures, generation_measures
 from genloom_language.prompting.scoring import Scorer, encode_text
 from genloom_language.prompting.task import Item, Task

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from genloom.errors import ConfigError, DataError, reason
+from genloom.files import bounded
 from genloom.options import configure, option
-from genloom.runs import bounded
 from genloom_language.prompting.task import KINDS, Item, Task
 
 __all__ = ["load_task", "read_item"]

@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from genloom.errors import ConfigError
-from genloom.runs.files import write_atomic
+from genloom.files.atomic import write_atomic
 from genloom_language.prompting.task import Item, Task
 from genloom_language.tokens import SPECIAL
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 import genloom
 from genloom import DataSpec, Run
 from genloom.errors import ConfigError, DataError
-from genloom.naming import variable_names
+from genloom.model.naming import variable_names
 from genloom.options import configure
 from genloom.training import write_run
 from genloom_language.options import TransformerOptions

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from genloom.terminal import shown
+from genloom.messages import shown
 
 __all__ = ["adopt", "publish"]
 

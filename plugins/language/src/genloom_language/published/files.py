@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genloom.errors import DataError, nearest
-from genloom.runs import bounded
+from genloom.files import bounded
 from genloom_language.published.config import Config
 from genloom_language.published.target import HEAD, Target
 

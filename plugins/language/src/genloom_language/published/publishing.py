@@ -17,8 +17,8 @@ import genloom
 from genloom import Run
 from genloom.adaptation import merge
 from genloom.errors import ConfigError
-from genloom.naming import variable_names
-from genloom.runs.files import make_folder, write_arrays, writing
+from genloom.files.atomic import make_folder, write_arrays, writing
+from genloom.model.naming import variable_names
 from genloom_language.model import Transformer
 from genloom_language.published.files import CONFIG, TENSORS
 from genloom_language.published.formats import Format, counterpart

@@ -1,4 +1,4 @@
-"""Three small training steps, timed on the engine of KERAS_BACKEND: `python -m genloom.speedtest`.
+"""Three small training steps, timed on the engine of KERAS_BACKEND: `python -m genloom.profiling.engines`.
 
 A child process of `genloom doctor --bench`. It prints one line of JSON: kind of work → milliseconds of a step and
 their spread, each from steps that were waited for.

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from genloom.errors import ConfigError
-from genloom.memory import within_memory
+from genloom.opening.memory import within_memory
 from genloom.options import RESERVED
-from genloom.plugins.component import Component
+from genloom.plugins.offers import Component
 from genloom.plugins.registry import find
 
 if TYPE_CHECKING:

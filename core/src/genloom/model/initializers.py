@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from genloom.naming import own_layers
+from genloom.model.naming import own_layers
 from genloom.random import threefry
 
 __all__ = ["draw", "reseed"]

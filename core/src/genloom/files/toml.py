@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from genloom.errors import ConfigError, reason
-from genloom.runs import bounded
+from genloom.files import bounded
 
 __all__ = ["read_toml"]
 

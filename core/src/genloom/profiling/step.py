@@ -23,13 +23,13 @@ from genloom import backend
 from genloom.backend.executions import steps_of
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError
+from genloom.files.atomic import tell, write_atomic
 from genloom.model import GenerativeModel, Phase
-from genloom.runs.files import tell, write_atomic
 from genloom.training.continuity import TrainingCallbacks
 from genloom.training.session import Session
 
 if TYPE_CHECKING:
-    from genloom.optimizers import PhaseOptimizers
+    from genloom.model.optimizers import PhaseOptimizers
 
 __all__ = ["Execution", "Profile", "check_length", "matmul_peak", "optimizer_seconds", "profile_of", "table_of"]
 

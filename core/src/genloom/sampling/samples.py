@@ -70,7 +70,7 @@ class Samples:
             ConfigError: an ending that is unknown or that this kind of data does not have, or a folder that is not
                 empty.
         """
-        from genloom.sample_files import write
+        from genloom.sampling.writing import write
 
         return write(self, path)
 
@@ -80,13 +80,13 @@ class Samples:
         Raises:
             ConfigError: no samples, or a kind without a picture, such as text.
         """
-        from genloom.sample_files import picture_of
+        from genloom.sampling.writing import picture_of
 
         return picture_of(self)
 
     def _repr_png_(self) -> bytes | None:
         """Show the picture in a notebook."""
-        from genloom.report.pictures import drawable, to_bytes
+        from genloom.sampling.pictures import drawable, to_bytes
 
         return to_bytes(self.grid()) if len(self) and drawable(self.spec) else None
 

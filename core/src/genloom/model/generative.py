@@ -20,13 +20,13 @@ from keras import ops
 from genloom import backend, random
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, DataError, nearest
-from genloom.initializers import reseed
-from genloom.muon import hidden_matrices
-from genloom.naming import own_layers
-from genloom.optimizers import PhaseOptimizers
+from genloom.model.initializers import reseed
+from genloom.model.muon import hidden_matrices
+from genloom.model.naming import own_layers
+from genloom.model.optimizers import PhaseOptimizers
+from genloom.model.phase import Phase
+from genloom.model.step import Update
 from genloom.options import RESERVED, check_names, configure
-from genloom.phase import Phase
-from genloom.step import Update
 
 if TYPE_CHECKING:
     from genloom.runs import Run

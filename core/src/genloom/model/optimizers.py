@@ -14,8 +14,8 @@ from keras import ops
 
 from genloom import backend
 from genloom.errors import ConfigError
-from genloom.muon import Muon
-from genloom.optimizer_copies import configuration, copied
+from genloom.model.muon import Muon
+from genloom.model.optimizer_copies import configuration, copied
 
 __all__ = ["Muon", "PhaseOptimizers"]
 

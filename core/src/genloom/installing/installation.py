@@ -21,9 +21,9 @@ from urllib.request import url2pathname
 
 from genloom.errors import ConfigError, NotFoundError, RunError, nearest
 from genloom.hookspecs import GROUP
+from genloom.installing.environments import Environment, detect
+from genloom.installing.resolution import FIRST_PARTY, Wanted, normal, resolve
 from genloom.plugins.entry_points import Declared, declared
-from genloom.plugins.environments import Environment, detect
-from genloom.plugins.resolution import FIRST_PARTY, Wanted, normal, resolve
 from genloom.plugins.secrets import masked
 
 __all__ = ["PINNED", "Plan", "carry_out", "freeze", "installed", "plan_install", "plan_removal", "plan_sync", "undo"]

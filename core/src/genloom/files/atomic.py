@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from genloom.errors import DiskError, ForbiddenError
-from genloom.terminal import shown
+from genloom.messages import shown
 
 __all__ = [
     "make_folder",

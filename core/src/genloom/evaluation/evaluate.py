@@ -13,21 +13,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genloom.errors import ConfigError, DataError, RunError
+from genloom.files.atomic import make_folder, tell, write_atomic
 from genloom.metrics.fingerprint import Fingerprint
 from genloom.metrics.measured import model_of, row
 from genloom.metrics.result import MetricResult
 from genloom.postprocess import chain
 from genloom.runs import Run, open_run
-from genloom.runs.files import make_folder, tell, write_atomic
 from genloom.runs.usable import usable
-from genloom.sampling import own_post
+from genloom.sampling.sample import own_post
 
 if TYPE_CHECKING:
     from genloom.data.dataset import Dataset
     from genloom.data.opening import Data
     from genloom.metrics.context import MetricContext
     from genloom.postprocess import Chain
-    from genloom.samples import Samples
+    from genloom.sampling.samples import Samples
 
 __all__ = ["compare", "evaluate", "keep"]
 
@@ -225,13 +225,13 @@ def scores(
 
 
 def _loaded(run: Run) -> tuple[Any, int]:
-    from genloom.loading import load_with_step  # `compare`, which shares this file, imports no Keras
+    from genloom.opening.load import load_with_step  # `compare`, which shares this file, imports no Keras
 
     return load_with_step(run)
 
 
 def _sampler(model: Any) -> Sampler:
-    from genloom.sampling import sample
+    from genloom.sampling.sample import sample
 
     return lambda n, seed: sample(model, n, seed)
 
@@ -245,7 +245,7 @@ def _engine() -> str:
 def _post_processed(run: Run, model: Any, steps: Chain, drawn: Samples, dataset: Dataset) -> Samples:
     """Return what the post-processors make of samples, and keep a picture of both."""
     from genloom.postprocess import Origin
-    from genloom.report.pictures import drawable
+    from genloom.sampling.pictures import drawable
 
     made = steps(drawn, Origin(run, None if model is None else lambda: model, dataset))
     for name, shown in (("before", drawn), ("after", made)):
@@ -255,7 +255,7 @@ def _post_processed(run: Run, model: Any, steps: Chain, drawn: Samples, dataset:
 
 
 def _picture(samples: Samples) -> Any:
-    from genloom.report.pictures import picture
+    from genloom.sampling.pictures import picture
 
     labels = samples.labels
     return picture(samples.samples[:_SHOWN], samples.spec, labels=None if labels is None else labels[:_SHOWN])
@@ -263,7 +263,7 @@ def _picture(samples: Samples) -> Any:
 
 def _write_picture(path: Path, image: Any) -> None:
     """Write a picture; one that the disk refuses is no reason to lose the scores."""
-    from genloom.report.pictures import to_bytes
+    from genloom.sampling.pictures import to_bytes
 
     try:
         make_folder(path.parent)
@@ -296,7 +296,7 @@ def _draw(sampler: Sampler, n: int, seed: int, engine: str, dataset: Dataset) ->
     """Draw n samples and time the drawing without its compilation."""
     import numpy as np
 
-    from genloom.samples import Samples
+    from genloom.sampling.samples import Samples
 
     drawn, seconds = _timed(sampler, n, seed)
     state = "first draw"
@@ -358,7 +358,7 @@ def _test_losses(model: Any, config: dict[str, Any], dataset: Dataset) -> list[M
     """Return the model's own losses on all test samples, as training has them on the samples set aside."""
     if model is None or not model.validation:
         return []
-    from genloom.heldout import losses
+    from genloom.evaluation.heldout import losses
 
     setting, n = json.dumps(model_of(config), sort_keys=True), len(dataset.test)
     found = losses(model, dataset.test, int(config.get("training", {}).get("batch_size", 64)))

@@ -11,8 +11,8 @@ import re
 from pathlib import Path
 
 from genloom.errors import ConfigError, NotFoundError, nearest
+from genloom.files import bounded
 from genloom.plugins.secrets import masked
-from genloom.runs import bounded
 
 __all__ = ["FIRST_PARTY", "Wanted", "normal", "resolve"]
 
@@ -124,6 +124,6 @@ def _near(name: str) -> str:
 
 def _in_checkout(distribution: str) -> Path | None:
     """Return the folder of a first-party plugin when GenLoom itself runs from a checkout."""
-    root = Path(__file__).resolve().parents[4]  # <root>/core/src/genloom/plugins/resolution.py
+    root = Path(__file__).resolve().parents[4]  # <root>/core/src/genloom/installing/resolution.py
     folder = root / "plugins" / distribution.removeprefix("genloom-")
     return folder if (folder / "pyproject.toml").is_file() and (root / "core" / "pyproject.toml").is_file() else None

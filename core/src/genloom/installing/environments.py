@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from genloom.errors import ConfigError, RunError
-from genloom.plugins.resolution import Wanted, normal
-from genloom.runs import bounded
+from genloom.files import bounded
+from genloom.installing.resolution import Wanted, normal
 
 __all__ = ["Environment", "detect"]
 

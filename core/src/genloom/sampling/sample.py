@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
-from genloom.conditioning import conditions, is_conditional
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, PluginError, RunError, nearest
+from genloom.files.atomic import tell
 from genloom.options import LARGEST_SEED, MOST_SAMPLES, check_number
-from genloom.runs.files import tell
-from genloom.samples import Samples
+from genloom.sampling.conditions import conditions, is_conditional
+from genloom.sampling.samples import Samples
 
 if TYPE_CHECKING:
     from genloom.model import GenerativeModel
@@ -148,7 +148,7 @@ def _run(source: Any) -> Run | None:
 def _model(run: Run | None, source: Any, weights: str) -> GenerativeModel:
     if run is None:
         return cast("GenerativeModel", source)
-    from genloom.loading import load
+    from genloom.opening.load import load
 
     return load(run, weights=weights)  # type: ignore[arg-type]
 

@@ -10,7 +10,7 @@ from keras import ops
 
 from genloom import backend
 from genloom.errors import ConfigError, nearest
-from genloom.phase import Phase
+from genloom.model.phase import Phase
 
 __all__ = ["Update"]
 

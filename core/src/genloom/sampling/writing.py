@@ -13,7 +13,7 @@ from genloom.errors import ConfigError, nearest
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from genloom.samples import Samples
+    from genloom.sampling.samples import Samples
 
 __all__ = ["ENDINGS", "check_ending", "picture_of", "write"]
 
@@ -51,7 +51,7 @@ def write(drawn: Samples, out: str | pathlib.Path) -> pathlib.Path:
     path = check_ending(out)
     if path.is_dir() or not path.suffix:
         return _folder(drawn, path)
-    from genloom.runs.files import make_folder, write_atomic
+    from genloom.files.atomic import make_folder, write_atomic
 
     content = ENDINGS[path.suffix](drawn)
     make_folder(path.parent)
@@ -67,7 +67,7 @@ def picture_of(drawn: Samples) -> Image:
     """
     import numpy as np
 
-    from genloom.report.pictures import picture
+    from genloom.sampling.pictures import picture
 
     samples = drawn.samples
     if drawn.labels is not None and drawn.columns is None and drawn.spec.kind == "image":
@@ -76,7 +76,7 @@ def picture_of(drawn: Samples) -> Image:
 
 
 def _png(drawn: Samples) -> bytes:
-    from genloom.report.pictures import to_bytes
+    from genloom.sampling.pictures import to_bytes
 
     return to_bytes(picture_of(drawn))
 
@@ -95,7 +95,7 @@ def _npz(drawn: Samples) -> bytes:
 
 def _gif(drawn: Samples) -> bytes:
     """An animation: the frames of the first video, or one image after the other."""
-    from genloom.report.pictures import grid
+    from genloom.sampling.pictures import grid
 
     spec, frames = drawn.spec, drawn.samples
     if spec.kind == "video":
@@ -139,7 +139,7 @@ ENDINGS = {".png": _png, ".npz": _npz, ".gif": _gif, ".csv": _csv, ".txt": _txt}
 
 def _folder(drawn: Samples, folder: pathlib.Path) -> pathlib.Path:
     """One file per sample, its number and class in the name: a picture of an image, a text, the numbers of the rest."""
-    from genloom.runs.files import make_folder, write_atomic
+    from genloom.files.atomic import make_folder, write_atomic
 
     by_kind = {"image": ".png", "signal": ".csv", "table": ".csv"}
     ending = ".txt" if drawn.samples.dtype.kind == "U" else by_kind.get(drawn.spec.kind, ".npz")

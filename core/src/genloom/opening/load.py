@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from genloom.adaptation import adapt, merge, parse_adapter
-from genloom.creation import instantiate
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, nearest
+from genloom.opening.create import instantiate
 from genloom.plugins.registry import required
 from genloom.runs import Run, load_latest, open_run
 from genloom.training.precision import policy

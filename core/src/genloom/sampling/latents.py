@@ -11,7 +11,7 @@ from genloom.errors import ConfigError
 
 if TYPE_CHECKING:
     from genloom.data.dataset import Dataset
-    from genloom.samples import Samples
+    from genloom.sampling.samples import Samples
 
 __all__ = ["PER_WALK", "encoded", "interpolate", "opened_for", "points_of_walk", "reconstruct"]
 
@@ -43,7 +43,7 @@ def reconstruct(model: Any, dataset: Dataset, n: int, seed: int = 0) -> Samples:
     """
     import numpy as np
 
-    from genloom.samples import Samples
+    from genloom.sampling.samples import Samples
 
     _require(model, dataset, n)
     rows = drawn_over_classes(dataset.test, n, seed)
@@ -65,7 +65,7 @@ def interpolate(model: Any, dataset: Dataset, n: int, seed: int = 0) -> Samples:
     """
     import numpy as np
 
-    from genloom.samples import Samples
+    from genloom.sampling.samples import Samples
 
     points = points_of_walk(n)
     walks = n // points
@@ -132,7 +132,7 @@ def _require_method(model: Any, method: str) -> None:
 
 
 def _takes_labels(model: Any, method: str) -> bool:
-    from genloom.conditioning import is_conditional
+    from genloom.sampling.conditions import is_conditional
 
     return "label" in inspect.signature(getattr(model, method)).parameters and is_conditional(model)
 

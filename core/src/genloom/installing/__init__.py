@@ -1,0 +1,1 @@
+"""How plugins get into an environment and out of it, by pip or uv, and what may be installed together."""

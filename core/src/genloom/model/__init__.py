@@ -1,0 +1,8 @@
+"""What a model is: its phases, the step that trains them, and what every family builds with."""
+
+from __future__ import annotations
+
+from genloom.model.generative import GenerativeModel
+from genloom.model.phase import Phase
+
+__all__ = ["GenerativeModel", "Phase"]

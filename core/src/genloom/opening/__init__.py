@@ -1,0 +1,1 @@
+"""From an id to a new model, and from a run to its trained one."""
