@@ -23,8 +23,8 @@ import numpy as np
 
 import genloom
 from genloom import DataSpec, backend
+from genloom.model.precision import policy
 from genloom.profiling.step import matmul_peak
-from genloom.training.precision import policy
 
 WARM_UP, STEPS = 6, 20
 

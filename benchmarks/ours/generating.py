@@ -11,7 +11,7 @@ from windows import Windows
 
 import genloom
 from genloom import DataSpec
-from genloom.sampling.sample import draw_samples
+from genloom.sampling.drawing import draw_samples
 from genloom_language.published import publish
 
 

@@ -14,7 +14,7 @@ from windows import Windows
 
 from genloom import DataSpec, random
 from genloom.model.naming import variable_names
-from genloom.sampling.sample import draw_samples
+from genloom.sampling.drawing import draw_samples
 from genloom_diffusion.model import Diffusion
 from genloom_diffusion.samplers import prior
 

@@ -8,7 +8,7 @@ import time
 
 import genloom
 from genloom import backend  # noqa: F401 - imports the engine before the clock starts
-from genloom.sampling.sample import draw_samples
+from genloom.sampling.drawing import draw_samples
 
 SHAPE, CHANNELS, STEPS = (32, 32, 3), (32, 64), 10
 

@@ -13,7 +13,7 @@ import pytest
 from genloom import option
 from genloom.data import ArraySplit, Dataset, DataSpec
 from genloom.errors import ConfigError
-from genloom.metrics.components import metric_component
+from genloom.metrics.component import metric_component
 from genloom.plugins.offers import Component
 from genloom.testing import DatasetConformance, MetricConformance, PostprocessorConformance, outcome
 

@@ -15,14 +15,13 @@ Trees = dict[str, ast.Module]
 ENGINES = {"jax", "jaxlib", "torch", "tensorflow"}
 BACKEND = "core/src/genloom/backend/"
 CHOOSES_THE_ENGINE = "core/src/genloom/engine.py"  # fails loudly when Keras is loaded with another one already
-LIGHT_PACKAGES = ["genloom.cli", "genloom.data", "genloom.metrics", "genloom.plugins", "genloom.report", "genloom.runs"]
+LIGHT_PACKAGES = [
+    *("genloom.builtin", "genloom.cli", "genloom.data", "genloom.files", "genloom.installing", "genloom.metrics"),
+    *("genloom.plugins", "genloom.postprocess", "genloom.report", "genloom.runs"),
+]
 LIGHT_MODULES = [
-    "genloom",
-    "genloom.builtin",
-    "genloom.engine",
-    "genloom.errors",
-    "genloom.hookspecs",
-    "genloom.options",
+    *("genloom", "genloom.engine", "genloom.errors", "genloom.evaluation.compare", "genloom.hookspecs"),
+    *("genloom.messages", "genloom.options", "genloom.sampling.pictures", "genloom.sampling.samples", "genloom.version"),
 ]
 PLUGINS = [path.name for path in sorted(Path(__file__).parents[2].glob("plugins/*/src/genloom_*"))]
 

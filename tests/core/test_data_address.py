@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from genloom import data
+from genloom.builtin.datasets import COMPONENTS
 from genloom.data.address import Address
-from genloom.data.components import COMPONENTS
 from genloom.errors import ConfigError, DataError, NotFoundError
 
 
@@ -91,7 +91,7 @@ def test_every_source_can_be_loaded():
 
 def test_describing_the_sources_imports_no_library():
     program = (
-        "import sys, genloom.data, genloom.data.components\n"
+        "import sys, genloom.data, genloom.builtin.datasets\n"
         "heavy = {'numpy', 'PIL', 'grain', 'sklearn', 'scipy', 'keras', 'jax', 'torch', 'tensorflow'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
     )

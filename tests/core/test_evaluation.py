@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 
 from genloom import data
+from genloom.builtin.metrics import COMPONENTS
 from genloom.cli.evaluate import evaluate as command
 from genloom.errors import ConfigError, DataError, NotFoundError, RunError
-from genloom.evaluation.evaluate import compare, evaluate
-from genloom.evaluation.evaluate import evaluate as evaluation
+from genloom.evaluation import evaluate as evaluation
+from genloom.evaluation.compare import compare
+from genloom.evaluation.evaluate import evaluate
 from genloom.metrics import Fingerprint, comparable
-from genloom.metrics.components import COMPONENTS
 from genloom.runs import Run, save
 from genloom.sampling.samples import Samples
 

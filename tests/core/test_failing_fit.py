@@ -15,8 +15,8 @@ import pytest
 import genloom
 from genloom.backend.interrupts import undisturbed
 from genloom.errors import ConfigError
+from genloom.model.state import collect
 from genloom.plugins.discovery import load_file
-from genloom.training.state import collect
 
 Batch = dict[str, np.ndarray]
 

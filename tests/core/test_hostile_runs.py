@@ -10,7 +10,7 @@ import pytest
 
 from genloom import report
 from genloom.errors import ConfigError, DamagedRunError, RunError
-from genloom.evaluation.evaluate import compare
+from genloom.evaluation.compare import compare
 from genloom.files import bounded
 from genloom.runs import Run, create_run, list_runs
 

@@ -11,7 +11,7 @@ import pluggy
 import pytest
 
 from genloom import hookspecs
-from genloom.hookspecs import SampleRequest
+from genloom.plugins.offers import SampleRequest
 
 HOOKS = {name: hook for name, hook in vars(hookspecs).items() if name.startswith("genloom_")}
 

@@ -40,7 +40,7 @@ def genloom_sample(request):
 """
 
 SAMPLE = """
-from genloom.hookspecs import SampleRequest
+from genloom.plugins.offers import SampleRequest
 from genloom.plugins import hooks
 def draw():
     {body}

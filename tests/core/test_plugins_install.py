@@ -14,7 +14,8 @@ import pytest
 from genloom.errors import ConfigError, NotFoundError, RunError
 from genloom.installing import environments, installation
 from genloom.installing.environments import Environment, detect
-from genloom.installing.resolution import FIRST_PARTY, resolve
+from genloom.installing.resolution import resolve
+from genloom.plugins.first_party import FIRST_PARTY
 
 pytestmark = pytest.mark.skipif(
     os.environ["KERAS_BACKEND"] != "jax", reason="installing knows no engine: once is enough"

@@ -16,10 +16,10 @@ from keras import ops
 import genloom
 from genloom import backend
 from genloom.errors import ConfigError
+from genloom.model.precision import policy
 from genloom.plugins.discovery import load_file
 from genloom.profiling.step import Execution, matmul_peak, optimizer_seconds, table_of
 from genloom.runs import load_latest
-from genloom.training.precision import policy
 
 SETTINGS = {"batch_size": 20, "epochs": 3, "sample_every": 0, "progress": "none", "seed": 4, "ema": 0.9}
 

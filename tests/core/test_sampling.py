@@ -16,8 +16,7 @@ from genloom import backend
 from genloom.errors import ConfigError, NotFoundError, PluginError, RunError
 from genloom.plugins import hooks
 from genloom.plugins.discovery import load_file
-from genloom.sampling.sample import conditions as conditioning
-from genloom.sampling.sample import sample as sampling
+from genloom.sampling import conditions, drawing
 
 
 @pytest.fixture(scope="module")
@@ -60,11 +59,11 @@ def test_one_function_is_compiled_per_chunk_and_options(vae: Any) -> None:
 def test_the_chunk_suits_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     picture, point = genloom.DataSpec((32, 32, 3)), genloom.DataSpec((2,), kind="signal", value_range=None)
     gigabyte = 2**30
-    assert sampling._chunk(1000, point, gigabyte) == 256
-    assert sampling._chunk(5, point, gigabyte) == 8
-    assert sampling._chunk(1000, picture, gigabyte) == 64  # 8 * 128 * 4 * 3072 bytes each
-    assert sampling._chunk(1000, picture, 2 * gigabyte) == 128
-    assert sampling._chunk(1000, picture, 1) == 1
+    assert drawing._chunk(1000, point, gigabyte) == 256
+    assert drawing._chunk(5, point, gigabyte) == 8
+    assert drawing._chunk(1000, picture, gigabyte) == 64  # 8 * 128 * 4 * 3072 bytes each
+    assert drawing._chunk(1000, picture, 2 * gigabyte) == 128
+    assert drawing._chunk(1000, picture, 1) == 1
 
 
 def test_a_chunk_that_memory_does_not_hold_is_halved(
@@ -75,9 +74,9 @@ def test_a_chunk_that_memory_does_not_hold_is_halved(
     class Full(Exception):
         """What an engine raises."""
 
-    def sampler(model: Any, size: int, options: Any) -> Any:
+    def sampler(size: int, options: Any) -> Any:
         sizes.append(size)
-        draw, first = real(model, size, options)
+        draw, first = real(size, options)
 
         def limited(*args: Any) -> Any:
             if size > limit:
@@ -86,8 +85,8 @@ def test_a_chunk_that_memory_does_not_hold_is_halved(
 
         return limited, first
 
-    real, limit = sampling._sampler, 4
-    monkeypatch.setattr(sampling, "_sampler", sampler)
+    real, limit = vae.sampler, 4
+    monkeypatch.setattr(vae, "sampler", sampler)
     monkeypatch.setattr(backend, "ran_out_of_memory", lambda error: isinstance(error, Full))
     drawn = genloom.sample(vae, 11, seed=7)
     assert sizes == [16, 8, 4]
@@ -109,11 +108,11 @@ def test_an_engine_knows_its_memory_and_that_it_ran_out() -> None:
 
 
 def test_labels_follow_the_training_frequencies_or_the_condition(models: Any, vae: Any) -> None:
-    labels = conditioning.drawn_labels(models.SPEC, 20_000, seed=3)
+    labels = conditions.drawn_labels(models.SPEC, 20_000, seed=3)
     # Binomial with p = 0.75: one standard deviation of the share is 0.003.
     assert labels.mean() == pytest.approx(0.75, abs=0.012)
     assert labels.dtype == np.int32
-    np.testing.assert_array_equal(conditioning.drawn_labels(models.SPEC, 50, seed=3, offset=100), labels[100:150])
+    np.testing.assert_array_equal(conditions.drawn_labels(models.SPEC, 50, seed=3, offset=100), labels[100:150])
     assert genloom.sample(vae, 3, condition={"label": 1}).labels.tolist() == [1, 1, 1]
     assert genloom.sample(vae, 2, condition={"label": np.array([1, 0], object)}).labels.tolist() == [1, 0]
     one, zero = (genloom.sample(vae, 3, condition={"label": [0, k, 0]}).samples for k in (1, 0))
@@ -133,10 +132,10 @@ def test_conditions_of_python_objects_become_numbers_or_text_or_are_refused(mode
         spec=models.SPEC, conditional=False, conditions=("tone",), read_condition=lambda g, _: g
     )
     for given, kind in (([1, 2.5], "f"), (["low", "high"], "U")):
-        found = conditioning.conditions(model, 2, 0, {"tone": np.array(given, object)})["tone"]
+        found = conditions.conditions(model, 2, 0, {"tone": np.array(given, object)})["tone"]
         assert (found.dtype.kind, found.tolist()) == (kind, given)
     with pytest.raises(ConfigError, match=r"The condition 'tone' holds NoneType, int\. Give numbers only"):
-        conditioning.conditions(model, 2, 0, {"tone": np.array([1, None])})
+        conditions.conditions(model, 2, 0, {"tone": np.array([1, None])})
 
 
 @pytest.mark.parametrize(
@@ -217,9 +216,9 @@ def test_create_checks_ids_options_networks_and_kinds(models: Any) -> None:
 
 def test_conditional_is_said_by_attribute_then_option_then_data(models: Any) -> None:
     def asked(**values: Any) -> bool:
-        return conditioning.is_conditional(SimpleNamespace(spec=models.SPEC, **values))  # type: ignore[arg-type]
+        return conditions.is_conditional(SimpleNamespace(spec=models.SPEC, **values))  # type: ignore[arg-type]
 
     assert asked()
     assert not asked(options=SimpleNamespace(conditional=False))
     assert asked(conditional=True, options=SimpleNamespace(conditional=False))
-    assert not conditioning.is_conditional(SimpleNamespace(spec=models.SPEC.replace(classes=0, class_frequencies=())))
+    assert not conditions.is_conditional(SimpleNamespace(spec=models.SPEC.replace(classes=0, class_frequencies=())))

@@ -12,8 +12,7 @@ import pytest
 from genloom.cli.failures import guarded
 from genloom.cli.main import cli
 from genloom.errors import ConfigError
-from genloom.files.atomic import tell
-from genloom.messages import shown
+from genloom.messages import shown, tell
 from genloom.runs import create_run
 
 EVIL = "\x1b]0;owned\x07\x1b[2Jcat\x9b1A\u202e"

@@ -14,11 +14,11 @@ from keras import ops
 
 import genloom
 from genloom.errors import ConfigError, RunError
+from genloom.model.state import named_variables
 from genloom.plugins.discovery import load_file
 from genloom.runs import load_latest
 from genloom.training import TrainingSettings
 from genloom.training.optimizing import compile_model
-from genloom.training.state import named_variables
 
 QUIET = {"sample_every": 0, "progress": "none", "batch_size": 20}
 

@@ -13,9 +13,9 @@ from keras import ops
 
 import genloom
 from genloom.errors import RunError
+from genloom.model.state import collect, restore, restore_weights
 from genloom.plugins.discovery import load_file
 from genloom.training.callback_state import gather, scatter, without_state
-from genloom.training.state import collect, restore, restore_weights
 
 
 @pytest.fixture(scope="module")

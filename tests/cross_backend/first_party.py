@@ -168,8 +168,8 @@ def trained(id: str) -> dict[str, np.ndarray]:
     from keras import ops
 
     from genloom import data
-    from genloom.sampling.sample import draw_samples
-    from genloom.training.state import weights_by_name
+    from genloom.model.state import weights_by_name
+    from genloom.sampling.drawing import draw_samples
 
     model = untrained(id)
     rows = 64 * max(phase.repeats for phase in model.phases())

@@ -10,8 +10,8 @@ import pytest
 
 from genloom.data import open as open_data
 from genloom.metrics import frechet_distance
-from genloom.sampling.sample import draw_samples
-from genloom.training.state import restore_weights
+from genloom.model.state import restore_weights
+from genloom.sampling.drawing import draw_samples
 
 AGREE = 1e-4  # on the value range [0, 1]
 

@@ -13,10 +13,10 @@ import pytest
 
 import genloom
 from genloom.errors import RunError
+from genloom.model.state import named_variables
 from genloom.plugins.discovery import load_file
 from genloom.runs import Run, load
 from genloom.training.callbacks.finite import not_finite
-from genloom.training.state import named_variables
 
 QUIET = {"sample_every": 0, "progress": "none", "batch_size": 20, "validation": 0.0, "checkpoint_steps": 1, "ema": 0.9}
 PLACES = {

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     )
     from genloom.continual.updating import update
     from genloom.data.spec import DataSpec
-    from genloom.evaluation.evaluate import compare, evaluate
+    from genloom.evaluation.compare import compare
+    from genloom.evaluation.evaluate import evaluate
     from genloom.hookspecs import hookimpl
     from genloom.model import GenerativeModel, Phase, initializers, optimizers
     from genloom.opening.create import create
@@ -87,7 +88,7 @@ _ATTRIBUTES = {
     "Phase": "genloom.model",
     "Run": "genloom.runs",
     "Samples": "genloom.sampling.samples",
-    "compare": "genloom.evaluation.evaluate",
+    "compare": "genloom.evaluation.compare",
     "create": "genloom.opening.create",
     "evaluate": "genloom.evaluation.evaluate",
     "hookimpl": "genloom.hookspecs",
@@ -128,7 +129,9 @@ def __getattr__(name: str) -> Any:
     if name in __all__ and name not in _LIGHT:
         engine.choose()
     if name == "__version__":
-        value: Any = _version()
+        from genloom.version import version
+
+        value: Any = version()
     elif name in _ATTRIBUTES:
         value = getattr(importlib.import_module(_ATTRIBUTES[name]), name)
     elif name in __all__:
@@ -141,12 +144,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-
-
-def _version() -> str:
-    import importlib.metadata
-
-    try:
-        return importlib.metadata.version("genloom")
-    except importlib.metadata.PackageNotFoundError:
-        return "0+unknown"  # a source tree on PYTHONPATH

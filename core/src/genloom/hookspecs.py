@@ -6,8 +6,7 @@ Hooks grow by new arguments: an implementation names only the arguments it uses.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -15,11 +14,10 @@ import pluggy
 if TYPE_CHECKING:
     import pathlib
 
-    from genloom.plugins.offers import Component
-    from genloom.report import Section
+    from genloom.plugins.offers import Component, SampleRequest, Section
     from genloom.runs import Run
 
-__all__ = ["API_VERSION", "GROUP", "SampleRequest", "hookimpl", "hookspec"]
+__all__ = ["API_VERSION", "GROUP", "hookimpl", "hookspec"]
 
 #: Version of this page; a plugin may say which one it was written for: `GENLOOM_API = 1`.
 API_VERSION = 1
@@ -28,25 +26,6 @@ GROUP = "genloom"
 
 hookspec = pluggy.HookspecMarker(GROUP)
 hookimpl = pluggy.HookimplMarker(GROUP)
-
-
-@dataclasses.dataclass(frozen=True)
-class SampleRequest:
-    """What `genloom_sample` is asked for.
-
-    Attributes:
-        n: number of samples.
-        seed: seed of the samples; sample i of one seed is always the same.
-        condition: arrays with leading n by name, or None.
-        options: the model's own sampling options.
-        draw: draws the samples; called once by the core, inside all wrappers.
-    """
-
-    n: int
-    seed: int
-    condition: Mapping[str, Any] | None
-    options: Mapping[str, Any]
-    draw: Callable[[], Any] = dataclasses.field(repr=False)
 
 
 @hookspec

@@ -1,10 +1,11 @@
-"""Text as a terminal may have it: what names, files and models say is shown and never obeyed."""
+"""Messages to people: warnings on stderr, and text as a terminal may have it, shown and never obeyed."""
 
 from __future__ import annotations
 
 import re
+import sys
 
-__all__ = ["shown"]
+__all__ = ["shown", "tell"]
 
 # C0 and C1 but the tab and the line feed, and what turns the direction of writing: with these a name can move the
 # cursor, set the title, or write over what stands above (ECMA-48; Unicode 9.0 technical report 36, section 2.2).
@@ -15,3 +16,9 @@ _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud8
 def shown(text: str) -> str:
     r"""Return a text with each control character written as Python would, `\x1b`; ends of lines stay."""
     return _UNSEEN.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def tell(message: str) -> None:
+    """Write one warning line to stderr; stdout is for data."""
+    sys.stderr.write(f"genloom: warning: {shown(' '.join(message.splitlines()))}\n")
+    sys.stderr.flush()

@@ -15,7 +15,6 @@ from keras import ops
 from genloom.errors import ConfigError
 from genloom.model.naming import own_layers, variable_names
 from genloom.model.phase import Phase
-from genloom.sampling.sample import forget_samplers
 
 if TYPE_CHECKING:
     from genloom.model import GenerativeModel
@@ -128,7 +127,7 @@ def attach(model: GenerativeModel, adapters: dict[str, Any]) -> None:
             _change(layers[path], adapter)
     model.adapters = {path.replace("/", "."): adapter for path, adapter in adapters.items()}
     model.phases = _of_adapters(model.phases, owned)  # type: ignore[method-assign]
-    forget_samplers(model)
+    model.forget_samplers()
 
 
 def detach(model: GenerativeModel) -> None:
@@ -144,7 +143,7 @@ def detach(model: GenerativeModel) -> None:
             del layer.call
     model.adapters = {}
     del model.phases
-    forget_samplers(model)
+    model.forget_samplers()
 
 
 def merge(model: GenerativeModel) -> dict[str, np.ndarray[Any, Any]]:

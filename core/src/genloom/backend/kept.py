@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from genloom.files.atomic import tell
+from genloom.messages import tell
 
 __all__ = ["without_torn"]
 

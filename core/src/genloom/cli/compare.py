@@ -24,7 +24,7 @@ def compare(runs: tuple[str, ...], out: str | None, as_json: bool) -> None:
     A row is a measure: ↓ lower is better, ↑ higher is better, ≈ nearer to real data is better. Real data and simple
     opponents stand beside the runs; scores measured in different ways get rows of their own.
     """
-    from genloom.evaluation.evaluate import compare as lay_out
+    from genloom.evaluation.compare import compare as lay_out
 
     result = lay_out(list(runs))
     written = _report(runs, out) if out is not None else None

@@ -45,10 +45,10 @@ def encode(run: str, data: str, out: str, backend: str | None, as_json: bool) ->
 def _codes(run: Any, data: str) -> dict[str, Any]:
     import numpy as np
 
-    import genloom
+    from genloom.opening.load import load
     from genloom.sampling.latents import CHUNK, encoded, opened_for
 
-    model = genloom.load(run)
+    model = load(run)
     dataset = opened_for(model, data)
     names = dataset.spec.class_names
     arrays: dict[str, Any] = {"class_names": np.array(names)} if names else {}

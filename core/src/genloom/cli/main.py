@@ -67,9 +67,9 @@ def _load_files(ctx: click.Context, _: click.Parameter, files: tuple[str, ...]) 
 
 def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted and not ctx.resilient_parsing:
-        import genloom
+        from genloom.version import version
 
-        click.echo(f"genloom {genloom.__version__}")
+        click.echo(f"genloom {version()}")
         ctx.exit()
 
 

@@ -79,16 +79,16 @@ def _weights(run: Run, saved: int) -> str:
 
 
 def _generated(run: Run, asked: dict[str, Any]) -> Samples:
-    import genloom
     from genloom.cli.conditions import condition, literal
     from genloom.data.spec import DataSpec
     from genloom.options import parse_assignments
+    from genloom.sampling.sample import sample as draw
 
     spec = DataSpec.from_dict(run.stated("data", "spec"))
     wanted = condition(spec, asked["n"], asked["label"], asked["prompt"], asked["conditions"])
     options = {name: literal(value) for name, value in parse_assignments(asked["assignments"]).items()}
     post = () if asked["no_post"] else asked["post"] or None
-    found = genloom.sample(run, asked["n"], seed=asked["seed"], condition=wanted, post=post, **options)
+    found = draw(run, asked["n"], seed=asked["seed"], condition=wanted, post=post, **options)
     if len(found) != asked["n"]:
         note(f"post-processing made {len(found)} of {asked['n']} samples.")
     return found
@@ -96,9 +96,9 @@ def _generated(run: Run, asked: dict[str, Any]) -> Samples:
 
 def _mapped(run: Run, mode: str, asked: dict[str, Any]) -> Samples:
     """Reconstruct or interpolate; only the post-processors named here follow, for a run's own are for new samples."""
-    import genloom
+    from genloom.opening.load import load
     from genloom.postprocess import Origin, chain
-    from genloom.sampling.sample import latents as modes
+    from genloom.sampling import latents
 
     taken = {"--label": asked["label"], "--prompt": asked["prompt"], "--condition": asked["conditions"]}
     wrong = [flag for flag, value in taken.items() if value]
@@ -107,9 +107,9 @@ def _mapped(run: Run, mode: str, asked: dict[str, Any]) -> Samples:
             f"{wrong[0]} has no meaning with --mode {mode}.", mend="Leave it out, or use --mode generate."
         )
     steps = chain(asked["post"])
-    model = genloom.load(run)
-    dataset = modes.opened_for(model, asked["data"] or run.address)
-    function = modes.reconstruct if mode == "reconstruct" else modes.interpolate
+    model = load(run)
+    dataset = latents.opened_for(model, asked["data"] or run.address)
+    function = latents.reconstruct if mode == "reconstruct" else latents.interpolate
     made = function(model, dataset, asked["n"], asked["seed"]).replace(step=model.loaded_step)
     return steps(made, Origin(run, lambda: model, dataset))
 

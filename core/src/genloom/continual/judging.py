@@ -70,7 +70,7 @@ class Judge:
 
             return losses(model, dataset.test)[self._loss], bool(model.directions.get(self._loss, True))
         from genloom.evaluation.evaluate import scores
-        from genloom.sampling.sample import draw_samples
+        from genloom.sampling.drawing import draw_samples
 
         drawn: Any = draw_samples(model, min(self.n, len(dataset.test)), self.seed)
         (result,) = scores([self.name], drawn, dataset)

@@ -6,7 +6,7 @@ from itertools import zip_longest
 
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, listed
-from genloom.files.atomic import tell
+from genloom.messages import tell
 
 __all__ = ["check_classes", "check_units", "tell_classes", "tell_units"]
 

@@ -126,7 +126,7 @@ def _bars(demo: Demo, families: list[dict[str, Any]]) -> dict[str, Any]:
 
 def write_report(demo: Demo, found: dict[str, Any]) -> tuple[Path, Path]:
     """Write OUT/report.json and OUT/report.html; return both paths."""
-    from genloom.evaluation.evaluate import compare
+    from genloom.evaluation.compare import compare
     from genloom.report import Section, write_comparison
 
     runs = [path for family in found["families"] for path in family["runs"]]

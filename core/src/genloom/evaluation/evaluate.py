@@ -1,4 +1,4 @@
-"""Measure a run against held-out data, beside the floor and simple opponents, and lay runs side by side."""
+"""Measure a run against held-out data, beside the floor and simple opponents."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genloom.errors import ConfigError, DataError, RunError
-from genloom.files.atomic import make_folder, tell, write_atomic
+from genloom.files.atomic import make_folder, write_atomic
+from genloom.messages import tell
 from genloom.metrics.fingerprint import Fingerprint
-from genloom.metrics.measured import model_of, row
+from genloom.metrics.measured import model_of
 from genloom.metrics.result import MetricResult
 from genloom.postprocess import chain
 from genloom.runs import Run, open_run
-from genloom.runs.usable import usable
 from genloom.sampling.sample import own_post
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from genloom.postprocess import Chain
     from genloom.sampling.samples import Samples
 
-__all__ = ["compare", "evaluate", "keep"]
+__all__ = ["evaluate", "keep"]
 
 #: `(n, seed)` → an object with `.samples` (n, *shape) and `.labels` (n,) or None.
 Sampler = Callable[[int, int], Any]
@@ -125,30 +125,6 @@ def keep(run: Run, results: Sequence[dict[str, Any]]) -> None:
     run.write_metrics(_merged(earlier, list(results)))
 
 
-def compare(runs: Sequence[Run | str | Path]) -> dict[str, Any]:
-    """Lay measured runs side by side; scores with different fingerprints get columns of their own.
-
-    Args:
-        runs: run directories or their paths, each evaluated before.
-
-    Returns:
-        schema_version, columns, rows, references (floor and opponents) and spread over seeds: see
-        `genloom.metrics.table.table`. A row says the "step" that was measured and whether its scores are "outdated",
-        the run having been trained further since. "damaged" names the runs whose files cannot be read: they are left
-        out, and stderr says why.
-
-    Raises:
-        ConfigError: no runs, or one that is none or was not evaluated.
-        RunError: all runs are damaged.
-    """
-    from genloom.metrics.table import table
-
-    if not runs:
-        raise ConfigError("There is nothing to compare.", mend="Name one run or more.")
-    rows, damaged = usable(runs, lambda run: row(run if isinstance(run, Run) else open_run(run)))
-    return {**table(rows), "damaged": list(damaged)}
-
-
 def _checked_data(run: Run, given: Data | None) -> Dataset:
     from genloom import data
 
@@ -225,7 +201,7 @@ def scores(
 
 
 def _loaded(run: Run) -> tuple[Any, int]:
-    from genloom.opening.load import load_with_step  # `compare`, which shares this file, imports no Keras
+    from genloom.opening.load import load_with_step
 
     return load_with_step(run)
 

@@ -10,13 +10,11 @@ import re
 import secrets
 import shutil
 import stat
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from genloom.errors import DiskError, ForbiddenError
-from genloom.messages import shown
 
 __all__ = [
     "make_folder",
@@ -25,7 +23,6 @@ __all__ = [
     "reading",
     "sync_directory",
     "sync_file",
-    "tell",
     "write_arrays",
     "write_atomic",
     "writing",
@@ -208,9 +205,3 @@ def plain(value: Any, *, keep_none: bool = True) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value if isinstance(value, (bool, int, float, str, type(None))) else str(value)
-
-
-def tell(message: str) -> None:
-    """Write one warning line to stderr; stdout is for data."""
-    sys.stderr.write(f"genloom: warning: {shown(' '.join(message.splitlines()))}\n")
-    sys.stderr.flush()

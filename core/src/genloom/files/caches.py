@@ -9,7 +9,7 @@ from pathlib import Path
 
 import platformdirs
 
-from genloom.files.atomic import tell
+from genloom.messages import tell
 
 __all__ = ["cache_directory", "folder_to_keep"]
 

@@ -12,18 +12,10 @@ from pathlib import Path
 
 from genloom.errors import ConfigError, NotFoundError, nearest
 from genloom.files import bounded
+from genloom.plugins.first_party import FIRST_PARTY
 from genloom.plugins.secrets import masked
 
-__all__ = ["FIRST_PARTY", "Wanted", "normal", "resolve"]
-
-#: Bare name -> distribution of GenLoom's own plugins.
-FIRST_PARTY = {
-    "diffusion": "genloom-diffusion",
-    "gan": "genloom-gan",
-    "language": "genloom-language",
-    "post": "genloom-post",
-    "vae": "genloom-vae",
-}
+__all__ = ["Wanted", "normal", "resolve"]
 
 _ARCHIVES = (".whl", ".tar.gz", ".zip")
 _NAME = r"([A-Za-z0-9][A-Za-z0-9._-]*)(\[[A-Za-z0-9._, -]+\])?"

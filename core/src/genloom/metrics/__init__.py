@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from genloom.metrics.c2st import two_sample_accuracy
-    from genloom.metrics.components import metric_component
+    from genloom.metrics.component import metric_component
     from genloom.metrics.context import MetricContext, SampleSet
     from genloom.metrics.features import ClassifierFeatures, classifier_features, pca_features
     from genloom.metrics.fingerprint import Fingerprint, comparable

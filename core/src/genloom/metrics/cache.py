@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genloom.errors import RunError
-from genloom.files.atomic import tell, write_atomic
+from genloom.files.atomic import write_atomic
 from genloom.files.caches import cache_directory
+from genloom.messages import tell
 
 __all__ = ["read", "write"]
 

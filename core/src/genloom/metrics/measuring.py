@@ -21,7 +21,7 @@ def measure(component: Component, generated: SampleSet, context: MetricContext) 
     """Call a metric on generated samples, real ones and those of the opponents, at the same n.
 
     Args:
-        component: a metric, made by `genloom.metrics.components.metric_component`.
+        component: a metric, made by `genloom.metrics.component.metric_component`.
         generated: the samples; a metric with a `limit` looks at so many of them, drawn by seed.
         context: the real side.
 

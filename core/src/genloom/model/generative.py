@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 
@@ -110,6 +110,7 @@ class GenerativeModel(backend.StepMixin, keras.Model, metaclass=_Built):
             raise ConfigError(f"{type(self).__name__} takes no options, got {sorted(values)}.")
         self.spec, self.seed, self.noise = spec, int(seed), noise
         self._step = self.add_weight(shape=(), dtype="int32", initializer="zeros", trainable=False, name="step")
+        self._samplers: dict[Any, Any] = {}
         self._aside = random.NoiseStream(self.seed, np.int32(0), "portable", domain="aside")
         self.built = True
 
@@ -181,6 +182,21 @@ class GenerativeModel(backend.StepMixin, keras.Model, metaclass=_Built):
     def validation_keys(self, batch: dict[str, Any]) -> Any:
         """Return keys (n, 2) for held-out losses: the same for a sample at every evaluation."""
         return random.keys(self.seed, batch["index"], domain="validation")
+
+    def sampler(self, size: int, options: Mapping[str, Any]) -> tuple[Callable[[Any, Any], Any], bool]:
+        """Return `draw` with these options, compiled for `size` keys, and whether it is a new one.
+
+        It is kept until `forget_samplers`, for a compiled function computes what the layers were when it was traced.
+        """
+        key = (size, repr(sorted(options.items())))
+        new = key not in self._samplers
+        if new:
+            self._samplers[key] = backend.compiled(lambda keys, condition: self.draw(keys, condition, **options), self)
+        return self._samplers[key], new
+
+    def forget_samplers(self) -> None:
+        """Compile anew when next asked; whoever changes what the layers compute calls it."""
+        self._samplers.clear()
 
     def _stream(self) -> random.NoiseStream:
         return random.ambient() or self._aside

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from genloom.adaptation import adapt, merge, parse_adapter
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, nearest
+from genloom.model.precision import policy
+from genloom.model.state import restore_weights, weights_by_name
 from genloom.opening.create import instantiate
 from genloom.plugins.registry import required
 from genloom.runs import Run, load_latest, open_run
-from genloom.training.precision import policy
-from genloom.training.state import restore_weights, weights_by_name
 
 if TYPE_CHECKING:
     from genloom.model import GenerativeModel

@@ -13,7 +13,7 @@ import os
 import pathlib
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pluggy
@@ -29,6 +29,8 @@ __all__ = ["HEAVY", "implementers", "load_file", "manager", "plugins", "report"]
 
 #: Modules that a plugin must not import at load time: they are slow, and they fix the backend before it is chosen.
 HEAVY = ("keras", "jax", "torch", "tensorflow")
+
+_CORE = "genloom"  # the distribution whose components are GenLoom's own
 
 _IMPORT_SYSTEM = (os.path.join("importlib", "__init__.py"),)
 
@@ -86,14 +88,10 @@ class _Plugins:
         self.statuses: list[PluginStatus] = []
         self._collected: set[str] = set()
 
-    def add_builtin(self) -> None:
-        from genloom import builtin
-
-        self.statuses.append(self._register(_Source("genloom", "genloom", ""), builtin, 0.0))
-
-    def add_entry_points(self) -> None:
-        disabled = {name.strip() for name in os.environ.get("GENLOOM_DISABLE_PLUGINS", "").split(",")}
-        for entry_point in declared(hookspecs.GROUP):
+    def add_entry_points(self, found: Iterable[Declared]) -> None:
+        """Load plugins; those named in GENLOOM_DISABLE_PLUGINS are noted alone."""
+        disabled = {name.strip() for name in os.environ.get("GENLOOM_DISABLE_PLUGINS", "").split(",")} - {_CORE}
+        for entry_point in found:
             source = _Source(entry_point.name, entry_point.distribution, entry_point.version)
             if disabled & {source.name, source.distribution}:
                 self.statuses.append(source.status("disabled", "named in GENLOOM_DISABLE_PLUGINS"))
@@ -146,11 +144,6 @@ class _Plugins:
 
     def collect(self) -> None:
         """Ask every plugin that was not asked yet for its components."""
-        if not self.statuses[0].version:
-            import genloom
-
-            # Only now, for reading a version takes importlib.metadata.
-            self.statuses[0] = dataclasses.replace(self.statuses[0], version=genloom.__version__)
         for index, status in enumerate(self.statuses):
             self.statuses[index] = asked = self._with_components(status)
             if asked.status != status.status:
@@ -195,11 +188,12 @@ class _Source:
 
 @functools.cache
 def _loaded() -> _Plugins:
-    found = _Plugins()
-    found.add_builtin()
-    if not _switched_on("GENLOOM_NO_PLUGINS"):
-        found.add_entry_points()
-    return found
+    loaded = _Plugins()
+    found = sorted(declared(hookspecs.GROUP), key=lambda each: each.distribution != _CORE)  # its own names come first
+    if not (found and found[0].distribution == _CORE):
+        raise PluginError("GenLoom's own entry point is missing.", mend="Install it anew: pip install ./core")
+    loaded.add_entry_points(found[:1] if _switched_on("GENLOOM_NO_PLUGINS") else found)
+    return loaded
 
 
 def _switched_on(variable: str) -> bool:

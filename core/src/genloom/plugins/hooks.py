@@ -9,8 +9,8 @@ from typing import Any
 import pluggy
 
 from genloom.errors import PluginError
-from genloom.hookspecs import SampleRequest
 from genloom.plugins.discovery import implementers, manager, plugins, report
+from genloom.plugins.offers import SampleRequest
 from genloom.plugins.status import PluginStatus
 
 __all__ = ["notify", "sample"]

@@ -1,17 +1,20 @@
-"""A component: one model, data set, metric or post-processor, described so lightly that listing imports nothing."""
+"""What plugins hand to the core and the core to plugins, described so lightly that listing imports nothing."""
 
 from __future__ import annotations
 
 import dataclasses
 import importlib
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from genloom.errors import ConfigError, PluginError, nearest
 from genloom.options import RESERVED, check_names, configure
 
-__all__ = ["COMPONENT_KINDS", "Component"]
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["COMPONENT_KINDS", "Component", "SampleRequest", "Section"]
 
 COMPONENT_KINDS = ("model", "dataset", "metric", "postprocessor")
 
@@ -111,3 +114,44 @@ class Component:
         """Return an option as its user typed it."""
         mark = _BEFORE_OPTIONS.get(self.kind)
         return name if mark is None else f"{self.id}{mark}{name}"
+
+
+@dataclasses.dataclass(frozen=True)
+class SampleRequest:
+    """What `genloom_sample` is asked for.
+
+    Attributes:
+        n: number of samples.
+        seed: seed of the samples; sample i of one seed is always the same.
+        condition: arrays with leading n by name, or None.
+        options: the model's own sampling options.
+        draw: draws the samples; called once by the core, inside all wrappers.
+    """
+
+    n: int
+    seed: int
+    condition: Mapping[str, Any] | None
+    options: Mapping[str, Any]
+    draw: Callable[[], Any] = dataclasses.field(repr=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """One titled part of a report.
+
+    Attributes:
+        title: its heading, plain text.
+        html: trusted markup, put in as it is; it may refer to nothing outside itself.
+        text: plain text, escaped; an empty line begins a paragraph.
+        figures: (caption, picture) pairs.
+    """
+
+    title: str
+    html: str = ""
+    text: str = ""
+    figures: Sequence[tuple[str, Image]] = ()
+
+    @property
+    def paragraphs(self) -> list[str]:
+        """The paragraphs of `text`."""
+        return [part.strip() for part in self.text.split("\n\n") if part.strip()]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from genloom.errors import ConfigError, NotFoundError, PluginError, nearest
-from genloom.installing.resolution import FIRST_PARTY
 from genloom.plugins.discovery import plugins
+from genloom.plugins.first_party import FIRST_PARTY
 from genloom.plugins.offers import Component
 from genloom.plugins.status import PluginStatus
 

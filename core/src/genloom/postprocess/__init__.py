@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from genloom.errors import ConfigError, PluginError
-from genloom.postprocess.components import COMPONENTS
 from genloom.postprocess.origin import Origin
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from genloom.plugins.offers import Component
     from genloom.sampling.samples import Samples
 
-__all__ = ["COMPONENTS", "Chain", "Origin", "Step", "chain"]
+__all__ = ["Chain", "Origin", "Step", "chain"]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from genloom.data.spec import DataSpec
-from genloom.postprocess.components import UpscaleOptions
+from genloom.postprocess.options import UpscaleOptions
 
 __all__ = ["upscale"]
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError
-from genloom.postprocess.components import ClipOptions, RescaleOptions, ThresholdOptions
+from genloom.postprocess.options import ClipOptions, RescaleOptions, ThresholdOptions
 
 __all__ = ["clip", "rescale", "threshold"]
 

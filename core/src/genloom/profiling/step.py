@@ -23,13 +23,14 @@ from genloom import backend
 from genloom.backend.executions import steps_of
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError
-from genloom.files.atomic import tell, write_atomic
+from genloom.files.atomic import write_atomic
+from genloom.messages import tell
 from genloom.model import GenerativeModel, Phase
-from genloom.training.continuity import TrainingCallbacks
-from genloom.training.session import Session
 
 if TYPE_CHECKING:
     from genloom.model.optimizers import PhaseOptimizers
+    from genloom.training.continuity import TrainingCallbacks
+    from genloom.training.session import Session
 
 __all__ = ["Execution", "Profile", "check_length", "matmul_peak", "optimizer_seconds", "profile_of", "table_of"]
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genloom.report.section import Section
+from genloom.plugins.offers import Section
 
 if TYPE_CHECKING:
     from genloom.runs import Run

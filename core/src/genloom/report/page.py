@@ -9,12 +9,13 @@ from typing import Any
 
 from genloom.errors import ConfigError
 from genloom.files.atomic import make_folder, write_atomic
+from genloom.plugins.offers import Section
 from genloom.report import curves, facts, standing
 from genloom.report.definitions import definition, definitions
 from genloom.report.embedding import Shown, embed, show
 from genloom.report.matrix import Matrix
 from genloom.report.numerals import count, number
-from genloom.report.section import Section, plugin_sections
+from genloom.report.section import plugin_sections
 from genloom.runs import Run, open_run
 from genloom.runs.usable import usable
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genloom.errors import ForbiddenError, RunError
-from genloom.files.atomic import reading, sync_directory, sync_file, tell, write_arrays, writing
+from genloom.files.atomic import reading, sync_directory, sync_file, write_arrays, writing
+from genloom.messages import tell
 from genloom.runs import manifest, pruning, sealing
 
 if TYPE_CHECKING:

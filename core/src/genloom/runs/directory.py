@@ -11,7 +11,8 @@ from typing import Any
 
 from genloom.errors import ConfigError, DamagedRunError, RunError, listed
 from genloom.files import bounded
-from genloom.files.atomic import make_folder, open_here, plain, reading, tell, write_atomic, writing
+from genloom.files.atomic import make_folder, open_here, plain, reading, write_atomic, writing
+from genloom.messages import tell
 from genloom.runs import lineage, log, manifest
 from genloom.runs.lock import LOCK_NAME, RunLock, holder
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from genloom.errors import ConfigError, DamagedRunError, ForbiddenError, RunError
-from genloom.files.atomic import tell
+from genloom.messages import tell
 from genloom.runs.directory import LOG, Run
 from genloom.runs.log import lines
 from genloom.runs.stretches import history

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from genloom.errors import ForbiddenError, RunError
-from genloom.files.atomic import tell
+from genloom.messages import tell
 from genloom.runs.directory import Run
 
 __all__ = ["usable"]

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from genloom.model import state
 from genloom.model.phase import Phase
 from genloom.testing.probes import Probe
-from genloom.training import state
 
 __all__ = ["Experiment", "losses", "run_experiment"]
 

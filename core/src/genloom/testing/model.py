@@ -17,20 +17,20 @@ import numpy as np
 import pytest
 from keras import ops
 
-import genloom
 from genloom import backend, random
 from genloom.data.spec import DataSpec
-from genloom.errors import ConfigError, GenLoomError
+from genloom.errors import ConfigError, GenLoomError, RunError
+from genloom.model import state
 from genloom.model.naming import variable_names
+from genloom.opening.create import create
 from genloom.options import configure
 from genloom.sampling.conditions import conditions
-from genloom.sampling.sample import draw_samples
+from genloom.sampling.drawing import draw_samples
 from genloom.testing.data import made_up
 from genloom.testing.experiment import Experiment, run_experiment
 from genloom.testing.imports import LightImport
 from genloom.testing.precision import Precision
 from genloom.testing.probes import Probe, built_in, derivatives, probes_of, uncovered
-from genloom.training import state
 
 __all__ = ["ModelConformance"]
 
@@ -73,7 +73,7 @@ class ModelConformance(LightImport):
 
     def make(self, seed: int = 0) -> Any:
         """Return a new model, not compiled."""
-        return genloom.create(self.id, self.spec, preset=self.preset, seed=seed, compile=False, **self.options)
+        return create(self.id, self.spec, preset=self.preset, seed=seed, compile=False, **self.options)
 
     def batch(self, step: int) -> dict[str, np.ndarray]:
         """Return the batch of one step, a pure function of it: "x", and "label" with classes."""
@@ -337,7 +337,7 @@ class ModelConformance(LightImport):
         """Return samples under `sample`'s own rules of chunks and labels, without its checks of range."""
         try:
             return draw_samples(model, n, seed, options=self.sampling, **how).samples
-        except genloom.errors.RunError as error:
+        except RunError as error:
             pytest.skip(f"see test_samples_have_the_specs_shape_and_range: {error}")
 
     def _same(self, expected: dict[str, np.ndarray], found: dict[str, np.ndarray], words: str) -> None:

@@ -14,7 +14,7 @@ from keras import ops
 
 from genloom import backend
 from genloom.errors import GenLoomError
-from genloom.files.atomic import tell
+from genloom.messages import tell
 from genloom.model.naming import variable_names
 from genloom.model.phase import Phase
 from genloom.random import NoiseStream, training_noise

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from types import TracebackType
 from typing import Any
 
-from genloom.files.atomic import tell
+from genloom.messages import tell
 
 __all__ = ["Background"]
 

@@ -17,7 +17,9 @@ from genloom.data.opening import open as open_data
 from genloom.data.spec import DataSpec
 from genloom.data.standardising import in_units_of
 from genloom.errors import ConfigError, DataError
-from genloom.files.atomic import tell
+from genloom.messages import tell
+from genloom.model.precision import policy
+from genloom.model.state import restore_weights
 from genloom.opening.create import check_kind, instantiate
 from genloom.opening.load import trained_weights
 from genloom.options import configure, describe
@@ -25,9 +27,7 @@ from genloom.plugins.offers import Component
 from genloom.plugins.registry import find, owner
 from genloom.postprocess import chain
 from genloom.runs import Run, open_run
-from genloom.training.precision import policy
 from genloom.training.settings import TrainingSettings, typed
-from genloom.training.state import restore_weights
 
 if TYPE_CHECKING:
     from genloom.data.dataset import Dataset
@@ -315,13 +315,13 @@ def versions() -> dict[str, Any]:
     """Return the versions that a run depends on."""
     import keras
 
-    import genloom
     from genloom import backend
     from genloom.plugins.discovery import plugins
+    from genloom.version import version
 
     loaded = {status.distribution: status.version for status in plugins() if status.status == "ok"}
     return {
-        "genloom": genloom.__version__,
+        "genloom": version(),
         "keras": keras.__version__,
         "python": platform.python_version(),
         "backend": backend.name(),

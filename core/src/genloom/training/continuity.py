@@ -11,11 +11,11 @@ from typing import Any
 
 import keras
 
-from genloom.files.atomic import tell
+from genloom.messages import tell
+from genloom.model.state import collect, restore_metrics
 from genloom.training.callback_state import scatter, without_state
 from genloom.training.plan import Stretch
 from genloom.training.session import Session
-from genloom.training.state import collect, restore_metrics
 
 __all__ = ["TrainingCallbacks"]
 

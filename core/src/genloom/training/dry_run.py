@@ -67,7 +67,7 @@ def describe(job: Job) -> dict[str, Any]:
 
 def _parameters(model: GenerativeModel) -> dict[str, int]:
     """Return the number of weights of each network by its attribute, and of all."""
-    from genloom.training.state import weights_by_name
+    from genloom.model.state import weights_by_name
 
     counts: dict[str, int] = {}
     for name, variable in weights_by_name(model).items():

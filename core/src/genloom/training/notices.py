@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from genloom.data.span import narrow_split
-from genloom.files.atomic import tell
+from genloom.messages import tell
 from genloom.runs.stretches import changes, read
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from genloom.files.atomic import tell
+from genloom.messages import tell
 from genloom.model.optimizer_copies import configuration, copied, treating_alike
 from genloom.training.settings import TrainingSettings
 

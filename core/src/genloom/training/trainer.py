@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genloom.errors import ConfigError
-from genloom.files.atomic import tell, write_atomic
+from genloom.files.atomic import write_atomic
+from genloom.messages import tell
+from genloom.model.state import restore
 from genloom.opening.memory import within_memory
 from genloom.plugins.registry import required
 from genloom.profiling.step import check_length, profile_of
@@ -23,7 +25,6 @@ from genloom.training.optimizing import compile_model
 from genloom.training.plan import Plan
 from genloom.training.resuming import check_same
 from genloom.training.session import Session
-from genloom.training.state import restore
 
 if TYPE_CHECKING:
     from genloom.data.opening import Data

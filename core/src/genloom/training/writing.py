@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from genloom.errors import ConfigError, RunError
 from genloom.files.atomic import write_atomic
+from genloom.model.state import collect_weights
 from genloom.plugins.registry import find, owner
 from genloom.runs import Run, create_run, save
 from genloom.runs.sealing import seal
 from genloom.training.callbacks.finite import not_finite
 from genloom.training.configuration import plain_options, versions
-from genloom.training.state import collect_weights
 
 if TYPE_CHECKING:
     from genloom.model import GenerativeModel

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 import genloom.data
 from genloom.errors import GenLoomError
-from genloom.files.atomic import tell, write_atomic
+from genloom.files.atomic import write_atomic
+from genloom.messages import tell
 from genloom.runs import Run
 from genloom.sampling.pictures import to_bytes
 from genloom_language.heat_maps import heat_maps, tokens_that_fit

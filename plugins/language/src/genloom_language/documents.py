@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from genloom.data import Dataset
 from genloom.errors import DataError
-from genloom.files.atomic import tell
+from genloom.messages import tell
 from genloom_language.packing import Packed, Packer, has_before, held, pack, window_type
 from genloom_language.reading import FITTED, TextFiles, halves, lines
 from genloom_language.stored import Stretch, keep, key_of

@@ -17,8 +17,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from genloom.files.atomic import sync_directory, sync_file, tell
+from genloom.files.atomic import sync_directory, sync_file
 from genloom.files.caches import cache_directory
+from genloom.messages import tell
 
 __all__ = ["Stretch", "append", "keep", "key_of"]
 

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from genloom.data import Dataset, DataSpec
 from genloom.errors import ConfigError, DataError
-from genloom.files.atomic import tell
+from genloom.messages import tell
 from genloom_language.reading import FITTED, TextFiles, halves
 from genloom_language.stored import Stretch, append, keep, key_of
 from genloom_language.tokens import (

@@ -8,7 +8,7 @@ from pathlib import Path
 from genloom.errors import ConfigError
 from genloom.files.atomic import make_folder, write_atomic
 from genloom.hookspecs import API_VERSION
-from genloom.installing.resolution import FIRST_PARTY
+from genloom.plugins.first_party import FIRST_PARTY
 
 __all__ = ["KINDS", "write_package"]
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 
+from genloom.model.state import collect
 from genloom.plugins.hooks import notify
 from genloom.runs import save
 from genloom.training.cadence import Every
@@ -19,7 +20,6 @@ from genloom.training.callback_state import gather
 from genloom.training.callbacks.finite import check_state
 from genloom.training.callbacks.log import losses
 from genloom.training.session import Session
-from genloom.training.state import collect
 
 __all__ = ["Checkpoint"]
 

@@ -10,9 +10,9 @@ import keras
 import numpy as np
 
 from genloom.errors import RunError
+from genloom.model.state import weights_by_name
 from genloom.training.cadence import Every
 from genloom.training.session import Session
-from genloom.training.state import weights_by_name
 
 __all__ = ["STEADIER", "StopOnNaN", "check_state", "not_finite"]
 

@@ -10,7 +10,8 @@ import keras
 
 from genloom.data import drawn_over_classes
 from genloom.errors import RunError
-from genloom.files.atomic import tell, write_atomic
+from genloom.files.atomic import write_atomic
+from genloom.messages import tell
 from genloom.postprocess import Origin, chain
 from genloom.sampling.pictures import drawable, picture, to_bytes
 from genloom.training.cadence import Every
@@ -51,7 +52,7 @@ class SampleGrid(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Draw, where an epoch is due; samples that cannot be shown are no reason to end the training."""
-        from genloom.sampling.sample import draw_samples
+        from genloom.sampling.drawing import draw_samples
 
         last = self.session.step >= self.session.plan.total_steps
         if not (self.due(epoch + 1) or (last and self.due.period)):
@@ -79,7 +80,7 @@ class SampleGrid(keras.callbacks.Callback):
 
 def _count(session: Session) -> int:
     """Return how many samples a picture has: fewer where drawing them took longer than the whole of a short trial."""
-    from genloom.sampling.sample import evaluations
+    from genloom.sampling.drawing import evaluations
 
     seen = session.plan.total_steps * session.settings.batch_size
     affordable = seen // (evaluations(session.model, {}) or 1)

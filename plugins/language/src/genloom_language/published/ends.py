@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genloom.errors import DataError
-from genloom.files.atomic import tell
+from genloom.messages import tell
 from genloom_language.published.config import Config
 from genloom_language.published.files import read_json
 from genloom_language.tokens import SPECIAL

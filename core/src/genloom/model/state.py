@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genloom.errors import RunError, nearest
-from genloom.files.atomic import tell
+from genloom.messages import tell
 
 if TYPE_CHECKING:
     from genloom.model import GenerativeModel
