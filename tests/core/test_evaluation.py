@@ -53,14 +53,14 @@ class Sampler:
     def __init__(self, noise: float, *, labelled: bool = True, evaluations: int | None = None) -> None:
         self.noise, self.labelled, self.evaluations, self.calls = noise, labelled, evaluations, 0
 
-    def __call__(self, n: int, seed: int) -> Any:
+    def __call__(self, n: int, seed: int) -> Samples:
         self.calls += 1
         rng = np.random.default_rng(seed)
         train = data.open("digits").train
         batch = train.take(rng.permutation(len(train))[:n])
         noisy = (batch["x"] + self.noise * rng.standard_normal(batch["x"].shape)).clip(0, 1)
         labels = batch["label"] if self.labelled else None
-        return types.SimpleNamespace(samples=noisy, labels=labels, evaluations=self.evaluations)
+        return Samples(noisy, labels, None, data.open("digits").spec, self.evaluations)
 
 
 def _by_name(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -279,8 +279,8 @@ def test_a_collapsed_sampler_of_a_ring_shows_in_its_modes(tmp_path: Path) -> Non
     collapsed = points[np.abs(np.arctan2(points[:, 1], points[:, 0])) < np.pi / 8]
     run = _run(tmp_path / "run", fingerprint=ring.fingerprint)
 
-    def sampler(n: int, seed: int) -> Any:
-        return types.SimpleNamespace(samples=np.resize(collapsed, (n, 2)), labels=None)
+    def sampler(n: int, seed: int) -> Samples:
+        return Samples(np.resize(collapsed, (n, 2)), None, None, ring.spec)
 
     results = _by_name(evaluate(run, ["modes", "mode-share", "mode-kl"], sampler=sampler, dataset=ring))
     assert (results["modes"]["value"], results["modes"]["floor"]) == (1.0, 8.0)
@@ -330,9 +330,9 @@ def test_post_processing_is_measured_beside_what_it_was_given(tmp_path: Path) ->
     assert set(before) == set(after) == {"fd[pca20]", "precision"}
     assert {tuple(entry["post"]) for entry in after.values()} == {("threshold", "clip")}
 
-    def black_and_white(n: int, seed: int) -> Any:
+    def black_and_white(n: int, seed: int) -> Samples:
         drawn = Sampler(0.1)(n, seed)
-        return types.SimpleNamespace(samples=(drawn.samples >= 0.5).astype("float32"), labels=drawn.labels)
+        return drawn.replace(samples=(drawn.samples >= 0.5).astype("float32"))
 
     other = _run(tmp_path / "other")
     expected = _by_name(evaluate(other, ["fd-pca20", "precision"], sampler=black_and_white))

@@ -214,11 +214,13 @@ def test_create_checks_ids_options_networks_and_kinds(models: Any) -> None:
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(model.encoder.layers[0].kernel), before)
 
 
-def test_conditional_is_said_by_attribute_then_option_then_data(models: Any) -> None:
-    def asked(**values: Any) -> bool:
-        return conditions.is_conditional(SimpleNamespace(spec=models.SPEC, **values))  # type: ignore[arg-type]
+def test_a_model_takes_labels_as_it_says_else_wherever_there_are_classes(models: Any) -> None:
+    class Silent(models.Small):
+        pass
 
-    assert asked()
-    assert not asked(options=SimpleNamespace(conditional=False))
-    assert asked(conditional=True, options=SimpleNamespace(conditional=False))
-    assert not conditions.is_conditional(SimpleNamespace(spec=models.SPEC.replace(classes=0, class_frequencies=())))
+    class Never(models.Small):
+        conditional = False
+
+    unlabelled = models.SPEC.replace(classes=0, class_frequencies=())
+    assert [Silent(models.SPEC).takes_labels, Never(models.SPEC).takes_labels] == [True, False]
+    assert not Silent(unlabelled).takes_labels

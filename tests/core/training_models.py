@@ -56,7 +56,7 @@ class VAE(Small):
 
     def __init__(self, spec: DataSpec, options: Any = None, *, encoder: Any = None, **values: Any) -> None:
         super().__init__(spec, options, **values)
-        latent = self.options.latent
+        latent, self.conditional = self.options.latent, self.options.conditional
         self.encoder = encoder or dense(spec.size, 2 * latent, rate=self.options.rate)
         self.decoder = dense(latent, spec.size, "sigmoid")
 

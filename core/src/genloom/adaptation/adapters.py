@@ -112,7 +112,7 @@ def attach(model: GenerativeModel, adapters: dict[str, Any]) -> None:
     Raises:
         ConfigError: it is adapted already.
     """
-    if getattr(model, "adapters", None):
+    if model.adapters:
         raise ConfigError("This model is adapted already.", mend="Call merge(model) or detach(model) first.")
     layers: dict[str, Any] = dict(own_layers(model))
     moved = {phase.name: {id(variable) for variable in phase.resolve()} for phase in model.phases()}
@@ -195,7 +195,7 @@ def unmerge(model: GenerativeModel, before: dict[str, np.ndarray[Any, Any]]) -> 
 
 
 def _adapters(model: GenerativeModel) -> dict[str, Any]:
-    adapters: dict[str, Any] = dict(getattr(model, "adapters", None) or {})
+    adapters: dict[str, Any] = dict(model.adapters)
     if not adapters:
         raise ConfigError("This model has no adapters.", mend="Call adapt(model, LoRAOptions()) first.")
     return adapters

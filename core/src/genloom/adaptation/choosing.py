@@ -84,10 +84,7 @@ def adapt(model: GenerativeModel, options: AdapterOptions, seed: int = 0) -> Non
 
 def _prompt(model: GenerativeModel, options: SoftOptions, seed: int) -> Any:
     """Ask the family for a prompt: `new_prompt(kind, vectors, seed)` returns a layer with `kind` and `vectors`."""
-    make = getattr(model, "new_prompt", None)
     kind = "prefix" if isinstance(options, PrefixOptions) else "soft"
-    if make is None:
-        raise ConfigError(f"{type(model).__name__} takes no {kind} prompt.", mend="Use lora, dora or ia3.")
-    if getattr(model, "adapters", None):
+    if model.adapters:
         raise ConfigError("This model is adapted already.", mend="Call merge(model) or detach(model) first.")
-    return make(kind, options.vectors, seed)
+    return model.new_prompt(kind, options.vectors, seed)

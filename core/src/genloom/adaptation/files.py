@@ -35,7 +35,7 @@ def save_adapters(model: GenerativeModel, file: str | Path) -> Path:
     """
     from safetensors.numpy import save
 
-    adapters: dict[str, Any] = dict(getattr(model, "adapters", None) or {})
+    adapters: dict[str, Any] = dict(model.adapters)
     if not adapters:
         raise ConfigError("This model has no adapters to save.", mend="Call adapt(model, LoRAOptions()) first.")
     arrays, stated = {}, {}
@@ -148,7 +148,7 @@ def _one(model: GenerativeModel, path: str, stored: _Stored) -> Any:
         own = matrix_shape(layer) if isinstance(layer, LINEAR) else (0, 0)
         _check_layer(path, layer, (own[0], length) if side == "outputs" else (length, own[1]))
         adapter = IA3(layer, side)
-    elif stored.kind in ("soft", "prefix") and hasattr(model, "new_prompt"):
+    elif stored.kind in ("soft", "prefix") and model.can("new_prompt"):
         adapter = model.new_prompt(stored.kind, int(stored.stated["vectors"]), 0)
     else:
         raise ConfigError(f"{type(model).__name__} takes no adapter of kind {stored.kind!r}.")

@@ -38,7 +38,7 @@ class _Old:
         return {name: array[back] for name, array in joined.items()}
 
 
-class Mixed:
+class Mixed(Split):
     """All new samples, and so many old ones that these are a given share.
 
     Args:
@@ -54,11 +54,7 @@ class Mixed:
         _check_alike(new, old)
         self.new = new
         self.old = _Old(old, max(1, round(len(new) * share / (1 - share))))
-
-    @property
-    def streamed(self) -> bool:
-        """Whether taking a row reads a file."""
-        return any(getattr(split, "streamed", False) for split in (self.new, *self.old.splits))
+        self.streamed = any(split.streamed for split in (new, *old))
 
     def __len__(self) -> int:
         return len(self.new) + self.old.count
@@ -75,12 +71,8 @@ class Mixed:
         places = np.argsort(np.concatenate([place for place, _ in parts]), kind="stable")
         return {name: np.concatenate([part[name] for _, part in parts])[places] for name in parts[0][1]}
 
-    def arrays(self, limit: int | None = None) -> Batch:
-        """Return the first `limit` rows (None: all)."""
-        return self.take(np.arange(len(self))[:limit])
 
-
-class Paired:
+class Paired(Split):
     """Every new sample with an old one, whose arrays' names begin with `MEMORY`.
 
     Args:
@@ -94,11 +86,7 @@ class Paired:
     def __init__(self, new: Split, old: Sequence[Split]) -> None:
         _check_alike(new, old)
         self.new, self.old = new, _Old(old, len(new))
-
-    @property
-    def streamed(self) -> bool:
-        """Whether taking a row reads a file."""
-        return any(getattr(split, "streamed", False) for split in (self.new, *self.old.splits))
+        self.streamed = any(split.streamed for split in (new, *old))
 
     def __len__(self) -> int:
         return len(self.new)
@@ -108,10 +96,6 @@ class Paired:
         rows = np.asarray(indices, np.intp)
         old = {MEMORY + name: array for name, array in self.old.take(rows).items()}
         return {**self.new.take(rows), **old}
-
-    def arrays(self, limit: int | None = None) -> Batch:
-        """Return the first `limit` rows (None: all)."""
-        return self.take(np.arange(len(self))[:limit])
 
 
 def _check_alike(new: Split, old: Sequence[Split]) -> None:

@@ -137,7 +137,7 @@ def retain(
         _replace(model, [_guarded(phase) for phase in phases])
         return
     if isinstance(options, LwF):
-        if not hasattr(model, "imitation"):
+        if not model.can("imitation"):
             raise ConfigError(f"{type(model).__name__} has no imitation(batch, teacher, temperature), which lwf needs.")
         model.teacher = teacher()
         model.teacher.trainable = False

@@ -297,6 +297,9 @@ class _Newest:
 class StepMixin:
     """Run a model's imperative update inside one stateless scope, so that the whole step is one jitted function."""
 
+    eager_because: str | None = None
+    """The whole training step is always compiled here."""
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._newest = _Newest()

@@ -286,6 +286,14 @@ def _fused_adam(optimizer: Any, grads: Sequence[Any], variables: Sequence[Any], 
 class StepMixin:
     """Run a model's imperative update, captured once per signature unless the model is compiled with run_eagerly."""
 
+    _captured_for: Any = None
+    _captured: Any = None
+
+    @property
+    def eager_because(self) -> str | None:
+        """Why the training step runs eagerly; None when it is captured, or was not run yet."""
+        return None if self._captured is None else self._captured.fallback
+
     def make_train_function(self, force: bool = False) -> None:
         """Run the steps of one execution, which Keras hands over as a list; its own refuses more than one."""
         self._known_step = int(self.step.value)  # type: ignore[attr-defined]
@@ -313,7 +321,7 @@ class StepMixin:
     def _one_step(self, data: Any) -> dict[str, Any]:
         optimizer = self.optimizer  # type: ignore[attr-defined]
         optimizer.follow_schedules()
-        if getattr(self, "_captured_for", None) is not optimizer:
+        if self._captured_for is not optimizer:
             self._captured_for = optimizer
             self._known_step = int(self.step.value)  # type: ignore[attr-defined]
             self._captured = Captured(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from genloom.data.dataset import ArraySplit, Dataset, Split, Subset
     from genloom.data.loader import Loader, steps_per_epoch
+    from genloom.data.mixture import IsotropicMixture
     from genloom.data.opening import open
     from genloom.data.order import drawn_over_classes, drawn_rows
     from genloom.data.spec import DataSpec
@@ -17,6 +18,7 @@ __all__ = [
     "ArraySplit",
     "DataSpec",
     "Dataset",
+    "IsotropicMixture",
     "Loader",
     "Split",
     "Subset",
@@ -32,6 +34,7 @@ _HOMES = {
     "ArraySplit": "dataset",
     "DataSpec": "spec",
     "Dataset": "dataset",
+    "IsotropicMixture": "mixture",
     "Loader": "loader",
     "Split": "dataset",
     "Subset": "dataset",

@@ -2,39 +2,66 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from genloom.data.order import epoch_order
 from genloom.data.spec import DataSpec
-from genloom.errors import DataError
+from genloom.errors import ConfigError, DataError
 
 __all__ = ["ArraySplit", "Batch", "Dataset", "Split", "Subset"]
 
 Batch = dict[str, NDArray[Any]]
 
+# No training pass ever reaches this epoch, so setting aside never shares an order with one.
+_ASIDE = (1 << 63) - 1
 
-@runtime_checkable
-class Split(Protocol):
-    """A finite list of samples with random access; reading must be thread-safe and the same every time.
 
-    A split whose samples overlap also has `set_aside(share) -> (train, held out)`: a random share of it would leak.
-    """
+class Split(abc.ABC):
+    """A finite list of samples with random access; reading must be thread-safe and the same every time."""
 
+    streamed: bool = False
+    """Whether taking a row reads a file: such rows are read ahead by more threads."""
+
+    @abc.abstractmethod
     def __len__(self) -> int:
         """Number of samples."""
 
+    @abc.abstractmethod
     def take(self, indices: ArrayLike) -> Batch:
         """Return {"x": (n, *shape)}, float32 in the range or int32 tokens, and "label" int32 (n,) when labelled."""
 
     def arrays(self, limit: int | None = None) -> Batch:
         """Return the first `limit` samples (None: all) as `take` does."""
+        return self.take(np.arange(len(self))[:limit])
+
+    def set_aside(self, share: float, seed: int) -> tuple[Split, Split]:
+        """Return (train, held out), a random share in order; a split whose samples overlap cuts otherwise, or it leaks.
+
+        Args:
+            share: in (0, 1); at least one sample goes to each part.
+            seed: any integer; fixes which samples.
+
+        Raises:
+            ConfigError: fewer than two samples.
+        """
+        n = len(self)
+        if n < 2:
+            raise ConfigError(
+                f"Of {n} training sample(s) none can be set aside for validation.",
+                mend="Give more data, or validation=0 (--set training.validation=0).",
+            )
+        aside = min(max(round(n * share), 1), n - 1)
+        order = epoch_order(seed, _ASIDE, n)
+        return Subset(self, np.sort(order[aside:])), Subset(self, np.sort(order[:aside]))
 
 
-class ArraySplit:
+class ArraySplit(Split):
     """A split held in memory, in the type it was given, turned into float32 when taken.
 
     Args:
@@ -45,8 +72,6 @@ class ArraySplit:
     Raises:
         DataError: as many labels as samples are needed.
     """
-
-    streamed = False
 
     def __init__(self, x: ArrayLike, label: ArrayLike | None = None, *, divisor: float = 1.0) -> None:
         self._x = np.asarray(x)
@@ -69,12 +94,8 @@ class ArraySplit:
             batch["label"] = self._label.take(rows)
         return batch
 
-    def arrays(self, limit: int | None = None) -> Batch:
-        """Return the first `limit` samples (None: all)."""
-        return self.take(np.arange(len(self))[:limit])
 
-
-class Subset:
+class Subset(Split):
     """Some rows of another split, in the order given; nothing is copied.
 
     Args:
@@ -85,11 +106,7 @@ class Subset:
     def __init__(self, split: Split, indices: ArrayLike) -> None:
         self._split = split
         self._indices = np.asarray(indices, dtype=np.intp)
-
-    @property
-    def streamed(self) -> bool:
-        """Whether taking a row reads a file."""
-        return bool(getattr(self._split, "streamed", False))
+        self.streamed = split.streamed
 
     def __len__(self) -> int:
         return len(self._indices)

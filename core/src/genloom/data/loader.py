@@ -132,7 +132,7 @@ class Loader:
 
     def _threads_and_buffer(self) -> tuple[int, int]:
         """Reading memory needs one thread; decoding files gains from several, since Pillow leaves the GIL."""
-        return (4, 8) if getattr(self.split, "streamed", False) else (1, 4)
+        return (4, 8) if self.split.streamed else (1, 4)
 
 
 def _closing(iterator: Any, copy: bool) -> Iterator[Batch]:

@@ -10,7 +10,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from genloom.data.address import Address
-from genloom.data.dataset import Dataset
+from genloom.data.dataset import Dataset, Split
 from genloom.data.spec import is_text
 from genloom.data.standardising import standardised
 from genloom.errors import ConfigError, DataError
@@ -49,7 +49,17 @@ def open(data: Data, **options: Any) -> Dataset:
         raise ConfigError(f"{data.address} is open already; it takes no options, got {', '.join(sorted(options))}.")
     else:
         opened = data
+    _check_splits(opened)
     return standardised(opened)
+
+
+def _check_splits(dataset: Dataset) -> None:
+    for name, split in (("train", dataset.train), ("test", dataset.test)):
+        if not isinstance(split, Split):
+            raise ConfigError(
+                f"The split {name!r} of {dataset.address} is no genloom.data.Split, but a {type(split).__name__}.",
+                mend="Derive its class from Split, or use ArraySplit.",
+            )
 
 
 def _addressed(address: str, options: Mapping[str, Any]) -> Dataset:

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, overload
+from typing import overload
 
 import numpy as np
 
-from genloom.data.dataset import Batch, Split, Subset
-from genloom.data.order import epoch_order
+from genloom.data.dataset import Batch, Split
 from genloom.errors import ConfigError
 
 __all__ = ["ValidationBatches", "split_validation", "validation_batches"]
-
-# No training pass ever reaches this epoch, so setting aside never shares an order with one.
-_ASIDE = (1 << 63) - 1
 
 
 class ValidationBatches(Sequence[Batch]):
@@ -63,8 +59,8 @@ def validation_batches(split: Split, batch_size: int) -> ValidationBatches:
     return ValidationBatches(split, batch_size)
 
 
-def split_validation(split: Split, fraction: float, seed: int) -> tuple[Any, Any]:
-    """Set a share of a split aside: a random one, in order, unless the split has a `set_aside` of its own.
+def split_validation(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
+    """Set a share of a split aside, see `Split.set_aside`.
 
     Args:
         split: what to divide.
@@ -79,16 +75,4 @@ def split_validation(split: Split, fraction: float, seed: int) -> tuple[Any, Any
     """
     if not 0 < fraction < 1:
         raise ConfigError(f"The validation fraction must lie between 0 and 1, got {fraction}.")
-    own = getattr(split, "set_aside", None)
-    if own is not None:
-        parts: tuple[Any, Any] = own(fraction)
-        return parts
-    n = len(split)
-    if n < 2:
-        raise ConfigError(
-            f"Of {n} training sample(s) none can be set aside for validation.",
-            mend="Give more data, or validation=0 (--set training.validation=0).",
-        )
-    aside = min(max(round(n * fraction), 1), n - 1)
-    order = epoch_order(seed, _ASIDE, n)
-    return Subset(split, np.sort(order[aside:])), Subset(split, np.sort(order[:aside]))
+    return split.set_aside(fraction, seed)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genloom.data.mixture import IsotropicMixture
 from genloom.errors import ConfigError, DataError, RunError
 from genloom.files.atomic import make_folder, write_atomic
 from genloom.messages import tell
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate", "keep"]
 
-#: `(n, seed)` → an object with `.samples` (n, *shape) and `.labels` (n,) or None.
-Sampler = Callable[[int, int], Any]
+#: `(n, seed)` → n samples.
+Sampler = Callable[[int, int], "Samples"]
 
 # Samples drawn when n is not given, at most: pairwise metrics then take seconds, not minutes.
 _DEFAULT_N = 5_000
@@ -193,7 +194,7 @@ def scores(
         dataset.spec,
         data_labelled=context.train.label is not None,
         samples_labelled=generated.label is not None,
-        known_modes=hasattr(dataset.density, "centres"),
+        known_modes=isinstance(dataset.density, IsotropicMixture),
     )
     few, where = len(context.test), "held out" if len(generated) >= len(dataset.test) else "drawn"
     measurable = [metric for metric in chosen if enough(metric, few, where, say, named=names is not None)]
@@ -283,20 +284,23 @@ def _draw(sampler: Sampler, n: int, seed: int, engine: str, dataset: Dataset) ->
     bad = int((~np.isfinite(x).reshape(len(x), -1).all(1)).sum()) if x.dtype.kind == "f" else 0
     if bad:
         raise RunError(f"{bad} of {n} samples are not finite.", mend="The training diverged: see its losses.")
-    labels, seeds = getattr(drawn, "labels", None), getattr(drawn, "seeds", None)
     data = dataset.fingerprint
     setting = f"{engine}, {platform.machine()}, {os.cpu_count()} cores, {state}"
     costs = [_cost("seconds per 1,000 samples", 1000.0 * seconds / n, n, data, setting)]
-    evaluations = getattr(drawn, "evaluations", None)
-    if evaluations is not None:
-        costs.append(_cost("network evaluations", float(evaluations), n, data, ""))
-    return Samples(x, None if labels is None else np.asarray(labels), seeds, dataset.spec), costs
+    if drawn.evaluations is not None:
+        costs.append(_cost("network evaluations", float(drawn.evaluations), n, data, ""))
+    return Samples(x, drawn.labels, drawn.seeds, dataset.spec), costs
 
 
-def _timed(sampler: Sampler, n: int, seed: int) -> tuple[Any, float]:
+def _timed(sampler: Sampler, n: int, seed: int) -> tuple[Samples, float]:
+    from genloom.sampling.samples import Samples
+
     start = time.perf_counter()
     drawn = sampler(n, seed)
-    return drawn, time.perf_counter() - start
+    seconds = time.perf_counter() - start
+    if not isinstance(drawn, Samples):
+        raise ConfigError(f"A sampler returns genloom.Samples, this one {type(drawn).__name__}.")
+    return drawn, seconds
 
 
 def _cost(name: str, value: float, n: int, data: str, setting: str) -> MetricResult:

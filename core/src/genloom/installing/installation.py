@@ -22,8 +22,9 @@ from urllib.request import url2pathname
 from genloom.errors import ConfigError, NotFoundError, RunError, nearest
 from genloom.hookspecs import GROUP
 from genloom.installing.environments import Environment, detect
-from genloom.installing.resolution import FIRST_PARTY, Wanted, normal, resolve
+from genloom.installing.resolution import Wanted, normal, resolve
 from genloom.plugins.entry_points import Declared, declared
+from genloom.plugins.first_party import FIRST_PARTY
 from genloom.plugins.secrets import masked
 
 __all__ = ["PINNED", "Plan", "carry_out", "freeze", "installed", "plan_install", "plan_removal", "plan_sync", "undo"]

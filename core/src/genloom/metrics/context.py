@@ -62,7 +62,7 @@ class MetricContext:
         spec: description of one sample.
         data: fingerprint of the data set.
         seed: of whatever a metric draws.
-        density: the true log density where it is known; one with `centres` (k, d) and `sigma` has known modes.
+        density: the true log density where it is known; a `genloom.data.IsotropicMixture` has known modes.
     """
 
     train: SampleSet

@@ -10,8 +10,7 @@ import contextlib
 import dataclasses
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
+from typing import Any, Literal, NoReturn
 
 import keras
 import numpy as np
@@ -20,16 +19,12 @@ from keras import ops
 from genloom import backend, random
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, DataError, nearest
+from genloom.model.family import Family
 from genloom.model.initializers import reseed
-from genloom.model.muon import hidden_matrices
-from genloom.model.naming import own_layers
 from genloom.model.optimizers import PhaseOptimizers
 from genloom.model.phase import Phase
 from genloom.model.step import Update
 from genloom.options import RESERVED, check_names, configure
-
-if TYPE_CHECKING:
-    from genloom.runs import Run
 
 __all__ = ["GenerativeModel", "Phase"]
 
@@ -48,7 +43,7 @@ class _Built(type(keras.Model)):  # type: ignore[misc]
         return model
 
 
-class GenerativeModel(backend.StepMixin, keras.Model, metaclass=_Built):
+class GenerativeModel(Family, backend.StepMixin, keras.Model, metaclass=_Built):
     """Base of every family.
 
     A subclass calls `super().__init__(spec, options, seed=seed, noise=noise, **values)`, builds its networks with
@@ -66,21 +61,8 @@ class GenerativeModel(backend.StepMixin, keras.Model, metaclass=_Built):
         ConfigError: an unknown option (with the nearest name), or a value out of range.
     """
 
-    Options: ClassVar[type] = type(None)
-    """The family's frozen dataclass of options; none is called as an argument of the constructor, or as `RESERVED`."""
-
-    options: Any = None
-    """An instance of `Options`; None in a family that has none."""
-
-    validation: ClassVar[tuple[str, ...]] = ()
-    """Names that `validate` returns."""
-
-    directions: ClassVar[Mapping[str, bool | None]] = MappingProxyType({})
-    """Of a name in `validation`, whether lower is better: True where none is given, None for a part of a loss, such as
-    a divergence, of which neither less nor more is better alone."""
-
-    loaded_step: int | None = None
-    """Training steps of the checkpoint that `genloom.load` read; None for a model that it did not make."""
+    optimizer: Any = None
+    """The `PhaseOptimizers` that `compile` makes; None before."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -111,58 +93,9 @@ class GenerativeModel(backend.StepMixin, keras.Model, metaclass=_Built):
         self.spec, self.seed, self.noise = spec, int(seed), noise
         self._step = self.add_weight(shape=(), dtype="int32", initializer="zeros", trainable=False, name="step")
         self._samplers: dict[Any, Any] = {}
+        self._swapped = False
         self._aside = random.NoiseStream(self.seed, np.int32(0), "portable", domain="aside")
         self.built = True
-
-    # What a family implements.
-
-    def phases(self) -> list[Phase]:
-        """Return the ordered update phases of one training step."""
-        raise NotImplementedError(f"{type(self).__name__} must implement phases().")
-
-    def draw(self, keys: Any, condition: dict[str, Any], **options: Any) -> Any:
-        """Return samples (n, *spec.shape) in the spec's value range for per-sample keys (n, 2). Pure."""
-        raise NotImplementedError(f"{type(self).__name__} must implement draw().")
-
-    def validate(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Return held-out values (n,), one per sample, under exactly the names in `validation`."""
-        return {}
-
-    def validation_weights(self, batch: dict[str, Any]) -> Any:
-        """Return how much each sample (n,) counts in the means of its held-out values, such as its tokens; one each."""
-        return ops.ones((ops.shape(batch["x"])[0],), "float32")
-
-    def after_step(self) -> None:
-        """Update what has no gradient, after the phases of a step."""
-
-    def attach(self, run: Run) -> None:
-        """Read what a run keeps beside the weights, such as a tokenizer; `genloom.load` calls it."""
-
-    def read_condition(self, given: Mapping[str, Any], n: int) -> Mapping[str, Any]:
-        """Return the arrays that `draw` takes for what a caller wrote, such as a prompt; on the host, before checks."""
-        return given
-
-    def finish(
-        self, samples: np.ndarray[Any, Any], condition: Mapping[str, Any], options: Mapping[str, Any]
-    ) -> np.ndarray[Any, Any]:
-        """Return samples (n, *spec.shape), drawn for a condition by sampling options, as they are to be handed out."""
-        return samples
-
-    def default_optimizers(self) -> Any:
-        """Return the optimizer, or one per phase, that suits the family's defaults."""
-        return keras.optimizers.Adam(1e-3)
-
-    def statistics(self) -> list[keras.Variable]:
-        """Return what passes in training move without a gradient, such as the moments of batch normalisation.
-
-        They are averaged like the weights: the float variables of layers that are trainable, made not trainable.
-        """
-        layers = [layer for _, layer in own_layers(self) if layer.trainable]
-        return [v for layer in layers for v in layer._non_trainable_variables if keras.backend.is_float_dtype(v.dtype)]
-
-    def hidden_matrices(self) -> list[keras.Variable]:
-        """Return what the optimizer Muon moves: the kernels of each network but its last."""
-        return hidden_matrices(self)
 
     # What a family uses.
 
@@ -170,6 +103,12 @@ class GenerativeModel(backend.StepMixin, keras.Model, metaclass=_Built):
     def step(self) -> keras.Variable:
         """The number of finished steps, an int32 scalar readable in a loss."""
         return self._step
+
+    @property
+    def takes_labels(self) -> bool:
+        """Whether samples are asked for by class, see `conditional`."""
+        wherever = "label" in self.spec.condition
+        return bool(self.spec.classes) and (wherever if self.conditional is None else bool(self.conditional))
 
     def normal(self, shape: tuple[int, ...]) -> Any:
         """Draw float32 training noise N(0, 1) of `shape` (n, …): in a step keyed by its number, else ever new."""
@@ -290,8 +229,8 @@ class GenerativeModel(backend.StepMixin, keras.Model, metaclass=_Built):
     @contextlib.contextmanager
     def averaged_weights(self) -> Iterator[None]:
         """Swap in the moving average of weights and statistics, if any, for the length of a `with` block."""
-        optimizer: Any = getattr(self, "optimizer", None)
-        if getattr(optimizer, "ema", None) is None or getattr(self, "_swapped", False):
+        optimizer = self.optimizer
+        if optimizer is None or optimizer.ema is None or self._swapped:
             yield
             return
         self.sync_state()

@@ -7,6 +7,7 @@ checkpoint hangs off this one: each phase's slots, its rate, and the averaged we
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -59,6 +60,8 @@ class PhaseOptimizers(keras.optimizers.Optimizer):
         ConfigError: an optimizer that keeps its own moving average, accumulation or loss scale.
     """
 
+    phases: Mapping[str, keras.optimizers.Optimizer] = MappingProxyType({})
+
     def __init__(
         self,
         optimizers: Mapping[str, keras.optimizers.Optimizer],
@@ -69,12 +72,13 @@ class PhaseOptimizers(keras.optimizers.Optimizer):
         super().__init__(learning_rate=0.0, name="phases")
         if ema is not None and not 0.0 < ema < 1.0:
             raise ConfigError(f"ema must be a decay between 0 and 1, got {ema}.")
-        self.phases: dict[str, keras.optimizers.Optimizer] = {}
-        self.schedules: dict[str, Any] = {}
+        clones = {}
         for phase, optimizer in optimizers.items():
             _refuse(phase, optimizer)
-            self.phases[phase], self.schedules[phase] = _clone(optimizer)
-            self.phases[phase].build(list(variables[phase]))
+            clones[phase] = _clone(optimizer)
+            clones[phase][0].build(list(variables[phase]))
+        self.phases = {phase: clone for phase, (clone, _) in clones.items()}
+        self.schedules = {phase: schedule for phase, (_, schedule) in clones.items()}
         self.phase_variables = {phase: list(variables[phase]) for phase in optimizers}
         self.ema = ema
         groups = [*self.phase_variables.values(), list(statistics)]
@@ -101,7 +105,7 @@ class PhaseOptimizers(keras.optimizers.Optimizer):
 
     @learning_rate.setter
     def learning_rate(self, value: Any) -> None:
-        if not hasattr(self, "phases"):
+        if not self.phases:
             return  # Keras's constructor sets its own placeholder first.
         if any(self.schedules.values()):
             raise TypeError("The rate follows a schedule and cannot be set; compile with a plain learning rate.")

@@ -15,16 +15,7 @@ if TYPE_CHECKING:
     from genloom.data.spec import DataSpec
     from genloom.model import GenerativeModel
 
-__all__ = ["class_number", "conditions", "drawn_labels", "is_conditional"]
-
-
-def is_conditional(model: GenerativeModel) -> bool:
-    """Say whether a model takes labels: what its attribute or option `conditional` says, else what its data has."""
-    if not model.spec.classes:
-        return False
-    options = getattr(model, "options", None)
-    said = getattr(model, "conditional", getattr(options, "conditional", None))
-    return "label" in model.spec.condition if said is None else bool(said)
+__all__ = ["class_number", "conditions", "drawn_labels"]
 
 
 def conditions(
@@ -42,8 +33,8 @@ def conditions(
     Raises:
         ConfigError: a condition the model does not take, of another length, or a label out of range.
     """
-    labelled = is_conditional(model)
-    known = {*(name for name in model.spec.condition if name != "label"), *getattr(model, "conditions", ())}
+    labelled = model.takes_labels
+    known = {*(name for name in model.spec.condition if name != "label"), *model.conditions}
     known |= {"label"} if labelled else set()
     found: dict[str, np.ndarray[Any, Any]] = {}
     for name, value in model.read_condition(given or {}, n).items():

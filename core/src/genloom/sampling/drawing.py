@@ -17,14 +17,14 @@ import numpy as np
 from genloom.errors import ConfigError, RunError, nearest
 from genloom.messages import tell
 from genloom.options import LARGEST_SEED, MOST_SAMPLES, check_number
-from genloom.sampling.conditions import conditions, is_conditional
+from genloom.sampling.conditions import conditions
 from genloom.sampling.samples import Samples
 
 if TYPE_CHECKING:
     from genloom.data.spec import DataSpec
     from genloom.model import GenerativeModel
 
-__all__ = ["draw_samples", "evaluations"]
+__all__ = ["draw_samples"]
 
 _MOST_AT_ONCE = 256
 _HELD = 128  # a network's activations, as a multiple of its sample: a U-Net of some hundred channels
@@ -56,10 +56,10 @@ def draw_samples(
     numbers = np.arange(offset, offset + n, dtype=np.int64)
     return Samples(
         samples=model.finish(_checked(values, model), arrays, options),
-        labels=arrays["label"] if is_conditional(model) else None,
+        labels=arrays["label"] if model.takes_labels else None,
         seeds=np.stack([np.full(n, seed, np.int64), numbers], axis=1),
         spec=model.spec,
-        evaluations=evaluations(model, options),
+        evaluations=model.evaluations(**options),
         seconds=seconds,
         compile_seconds=compile_seconds,
         step=model.loaded_step,
@@ -175,9 +175,3 @@ def _checked(values: np.ndarray[Any, Any], model: GenerativeModel) -> np.ndarray
             )
         values = np.clip(values, np.float32(low), np.float32(high))
     return values
-
-
-def evaluations(model: GenerativeModel, options: dict[str, Any]) -> int | None:
-    """A family may say how many network evaluations one sample costs: `evaluations(**options) -> int`."""
-    count = getattr(model, "evaluations", None)
-    return int(count(**options)) if callable(count) else None

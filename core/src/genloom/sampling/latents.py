@@ -91,7 +91,6 @@ def encoded(model: Any, batch: Mapping[str, Any]) -> Any:
     Raises:
         ConfigError: the model has no `encode`.
     """
-    _require_method(model, "encode")
     return _mapped(model, "encode", batch["x"], batch.get("label"))
 
 
@@ -115,26 +114,14 @@ def _ends(model: Any, dataset: Dataset, walks: int, seed: int) -> tuple[Any, Any
 
 
 def _require(model: Any, dataset: Dataset, n: int) -> None:
-    _require_method(model, "encode")
-    _require_method(model, "decode")
     if n > len(dataset.test):
         raise ConfigError(
             f"{dataset.address} has {len(dataset.test)} held-out samples, {n} are needed.", mend="Lower -n."
         )
 
 
-def _require_method(model: Any, method: str) -> None:
-    if not callable(getattr(model, method, None)):
-        raise ConfigError(
-            f"This model has no {method!r}.",
-            mend="Use a model with a latent space, such as vae/conv, or --mode generate.",
-        )
-
-
 def _takes_labels(model: Any, method: str) -> bool:
-    from genloom.sampling.conditions import is_conditional
-
-    return "label" in inspect.signature(getattr(model, method)).parameters and is_conditional(model)
+    return "label" in inspect.signature(getattr(model, method)).parameters and model.takes_labels
 
 
 def _mapped(model: Any, method: str, x: Any, labels: Any) -> Any:

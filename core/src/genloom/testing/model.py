@@ -91,7 +91,7 @@ class ModelConformance(LightImport):
         """Options and data spec survive being written to a run and read again."""
         model = self._made()
         assert DataSpec.from_dict(model.spec.to_dict()) == model.spec, "Promise broken: the data spec changes."
-        options = getattr(model, "options", None)
+        options = model.options
         if options is not None:
             plain = json.loads(json.dumps(dataclasses.asdict(options)))
             try:
@@ -297,7 +297,7 @@ class ModelConformance(LightImport):
         return [(p.phase.name, sorted(p.metrics(self._rows()) ^ {*p.phase.metrics})) for p in self._probes()]
 
     def _fallback(self, done: Experiment) -> str | None:
-        return getattr(getattr(done.model, "_captured", None), "fallback", None)
+        return done.model.eager_because
 
     def _impurity(self) -> str | None:
         return self._once("impurity", self._look_for_writes)

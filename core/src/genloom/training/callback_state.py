@@ -1,16 +1,28 @@
 """Counters of callbacks, which Keras never saves: patience, best values, and whatever `get_state` returns.
 
-A callback of one's own offers `get_state() -> dict` of numbers, arrays or lists of arrays, and `set_state(dict)`.
+A callback of one's own is `Stateful`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-__all__ = ["gather", "scatter", "without_state"]
+__all__ = ["Stateful", "gather", "scatter", "without_state"]
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """A Keras callback whose counters a checkpoint keeps."""
+
+    def get_state(self) -> Mapping[str, Any]:
+        """Return the counters by name: numbers, arrays or lists of arrays."""
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Take them back."""
+
 
 #: Attributes of Keras's own callbacks that change during training.
 _KERAS = {
@@ -46,7 +58,7 @@ def scatter(callbacks: Sequence[Any], arrays: Mapping[str, np.ndarray[Any, Any]]
                 found.setdefault(attribute, []).append(value)
             else:
                 found[attribute] = value.item() if value.ndim == 0 else value
-        if hasattr(callback, "set_state"):
+        if isinstance(callback, Stateful):
             if found:
                 callback.set_state(found)
         else:
@@ -59,7 +71,7 @@ def without_state(callbacks: Iterable[Any]) -> list[str]:
     return [
         type(callback).__name__
         for callback in callbacks
-        if not hasattr(callback, "get_state")
+        if not isinstance(callback, Stateful)
         and not type(callback).__module__.startswith("keras.")
         and any(name not in _NOT_STATE for name in vars(callback))
     ]
@@ -70,7 +82,7 @@ def _named(callbacks: Sequence[Any]) -> list[tuple[str, Any]]:
 
 
 def _state(callback: Any) -> dict[str, Any]:
-    if hasattr(callback, "get_state"):
+    if isinstance(callback, Stateful):
         return dict(callback.get_state())
     for kind in type(callback).__mro__:
         if kind.__name__ in _KERAS and kind.__module__.startswith("keras."):

@@ -207,7 +207,7 @@ def resolve(
         component=component,
         given=None if isinstance(model, str) else model,
         preset=preset,
-        options=component.configure(preset, **(options or {})) if component else getattr(model, "options", None),
+        options=component.configure(preset, **(options or {})) if component else cast("GenerativeModel", model).options,
         dataset=dataset,
         settings=settings,
         seed=int(seed),

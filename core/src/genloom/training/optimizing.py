@@ -26,7 +26,7 @@ def compile_model(model: GenerativeModel, settings: TrainingSettings, total_step
     warmup = _fitting(settings, settings.warmup_steps, total_steps)
     if warmup < settings.warmup_steps and total_steps:
         tell(f"{settings.warmup_steps} warm-up steps do not fit into {total_steps}: they take {warmup}.")
-    compiled = getattr(model, "optimizer", None) is not None
+    compiled = model.optimizer is not None
     updating = model._update if compiled else None
     update = settings.update or (updating.rule if updating else "alternating")
     accumulate = settings.accumulate or (updating.accumulate if updating else 1)
@@ -64,7 +64,7 @@ def _optimizers(model: GenerativeModel, settings: TrainingSettings, phases: list
     """Return one Keras optimizer per phase, before settings other than `optimizer` change it."""
     import keras
 
-    compiled = getattr(model, "optimizer", None)
+    compiled = model.optimizer
     found: Any = model.default_optimizers() if compiled is None else _with_schedules(compiled)
     found = dict(found) if isinstance(found, Mapping) else dict.fromkeys(phases, found)
     found = {name: keras.optimizers.get(found[name]) for name in phases}

@@ -55,7 +55,7 @@ class Diffusion(GenerativeModel):
     ) -> None:
         super().__init__(spec, options, seed=seed, noise=noise, **values)
         self.denoiser = denoiser_for(spec, self.options, denoiser)
-        self.conditional = bool(spec.classes) and getattr(self.denoiser, "takes_label", True)
+        self.conditional = bool(spec.classes) and (denoiser is None or self.denoiser.takes_label)
         self.process = process_named(self.options.process, self.options.sigma_max)
 
     def default_optimizers(self) -> keras.optimizers.Optimizer:

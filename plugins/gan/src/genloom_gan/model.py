@@ -107,15 +107,19 @@ class GAN(GenerativeModel):
     @property
     def loss_name(self) -> str:
         """Name of the adversarial loss."""
-        return getattr(self.options, "loss", "non-saturating")
+        return "non-saturating"
 
     def penalty_of(self, real: Any, fake: Any, labels: Any) -> Any:
-        """Return the discriminator's penalty: γ₁ R1 + γ₂ R2."""
+        """Return the discriminator's penalty: none."""
+        return ops.zeros(())
+
+    def gradient_penalties(self, real: Any, fake: Any, labels: Any, r1: float, r2: float) -> Any:
+        """Return γ₁ R1 + γ₂ R2 (Mescheder et al. 2018); one with γ = 0 is not computed."""
         total = ops.zeros(())
-        if getattr(self.options, "r1", 0.0):
-            total = total + self.options.r1 * r1_penalty(lambda x: self.judge(x, labels), real)
-        if getattr(self.options, "r2", 0.0):
-            total = total + self.options.r2 * r2_penalty(lambda x: self.judge(x, labels), fake)
+        if r1:
+            total = total + r1 * r1_penalty(lambda x: self.judge(x, labels), real)
+        if r2:
+            total = total + r2 * r2_penalty(lambda x: self.judge(x, labels), fake)
         return total
 
     def discriminator_loss(self, batch: dict[str, Any]) -> tuple[Any, dict[str, Any], Any]:
@@ -213,6 +217,15 @@ class MLPGAN(GAN):
         options = self.options
         return mlp_discriminator(self.spec.shape, options.hidden, classes, options.dropout, options.activation)
 
+    @property
+    def loss_name(self) -> str:
+        """Name of the adversarial loss."""
+        return str(self.options.loss)
+
+    def penalty_of(self, real: Any, fake: Any, labels: Any) -> Any:
+        """Return the discriminator's penalty: γ₁ R1 + γ₂ R2."""
+        return self.gradient_penalties(real, fake, labels, self.options.r1, self.options.r2)
+
 
 class DCGAN(GAN):
     """`gan/dcgan`: convolutional networks with batch normalisation (Radford et al. 2016)."""
@@ -229,6 +242,10 @@ class DCGAN(GAN):
         options = self.options
         norm = not options.r1
         return conv_discriminator(self.spec.shape, options.channels, classes, norm, options.dropout, options.activation)
+
+    def penalty_of(self, real: Any, fake: Any, labels: Any) -> Any:
+        """Return the discriminator's penalty: γ₁ R1."""
+        return self.gradient_penalties(real, fake, labels, self.options.r1, 0.0)
 
 
 class WGANGP(GAN):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from genloom.data import Dataset
+from genloom.data import Dataset, Split
 from genloom.errors import DataError
 from genloom_language.text import token_dataset
 from genloom_language.tokens import encode, train_tokenizer
@@ -27,7 +27,7 @@ _TESTS = 1024  # texts of the test split
 
 
 @dataclasses.dataclass(frozen=True)
-class Pairs:
+class Pairs(Split):
     """A split of windows, each of one text or of several that do not see one another.
 
     Attributes:
@@ -49,10 +49,6 @@ class Pairs:
         x = self.x[rows]
         weight = np.broadcast_to((np.arange(x.shape[1]) % 2 == 1).astype(np.float32), x.shape).copy()
         return {"x": x, "document": self.text[rows], "place": self.place[rows], "weight": weight}
-
-    def arrays(self, limit: int | None = None) -> dict[str, NDArray[Any]]:
-        """Return the first `limit` windows (None: all)."""
-        return self.take(np.arange(len(self))[:limit])
 
 
 def open_cipher(rest: str = "", *, symbols: int, pairs: int, n: int, seed: int) -> Dataset:

@@ -31,10 +31,11 @@ def chat(run: str, n: int, assignments: tuple[str, ...], stop: str | None, seed:
     from genloom.options import configure, parse_assignments
     from genloom_language.choosing import Rules
     from genloom_language.ending import written
+    from genloom_language.model import Transformer
     from genloom_language.streaming import Stream
 
     model = genloom.load(run)
-    if not hasattr(model, "onward") or getattr(model, "tokenizer", None) is None:
+    if not isinstance(model, Transformer) or model.tokenizer is None:
         raise ConfigError(f"{run!r} holds no language model with a tokenizer.", mend="Train language/transformer.")
     stream = Stream(model, configure(Rules, parse_assignments(assignments)), seed)
     for line in _lines():

@@ -42,7 +42,7 @@ class Transformer(GenerativeModel):
     Options: ClassVar[type] = TransformerOptions
     validation: ClassVar[tuple[str, ...]] = ("loss", "nats_per_char")
     conditional = False
-    conditions: ClassVar[tuple[str, ...]] = ("tokens", "given")
+    conditions = ("tokens", "given")
 
     def __init__(
         self,
@@ -328,7 +328,7 @@ class Transformer(GenerativeModel):
     @property
     def prompt(self) -> Any:
         """The learned prompt before every text, None without one."""
-        return (getattr(self, "adapters", None) or {}).get("prompt")
+        return self.adapters.get("prompt")
 
     def new_prompt(self, kind: str, vectors: int, seed: int) -> Any:
         """Return a prompt of kind "soft" or "prefix" to be trained, for `genloom.adaptation.adapt`."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from genloom.data import Split
 from genloom_language.stored import Stretch
 from genloom_language.tokens import room
 
@@ -30,7 +31,7 @@ def window_type(length: int, tokens: np.dtype[Any]) -> np.dtype[Any]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Packed:
+class Packed(Split):
     """A split of packed windows.
 
     Attributes:
@@ -67,10 +68,6 @@ class Packed:
         windows = self.windows[np.asarray(indices, np.intp)]
         kinds = {"x": np.int32, "document": np.int32, "place": np.int32, "weight": np.float32}
         return {name: windows[name].astype(kind) for name, kind in kinds.items()}
-
-    def arrays(self, limit: int | None = None) -> dict[str, NDArray[Any]]:
-        """Return the first `limit` windows (None: all)."""
-        return self.take(np.arange(len(self))[:limit])
 
     def pieces(self) -> Iterator[NDArray[Any]]:
         """Yield all windows, some at a time."""

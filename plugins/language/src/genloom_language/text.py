@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from genloom.data import Dataset, DataSpec
+from genloom.data import Dataset, DataSpec, Split
 from genloom.errors import ConfigError, DataError
 from genloom.messages import tell
 from genloom_language.reading import FITTED, TextFiles, halves
@@ -34,7 +34,7 @@ __all__ = ["Windows", "beginning_note", "open_play", "open_text", "token_dataset
 _TOKENS = "tokens"  # name of their file: those to train on, then those held out
 
 
-class Windows:
+class Windows(Split):
     """A split of windows (length,) that begin at every `stride`-th token.
 
     Args:
@@ -61,11 +61,7 @@ class Windows:
         first = np.tile(np.array(self.first, np.int32), (len(text), 1))
         return {"x": np.concatenate([first, text], axis=1) if self.first else text}
 
-    def arrays(self, limit: int | None = None) -> dict[str, NDArray[Any]]:
-        """Return the first `limit` windows (None: all)."""
-        return self.take(np.arange(len(self))[:limit])
-
-    def set_aside(self, share: float) -> tuple[Windows, Windows]:
+    def set_aside(self, share: float, seed: int = 0) -> tuple[Windows, Windows]:
         """Return (train, held out): the end of the text is held out, for windows that overlap would be seen twice.
 
         Held-out windows overlap by one token where nothing stands before them, so that each token is predicted once.

@@ -38,7 +38,7 @@ T = TypeVar("T")
 _KEEP_PIXELS = 1 << 28
 
 
-class PictureSplit:
+class PictureSplit(Split):
     """A split whose samples are files; holds their names and labels only.
 
     Args:
@@ -72,10 +72,6 @@ class PictureSplit:
         if self._label is not None:
             batch["label"] = self._label.take(rows)
         return batch
-
-    def arrays(self, limit: int | None = None) -> Batch:
-        """Decode the first `limit` pictures (None: all)."""
-        return self.take(np.arange(len(self))[:limit])
 
 
 def open_images(

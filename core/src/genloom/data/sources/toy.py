@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genloom.data.dataset import Dataset
+from genloom.data.mixture import IsotropicMixture
 from genloom.data.sources.assemble import assemble
-from genloom.data.sources.mixture import IsotropicMixture
 from genloom.data.spec import DataSpec
 from genloom.errors import DataError, nearest
 

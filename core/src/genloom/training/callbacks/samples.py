@@ -80,10 +80,8 @@ class SampleGrid(keras.callbacks.Callback):
 
 def _count(session: Session) -> int:
     """Return how many samples a picture has: fewer where drawing them took longer than the whole of a short trial."""
-    from genloom.sampling.drawing import evaluations
-
     seen = session.plan.total_steps * session.settings.batch_size
-    affordable = seen // (evaluations(session.model, {}) or 1)
+    affordable = seen // (session.model.evaluations() or 1)
     return min(session.settings.sample_count, max(_FEWEST, affordable))
 
 

@@ -60,7 +60,7 @@ class Scorer:
     """
 
     def __init__(self, model: Any, batch_size: int = 32) -> None:
-        if getattr(model, "tokenizer", None) is None:
+        if model.tokenizer is None:
             raise ConfigError("This model has no tokenizer to read texts with.", mend="Open a run that keeps one.")
         self.model, self.batch_size = model, batch_size
         self._sums = backend.compiled(self._of_batch, model)

@@ -66,7 +66,7 @@ def _model(source: Run | str | Path | Transformer) -> Transformer:
         raise ConfigError(
             f"{type(model).__name__} has no counterpart among published models.", mend="Give a language/transformer."
         )
-    if getattr(model, "adapters", None):
+    if model.adapters:
         if model is source:
             raise ConfigError("This model has adapters.", mend="Call genloom.adaptation.merge(model), or give the run.")
         merge(model)

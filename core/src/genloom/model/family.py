@@ -1,0 +1,146 @@
+"""What a family says of itself: what it must implement, and what it may, with what holds where it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
+
+import keras
+import numpy as np
+from keras import ops
+
+from genloom.errors import ConfigError
+from genloom.model.muon import hidden_matrices
+from genloom.model.naming import own_layers
+from genloom.model.phase import Phase
+
+if TYPE_CHECKING:
+    from genloom.data.spec import DataSpec
+    from genloom.runs import Run
+
+__all__ = ["Family"]
+
+
+class Family:
+    """The interface of `GenerativeModel`, apart from the engine that trains it."""
+
+    Options: ClassVar[type] = type(None)
+    """The family's frozen dataclass of options; none is called as an argument of the constructor, or as `RESERVED`."""
+
+    options: Any = None
+    """An instance of `Options`; None in a family that has none."""
+
+    validation: ClassVar[tuple[str, ...]] = ()
+    """Names that `validate` returns."""
+
+    directions: ClassVar[Mapping[str, bool | None]] = MappingProxyType({})
+    """Of a name in `validation`, whether lower is better: True where none is given, None for a part of a loss, such as
+    a divergence, of which neither less nor more is better alone."""
+
+    loaded_step: int | None = None
+    """Training steps of the checkpoint that `genloom.load` read; None for a model that it did not make."""
+
+    conditional: bool | None = None
+    """Whether samples are asked for by class; None means wherever the data have classes."""
+
+    conditions: tuple[str, ...] = ()
+    """Conditions that `draw` takes beside the label and those of the data, such as "prompt"."""
+
+    adapters: Mapping[str, Any] = MappingProxyType({})
+    """Path of a layer, dots in place of slashes → the adapter on it, and a learned prompt as "prompt"."""
+
+    latent: DataSpec | None = None
+    """What one code of `encode` is; None without a latent space, or where nothing is to be trained on codes."""
+
+    # What a family must implement.
+
+    def phases(self) -> list[Phase]:
+        """Return the ordered update phases of one training step."""
+        raise NotImplementedError(f"{type(self).__name__} must implement phases().")
+
+    def draw(self, keys: Any, condition: dict[str, Any], **options: Any) -> Any:
+        """Return samples (n, *spec.shape) in the spec's value range for per-sample keys (n, 2). Pure."""
+        raise NotImplementedError(f"{type(self).__name__} must implement draw().")
+
+    # What it may implement, for training.
+
+    def validate(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Return held-out values (n,), one per sample, under exactly the names in `validation`."""
+        return {}
+
+    def validation_weights(self, batch: dict[str, Any]) -> Any:
+        """Return how much each sample (n,) counts in the means of its held-out values, such as its tokens; one each."""
+        return ops.ones((ops.shape(batch["x"])[0],), "float32")
+
+    def after_step(self) -> None:
+        """Update what has no gradient, after the phases of a step."""
+
+    def default_optimizers(self) -> Any:
+        """Return the optimizer, or one per phase, that suits the family's defaults."""
+        return keras.optimizers.Adam(1e-3)
+
+    def statistics(self) -> list[keras.Variable]:
+        """Return what passes in training move without a gradient, such as the moments of batch normalisation.
+
+        They are averaged like the weights: the float variables of layers that are trainable, made not trainable.
+        """
+        layers = [layer for _, layer in own_layers(self) if layer.trainable]
+        return [v for layer in layers for v in layer._non_trainable_variables if keras.backend.is_float_dtype(v.dtype)]
+
+    def hidden_matrices(self) -> list[keras.Variable]:
+        """Return what the optimizer Muon moves: the kernels of each network but its last."""
+        return hidden_matrices(self)
+
+    def imitation(self, batch: dict[str, Any], teacher: Any, temperature: float) -> Any:
+        """Return how far the predictions for a batch are from a teacher's, a scalar (Hinton et al. 2015, section 2)."""
+        self._lacks("imitation(batch, teacher, temperature)", "Use another remedy, such as replay.")
+
+    def new_prompt(self, kind: str, vectors: int, seed: int) -> Any:
+        """Return a layer that is a learned prompt of kind "soft" or "prefix", with `kind`, `vectors` and `memory`."""
+        self._lacks(f"learned prompt of kind {kind!r}", "Use lora, dora or ia3.")
+
+    # What it may implement, for sampling and beyond.
+
+    def attach(self, run: Run) -> None:
+        """Read what a run keeps beside the weights, such as a tokenizer; `genloom.load` calls it."""
+
+    def read_condition(self, given: Mapping[str, Any], n: int) -> Mapping[str, Any]:
+        """Return the arrays that `draw` takes for what a caller wrote, such as a prompt; on the host, before checks."""
+        return given
+
+    def finish(
+        self, samples: np.ndarray[Any, Any], condition: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> np.ndarray[Any, Any]:
+        """Return samples (n, *spec.shape), drawn for a condition by sampling options, as they are to be handed out."""
+        return samples
+
+    def evaluations(self, **options: Any) -> int | None:
+        """Return the network evaluations that one sample costs with these options of `draw`; None: not told."""
+        return None
+
+    def encode(self, x: Any, label: Any = None) -> Any:
+        """Return the codes (n, *latent) of samples (n, *shape); an encoder without labels leaves `label` out."""
+        self._lacks("encode()", _LATENT)
+
+    def decode(self, z: Any, label: Any = None) -> Any:
+        """Return the samples (n, *shape) of codes (n, *latent); a decoder without labels leaves `label` out."""
+        self._lacks("decode()", _LATENT)
+
+    def log_prob(self, x: Any) -> Any:
+        """Return the log density (n,) of samples, in nats, or a lower bound of it."""
+        self._lacks("log_prob()", "Use a model with a likelihood, such as vae/conv.")
+
+    def realness(self, x: Any, label: Any = None) -> Any:
+        """Return a discriminator's logits (n,) of samples: the higher, the more real."""
+        self._lacks("discriminator", "Use a model with one, such as gan/dcgan.")
+
+    def can(self, method: Literal["imitation", "new_prompt", "encode", "decode", "log_prob", "realness"]) -> bool:
+        """Whether the family implements a method that has no default."""
+        return getattr(type(self), method) is not getattr(Family, method)
+
+    def _lacks(self, what: str, mend: str) -> NoReturn:
+        raise ConfigError(f"{type(self).__name__} has no {what}.", mend=mend)
+
+
+_LATENT = "Use a model with a latent space, such as vae/conv."
