@@ -29,6 +29,7 @@ DISTRIBUTIONS = ("core", *(f"plugins/{name}" for name in PLUGINS))
 GROUPS = nox.project.load_toml("pyproject.toml")
 PINNED = ("-c", "constraints.txt")
 # A test keeps to one thread, so that many run at a time; what shares a fixture or a training runs in one process.
+SLOWEST = ("--durations", "20", "--durations-min", "2")
 TOGETHER = ("-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadscope")
 
 
@@ -54,10 +55,14 @@ def engine(name: str) -> dict[str, str]:
 @nox.session
 @nox.parametrize("backend", ENGINES, ids=ENGINES)
 def tests(session: nox.Session, backend: str) -> None:
-    """The whole suite on one engine, with no other engine installed; classes and files stay together on one process."""
-    live = ("live",) if backend == "torch" else ()  # the library that language models are compared with runs on torch
-    install(session, *everything(backend), groups=("test", *live))
-    session.run("python", "-m", "pytest", *TOGETHER, *session.posargs, env=engine(backend))
+    """The suite on one engine, with no other installed; classes and files stay together on one process.
+
+    Torch, the quickest to start, also runs what knows no engine, and the comparisons with a library that runs on torch.
+    """
+    everywhere = backend == "torch"
+    install(session, *everything(backend), groups=("test", *(["live"] if everywhere else [])))
+    chosen = () if everywhere else ("-m", "not gpu and not quality and not any_engine")
+    session.run("python", "-m", "pytest", *TOGETHER, *SLOWEST, *chosen, *session.posargs, env=engine(backend))
 
 
 @nox.session

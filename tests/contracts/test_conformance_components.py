@@ -17,6 +17,8 @@ from genloom.metrics.component import metric_component
 from genloom.plugins.offers import Component
 from genloom.testing import DatasetConformance, MetricConformance, PostprocessorConformance, outcome
 
+pytestmark = pytest.mark.any_engine
+
 
 def failures(kit: type, **attributes: Any) -> dict[str, str]:
     return outcome.failures(type("Kit", (kit,), attributes))

@@ -14,6 +14,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+pytestmark = pytest.mark.any_engine
+
 PLUGINS = tuple(sorted(path.parent.name for path in Path(__file__).parents[2].glob("plugins/*/pyproject.toml")))
 NOT_IN_CI = {"gpu", "bench", "quality", "docs"}  # no accelerator there, minutes of training, or part of `tests` already
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.any_engine
+
 Trees = dict[str, ast.Module]
 ENGINES = {"jax", "jaxlib", "torch", "tensorflow"}
 BACKEND = "core/src/genloom/backend/"

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.any_engine
+
 Trees = dict[str, ast.Module]
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 MAX_FILE_LINES = 400

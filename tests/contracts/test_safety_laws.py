@@ -7,6 +7,8 @@ import re
 
 import pytest
 
+pytestmark = pytest.mark.any_engine
+
 Trees = dict[str, ast.Module]
 MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "yaml"}
 BUILTINS = {"eval", "exec", "compile"}

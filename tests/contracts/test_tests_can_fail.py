@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.any_engine
+
 FOLDERS = ("tests", "plugins", "examples")
 SHORTEST = 8  # letters of a message that a match must hold; "b" and "0" are in any
 

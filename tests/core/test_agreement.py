@@ -7,6 +7,8 @@ import pytest
 from genloom.data import DataSpec
 from genloom.data.agreement import check_classes, tell_classes
 
+pytestmark = pytest.mark.any_engine
+
 UNNAMED = DataSpec((4,), kind="signal", classes=2)
 NAMED = UNNAMED.replace(class_names=("cat", "dog"))
 

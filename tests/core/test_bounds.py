@@ -18,6 +18,8 @@ from genloom.plugins.registry import components
 from genloom.training import TrainingSettings, write_run
 from genloom.training.plan import Plan
 
+pytestmark = pytest.mark.any_engine
+
 DRY = ("train", "vae/mlp", "--data", "digits", "--preset", "tiny", "--dry-run")
 
 

@@ -14,6 +14,8 @@ from genloom.cli import output
 from genloom.cli.compare import compare
 from genloom.runs import create_run, save
 
+pytestmark = pytest.mark.any_engine
+
 
 def result(name: str, value: float, fingerprint: str, lower: bool | None, **extra: Any) -> dict[str, Any]:
     stated = {"name": name, "value": value, "fingerprint": fingerprint, "lower_is_better": lower, "role": "score"}

@@ -15,6 +15,8 @@ import pytest
 from genloom.cli.commands import COMMANDS
 from genloom.runs import create_run
 
+pytestmark = pytest.mark.any_engine
+
 Genloom = Callable[..., subprocess.CompletedProcess[str]]
 
 HEAVY = ("keras", "jax", "torch", "tensorflow")

@@ -7,6 +7,8 @@ from click.testing import CliRunner
 
 from genloom.cli.main import cli
 
+pytestmark = pytest.mark.any_engine
+
 
 @pytest.mark.parametrize(
     ("words", "flag"),

@@ -20,6 +20,8 @@ from genloom.sampling.latents import interpolate, points_of_walk, reconstruct
 from genloom.sampling.samples import Samples
 from genloom.sampling.writing import check_ending, write
 
+pytestmark = pytest.mark.any_engine
+
 IMAGES = DataSpec((4, 4, 1), classes=3, class_names=("cat", "dog", "owl"), condition=("label",))
 POINTS = DataSpec((2,), kind="signal", value_range=None)
 

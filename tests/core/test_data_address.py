@@ -14,6 +14,8 @@ from genloom.builtin.datasets import COMPONENTS
 from genloom.data.address import Address
 from genloom.errors import ConfigError, DataError, NotFoundError
 
+pytestmark = pytest.mark.any_engine
+
 
 @pytest.mark.parametrize(
     ("text", "scheme", "rest", "options"),

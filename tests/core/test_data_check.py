@@ -17,6 +17,8 @@ from genloom.data.sources.digits import open_digits
 from genloom.data.sources.toy import open_toy
 from genloom.errors import ConfigError, DataError
 
+pytestmark = pytest.mark.any_engine
+
 
 def planted() -> Dataset:
     """600 train and 20 test pictures: 2 repeats, 3 leaks, 1 constant, 1 NaN, 1 beyond the range, 1 of a rare class."""

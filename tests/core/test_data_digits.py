@@ -10,6 +10,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from genloom.data.sources.digits import open_digits
 from genloom.errors import DataError
 
+pytestmark = pytest.mark.any_engine
+
 
 @pytest.fixture(scope="module")
 def digits():

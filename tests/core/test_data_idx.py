@@ -13,6 +13,8 @@ import pytest
 from genloom.data.sources.idx import open_idx
 from genloom.errors import DataError
 
+pytestmark = pytest.mark.any_engine
+
 
 def write_images(path: Path, x: np.ndarray) -> None:
     content = struct.pack(">4B3I", 0, 0, 8, 3, *x.shape) + x.tobytes()

@@ -16,6 +16,8 @@ from genloom.data.sources import images
 from genloom.data.sources.images import PictureSplit, open_images
 from genloom.errors import DataError
 
+pytestmark = pytest.mark.any_engine
+
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 

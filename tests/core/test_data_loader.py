@@ -14,6 +14,8 @@ from genloom.data import ArraySplit, Loader, Subset, split_validation, steps_per
 from genloom.data.order import epoch_order, rows_of_step
 from genloom.errors import ConfigError, DataError
 
+pytestmark = pytest.mark.any_engine
+
 # Computed once with NumPy 2.4 from the definition in `test_order_is_the_published_function_of_seed_epoch_and_position`.
 FROZEN = ([0, 2, 9, 1, 8, 5, 4, 3, 6, 7], [2, 5, 9, 7, 3, 0, 6, 8, 4, 1])
 

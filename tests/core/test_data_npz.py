@@ -13,6 +13,8 @@ from genloom import data
 from genloom.data.sources.npz import open_npz
 from genloom.errors import DataError
 
+pytestmark = pytest.mark.any_engine
+
 
 def save(folder: Path, **arrays) -> str:
     path = folder / "data.npz"

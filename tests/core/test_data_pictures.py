@@ -14,6 +14,8 @@ from genloom.data.sources import images
 from genloom.data.sources.images import open_images
 from genloom.errors import DataError
 
+pytestmark = pytest.mark.any_engine
+
 #: Orientation → what turns the stored rows into the picture (EXIF 2.32, table 4).
 TURNS: dict[int, Any] = {
     1: lambda x: x,

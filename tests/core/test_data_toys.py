@@ -8,6 +8,8 @@ import pytest
 from genloom.data.sources.toy import SIGMAS, open_toy
 from genloom.errors import DataError
 
+pytestmark = pytest.mark.any_engine
+
 
 def plane(low: float, high: float, points: int) -> tuple[np.ndarray, float]:
     axis = np.linspace(low, high, points)

@@ -14,7 +14,7 @@ from genloom import demo
 from genloom.cli import demo as command
 from genloom.errors import RunError
 
-pytestmark = pytest.mark.skipif(os.environ["KERAS_BACKEND"] != "jax", reason="no engine is asked: once is enough")
+pytestmark = pytest.mark.any_engine
 
 
 @pytest.fixture

@@ -24,6 +24,8 @@ from genloom.metrics import Fingerprint, comparable
 from genloom.runs import Run, save
 from genloom.sampling.samples import Samples
 
+pytestmark = pytest.mark.any_engine
+
 
 @pytest.fixture(autouse=True)
 def private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:

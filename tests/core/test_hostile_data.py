@@ -19,6 +19,8 @@ from genloom.data.sources.npz import read_npz
 from genloom.data.spec import MOST_CLASSES
 from genloom.errors import ConfigError, DataError
 
+pytestmark = pytest.mark.any_engine
+
 HUGE = 40 * 2**30  # bytes, more than is free
 SECONDS = 5.0
 

@@ -14,6 +14,8 @@ from genloom.evaluation.compare import compare
 from genloom.files import bounded
 from genloom.runs import Run, create_run, list_runs
 
+pytestmark = pytest.mark.any_engine
+
 CONFIG = {
     "model": {"id": "vae/conv", "seed": 3, "options": {}},
     "data": {"address": "digits", "fingerprint": "0123456789abcdef"},

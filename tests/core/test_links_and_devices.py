@@ -14,6 +14,8 @@ from genloom.errors import DamagedRunError, DiskError
 from genloom.files.atomic import make_folder, write_atomic
 from genloom.runs import Run, create_run, list_runs
 
+pytestmark = pytest.mark.any_engine
+
 CALL = [sys.executable, "-c", "from genloom.cli.main import main; main()"]
 needs_unix = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs Unix")
 

@@ -20,6 +20,8 @@ from genloom.metrics import (
     two_sample_accuracy,
 )
 
+pytestmark = pytest.mark.any_engine
+
 
 def _with_moments(n: int, mean: np.ndarray, covariance: np.ndarray, seed: int) -> np.ndarray:
     """Return n rows whose sample mean and covariance are exactly the ones asked for."""

@@ -22,6 +22,8 @@ from genloom.metrics.choosing import choose
 from genloom.metrics.opponents import OPPONENTS
 from genloom.plugins.registry import find
 
+pytestmark = pytest.mark.any_engine
+
 
 @pytest.fixture(scope="module")
 def digits() -> MetricContext:

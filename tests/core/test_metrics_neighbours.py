@@ -11,6 +11,8 @@ from genloom.errors import DataError
 from genloom.metrics import class_modes, mixture_modes, nearest_neighbours, neighbourhoods
 from genloom.metrics.neighbours import radii
 
+pytestmark = pytest.mark.any_engine
+
 
 def test_coverage_and_density_of_a_perfect_sampler() -> None:
     n, k = 1000, 5

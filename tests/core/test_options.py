@@ -18,6 +18,8 @@ from genloom.options import RESERVED, configure, describe, option, parse_assignm
 from genloom.plugins.offers import Component
 from genloom.postprocess import chain
 
+pytestmark = pytest.mark.any_engine
+
 
 @dataclasses.dataclass(frozen=True)
 class Demo:

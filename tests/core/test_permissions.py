@@ -16,6 +16,8 @@ from genloom.errors import ConfigError, ForbiddenError, GenLoomError
 from genloom.runs import Run, create_run, list_runs, load_latest, open_run, save
 from genloom.runs.lock import LOCK_NAME
 
+pytestmark = pytest.mark.any_engine
+
 
 @pytest.fixture(params=[0o002, 0o027, 0o077])
 def umask(request: pytest.FixtureRequest) -> Iterator[int]:

@@ -14,6 +14,8 @@ from genloom.installing.installation import Plan, freeze, plan_sync
 from genloom.installing.resolution import resolve
 from genloom.plugins.secrets import masked
 
+pytestmark = pytest.mark.any_engine
+
 OPTIONS = (
     "--requirement=http://evil.example/r.txt",
     "-rhttp://evil.example/r.txt",

@@ -13,6 +13,8 @@ import pytest
 from genloom import hookspecs
 from genloom.plugins.offers import SampleRequest
 
+pytestmark = pytest.mark.any_engine
+
 HOOKS = {name: hook for name, hook in vars(hookspecs).items() if name.startswith("genloom_")}
 
 

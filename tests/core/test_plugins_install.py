@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,9 +16,7 @@ from genloom.installing.environments import Environment, detect
 from genloom.installing.resolution import resolve
 from genloom.plugins.first_party import FIRST_PARTY
 
-pytestmark = pytest.mark.skipif(
-    os.environ["KERAS_BACKEND"] != "jax", reason="installing knows no engine: once is enough"
-)
+pytestmark = pytest.mark.any_engine
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Package = Callable[..., Path]

@@ -16,9 +16,7 @@ import pytest
 
 from genloom.installing.installation import installed
 
-pytestmark = pytest.mark.skipif(
-    os.environ["KERAS_BACKEND"] != "jax", reason="installing knows no engine: once is enough"
-)
+pytestmark = pytest.mark.any_engine
 
 Package = Callable[..., Path]
 

@@ -12,6 +12,8 @@ import pytest
 
 from genloom import hookspecs
 
+pytestmark = pytest.mark.any_engine
+
 Genloom = Callable[..., subprocess.CompletedProcess[str]]
 Install = Callable[..., Path]
 

@@ -15,6 +15,8 @@ import pytest
 from genloom.errors import ConfigError
 from genloom.plugins.scaffold import KINDS, write_package
 
+pytestmark = pytest.mark.any_engine
+
 Genloom = Callable[..., subprocess.CompletedProcess[str]]
 
 

@@ -12,6 +12,8 @@ from genloom.errors import ConfigError, NotFoundError, PluginError
 from genloom.postprocess import Chain, Origin, Step, chain
 from genloom.sampling.samples import Samples
 
+pytestmark = pytest.mark.any_engine
+
 PICTURE = DataSpec(shape=(2, 3, 2), value_range=(-1.0, 1.0))
 
 

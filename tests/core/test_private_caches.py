@@ -9,6 +9,8 @@ import pytest
 
 from genloom.files.caches import cache_directory, folder_to_keep
 
+pytestmark = pytest.mark.any_engine
+
 
 @pytest.fixture(autouse=True)
 def chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

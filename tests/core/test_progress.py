@@ -5,7 +5,11 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from genloom.training.callbacks.progress import Progress
+
+pytestmark = pytest.mark.any_engine
 
 
 def test_a_bar_says_what_it_waits_for_before_its_first_step() -> None:

@@ -18,6 +18,8 @@ from genloom.report.embedding import evenly
 from genloom.runs import Run, create_run, save
 from genloom.sampling.pictures import grid
 
+pytestmark = pytest.mark.any_engine
+
 ATTACK = "<script>alert('x')</script>"
 
 

@@ -19,6 +19,8 @@ from genloom.report.matrix import Matrix
 from genloom.runs import Run, create_run
 from genloom.sampling.pictures import grid, picture
 
+pytestmark = pytest.mark.any_engine
+
 ATTACK = "<script>alert('x')</script>"
 
 

@@ -12,6 +12,8 @@ from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError
 from genloom.sampling.pictures import drawable, grid, picture, scatter, to_bytes
 
+pytestmark = pytest.mark.any_engine
+
 GREY = DataSpec((2, 2, 1))
 
 

@@ -15,6 +15,8 @@ from genloom.plugins import registry
 from genloom.plugins.status import PluginStatus
 from genloom.training.settings import typed
 
+pytestmark = pytest.mark.any_engine
+
 Genloom = Callable[..., subprocess.CompletedProcess[str]]
 
 

@@ -20,6 +20,8 @@ from genloom.errors import ConfigError, RunError
 from genloom.runs import Run, create_run, list_runs, open_run, save
 from genloom.runs.going_on import way_on
 
+pytestmark = pytest.mark.any_engine
+
 CONFIG = {
     "model": {"id": "vae/conv", "preset": None, "seed": 3, "options": {"latent": 16, "widths": (32, 64)}},
     "data": {"address": "digits", "fingerprint": "0123456789abcdef"},

@@ -15,6 +15,8 @@ import pytest
 from genloom.errors import ConfigError, RunError
 from genloom.runs import Run, create_run, load_latest, manifest, pruning, retention, save
 
+pytestmark = pytest.mark.any_engine
+
 Genloom = Callable[..., subprocess.CompletedProcess[str]]
 
 LOSSES = {1: 3.0, 2: 0.5, 3: 2.0, 4: 0.9, 5: 1.0, 6: 1.5}

@@ -12,6 +12,8 @@ from genloom.metrics import Fingerprint, MetricContext, SampleSet, measure, metr
 from genloom.metrics.context import FIT_ROWS
 from genloom.plugins.registry import find
 
+pytestmark = pytest.mark.any_engine
+
 SPEC = DataSpec((4, 4, 1), classes=4)
 
 

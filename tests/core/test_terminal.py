@@ -15,6 +15,8 @@ from genloom.errors import ConfigError
 from genloom.messages import shown, tell
 from genloom.runs import create_run
 
+pytestmark = pytest.mark.any_engine
+
 EVIL = "\x1b]0;owned\x07\x1b[2Jcat\x9b1A\u202e"
 SHOWN = r"\x1b]0;owned\x07\x1b[2Jcat\x9b1A\u202e"
 

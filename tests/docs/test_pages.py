@@ -10,6 +10,8 @@ from typing import Any
 import click
 import pytest
 
+pytestmark = pytest.mark.any_engine
+
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
 
 

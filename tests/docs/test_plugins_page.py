@@ -10,9 +10,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.skipif(
-    os.environ["KERAS_BACKEND"] != "jax", reason="once is enough: the kit runs on each engine"
-)
+pytestmark = pytest.mark.any_engine
 
 LISTING = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.M | re.S)
 

@@ -23,13 +23,6 @@ def tries() -> Callable[[int, int], int]:
     return lambda short, full: full if FULL else short
 
 
-@pytest.fixture(scope="session")
-def on_one_engine() -> None:
-    """Leaves a test out on the engines but one, for files are written alike on all; in full it is done on each."""
-    if not FULL and keras.backend.backend() != "torch":
-        pytest.skip("tried on torch alone, but for `nox -s faults`: files are written alike on every engine")
-
-
 @pytest.fixture
 def count(request: pytest.FixtureRequest) -> Callable[[str, int, str], None]:
     """Note what held, after the assertions: `count(fault, tries, outcome)`, once per fault."""

@@ -26,7 +26,7 @@ def refusing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return library
 
 
-@pytest.mark.usefixtures("on_one_engine")
+@pytest.mark.any_engine
 @pytest.mark.parametrize(("what", "short", "full"), [("save", 2, 100), ("train", 2, 60)])
 def test_a_refused_call_is_one_error_and_loses_nothing(
     what: str,

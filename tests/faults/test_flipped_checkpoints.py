@@ -12,7 +12,7 @@ import pytest
 from genloom.runs import create_run, load_latest, save
 
 
-@pytest.mark.usefixtures("on_one_engine")
+@pytest.mark.any_engine
 @pytest.mark.parametrize("name", ["state.safetensors", "manifest.json"])
 @pytest.mark.parametrize("fault", ["one bit flipped", "cut off"])
 def test_a_damaged_checkpoint_is_passed_over_and_named(

@@ -114,7 +114,7 @@ READERS: dict[str, tuple[Callable[[Path], Path], Callable[[Path], Any]]] = {
 }
 
 
-@pytest.mark.usefixtures("on_one_engine")
+@pytest.mark.any_engine
 @pytest.mark.parametrize("kind", READERS)
 def test_a_reader_of_a_damaged_file_answers_or_says_what_is_wrong(
     kind: str, tmp_path: Path, tries: Callable[[int, int], int], count: Callable[[str, int, str], None]

@@ -13,6 +13,8 @@ from genloom_language.cipher import secrets
 from genloom_language.prompting import cipher_task, load_task, prompt
 from genloom_language.tokens import load_tokenizer
 
+pytestmark = pytest.mark.any_engine
+
 
 def test_a_text_is_in_one_code_and_only_the_codes_count(tmp_path: Path) -> None:
     data = genloom.data.open("cipher?symbols=6&pairs=60&n=50")

@@ -15,6 +15,8 @@ from genloom_language.published.files import read_json
 from genloom_language.reading import lines
 from genloom_language.tokens import _short_words, encode, load_tokenizer, train_tokenizer
 
+pytestmark = pytest.mark.any_engine
+
 SECONDS = 20.0  # 200,000 letters without a space took 36 s, ten times as many 100 times as long
 
 

@@ -16,6 +16,8 @@ import genloom
 from genloom.errors import ConfigError, DataError
 from genloom_language.published import adopt
 
+pytestmark = pytest.mark.any_engine
+
 PUBLISHED = Path(__file__).with_name("published")
 SPEC = genloom.DataSpec((15,), kind="text", dtype="int32", value_range=None, vocabulary=64)
 

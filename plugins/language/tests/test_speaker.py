@@ -12,6 +12,8 @@ from genloom.errors import ConfigError
 from genloom_language.prompting import load_task
 from genloom_language.prompting.speaker import SPEAKERS, lines, speaker_task, write_training
 
+pytestmark = pytest.mark.any_engine
+
 
 def test_folds_part_the_speeches_and_training_holds_none_that_is_asked(tmp_path: Path) -> None:
     speeches = lines()

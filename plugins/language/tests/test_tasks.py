@@ -19,6 +19,8 @@ from genloom_language.prompting.measures import (
     token_f1,
 )
 
+pytestmark = pytest.mark.any_engine
+
 
 def task(kind: str, *items: Item, **given: Any) -> Task:
     return Task("letters", kind, items, **{"template": "{question}", "answer": "{answer}", "separator": " ", **given})

@@ -21,6 +21,8 @@ import genloom
 from genloom.errors import DataError
 from genloom_language import documents, packing, reading, stored, text, tokens
 
+pytestmark = pytest.mark.any_engine
+
 LINES = ["To be, or not to be: that is the question.", "Whether 'tis nobler — naïve — in the mind", "", "日本語 😀"]
 TEXT = "\r\n".join(f"{LINES[i % 4]} {i * i}" for i in range(300))
 

@@ -17,6 +17,8 @@ from genloom.postprocess import Origin, chain
 from genloom.testing import PostprocessorConformance
 from genloom_language.tokens import encode, load_tokenizer, train_tokenizer
 
+pytestmark = pytest.mark.any_engine
+
 WORDS = DataSpec((1,), kind="text", dtype="str", value_range=None)
 
 

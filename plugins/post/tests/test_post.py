@@ -14,6 +14,8 @@ from genloom.errors import ConfigError
 from genloom.postprocess import Origin, chain
 from genloom.testing import PostprocessorConformance
 
+pytestmark = pytest.mark.any_engine
+
 UNIT = DataSpec((8, 8, 1), value_range=(0.0, 1.0))
 COLOUR = DataSpec((6, 5, 3), value_range=(-1.0, 1.0))
 SOUND = DataSpec((64,), kind="audio", value_range=(-1.0, 1.0), rate=8000)

@@ -99,7 +99,7 @@ def _counting(model: GenerativeModel) -> Iterator[dict[str, float]]:
     from genloom.model.naming import own_layers
 
     counts = {"flops": 0.0, "values": 0.0}
-    layers = [layer for _, layer in own_layers(model) if not list(layer._layers) or hasattr(layer, "flops")]
+    layers = [layer for _, layer in own_layers(model) if not list(layer._layers)]
     for layer in layers:
         object.__setattr__(layer, "call", _counted(layer, layer.call, counts))
     try:
@@ -126,15 +126,11 @@ def _counted(layer: Any, call: Any, counts: dict[str, float]) -> Any:
 def layer_flops(layer: Any, inputs: tuple[int, ...], outputs: tuple[int, ...]) -> float:
     """Return twice the multiply-adds of one call of a layer.
 
-    A layer of one's own may say it itself: `flops(input_shape, output_shape) -> int`, batch axis included.
-
     Args:
         layer: dense, einsum-dense, convolution (also transposed) layers count by their kernel; others count 0.
         inputs: shape of the first input, batch axis included.
         outputs: shape of the output.
     """
-    if hasattr(layer, "flops"):
-        return float(layer.flops(inputs, outputs))
     kernel = getattr(layer, "kernel", None)
     if kernel is None or not hasattr(kernel, "shape"):
         return 0.0
