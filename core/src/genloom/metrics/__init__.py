@@ -71,7 +71,7 @@ _MODULES = {
     "inception_score": "inception",
     "kernel_distance": "kid",
     "measure": "measuring",
-    "metric_component": "components",
+    "metric_component": "component",
     "mixture_modes": "modes",
     "mmd_rbf": "mmd",
     "nearest_neighbours": "neighbours",
