@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from genloom import hookspecs
+from genloom.plugins.offers import SampleRequest
 
 PAGE = Path(__file__).with_name("hooks.md")
 HEAD = f"""# The hooks
@@ -38,7 +39,7 @@ def section(name: str, hook: Callable[..., Any]) -> Iterator[str]:
 
 def page() -> str:
     """Return the whole page."""
-    request = inspect.getdoc(hookspecs.SampleRequest) or ""
+    request = inspect.getdoc(SampleRequest) or ""
     lines = [line for name, hook in hooks().items() for line in section(name, hook)]
     return "\n".join([HEAD.rstrip(), *lines, f"\n## SampleRequest\n\n```text\n{request}\n```"]) + "\n"
 
