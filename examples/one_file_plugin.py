@@ -13,7 +13,7 @@ from typing import Any
 
 from keras import ops
 
-from genloom import Component, GenerativeModel, Phase, hookimpl, option, random
+from genloom import Component, GenerativeModel, Phase, Preset, hookimpl, option, random
 from genloom.objectives import standard_normal_log_prob
 
 
@@ -64,8 +64,7 @@ def genloom_components() -> list[Component]:
     """Return the model and the post-processor."""
     model = Component(
         kind="model", id="mine/gaussian", target="one_file_plugin:Gaussian", summary="A Gaussian of any covariance.",
-        options=Options, presets={"quick": {"blur": 0.1}}, accepts=("image",),
-        extras={"presets": {"quick": {"epochs": 3, "sample_every": 0}}},
+        options=Options, presets={"quick": Preset({"blur": 0.1}, {"epochs": 3, "sample_every": 0})}, accepts=("image",),
     )  # fmt: skip
     inverted = Component(
         "postprocessor", "mine/invert", "one_file_plugin:invert", "Exchange black and white.", accepts=("image",)

@@ -146,7 +146,7 @@ ALSO = {"test_the_value_is_finite_and_repeats": {
 
 def of_metric(function: Any) -> dict[str, str]:
     traits = metric_component("mine/thing", "m:a", "One line.", lower_is_better=True)
-    made = component("metric", function, extras=traits.extras)
+    made = component("metric", function, metric=traits.metric)
     return failures(MetricConformance, component=lambda self: made)
 
 
@@ -225,7 +225,7 @@ def test_a_broken_postprocessor_fails_its_own_test(function: Any, name: str) -> 
 
 def test_whole_sets_may_shrink_and_their_labels_and_seeds_stay() -> None:
     def failed(function: Any) -> set[str]:
-        made = component("postprocessor", function, extras={"whole": True})
+        made = component("postprocessor", function, whole=True)
         spec = DataSpec((8, 8, 1), classes=3)
         return set(failures(PostprocessorConformance, component=lambda self: made, spec=spec))
 

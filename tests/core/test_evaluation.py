@@ -228,11 +228,11 @@ def test_few_held_out_samples_leave_the_other_metrics(capfd: pytest.CaptureFixtu
     assert "nearest-train" in names and "precision" not in names
 
 
-@pytest.mark.parametrize("name", [m.id for m in COMPONENTS if m.extras["needs_samples"] > 1])
+@pytest.mark.parametrize("name", [m.id for m in COMPONENTS if m.metric.needs_samples > 1])
 def test_every_metric_works_on_as_few_samples_as_it_says(name: str) -> None:
     dataset, sampler = data.open("digits"), Sampler(0.1)
     (metric,) = (m for m in COMPONENTS if m.id == name)
-    drawn = sampler(metric.extras["needs_samples"], 0)
+    drawn = sampler(metric.metric.needs_samples, 0)
     (result,) = evaluation.scores([name], Samples(drawn.samples, drawn.labels, None, dataset.spec), dataset)
     assert np.isfinite(result.value)
 

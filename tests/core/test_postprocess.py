@@ -102,7 +102,7 @@ def test_a_step_that_lies_about_its_shape_is_named() -> None:
         return samples[:, ::2], spec
 
     class Halve:
-        id, accepts, extras = "halve", (), {}
+        id, accepts, whole = "halve", (), False
 
         def load(self) -> Any:
             return halve
@@ -114,7 +114,7 @@ def test_a_step_that_lies_about_its_shape_is_named() -> None:
 class _Whole:
     """A post-processor of whole sets, as a component declares it."""
 
-    id, accepts, extras = "mine/whole", (), {"whole": True}
+    id, accepts, whole = "mine/whole", (), True
 
     def __init__(self, function: Any) -> None:
         self.function = function

@@ -13,7 +13,7 @@ import genloom
 from genloom.data import ArraySplit, Dataset, DataSpec
 from genloom.layers import Dropout
 from genloom.objectives import gradient_penalty
-from genloom.plugins.offers import Component
+from genloom.plugins.offers import Component, Preset
 
 SPEC = DataSpec(
     shape=(4,),
@@ -186,7 +186,6 @@ class Plain(Small):
 
 @genloom.hookimpl
 def genloom_components() -> list[Component]:
-    recommended = {"training": {"batch_size": 20, "epochs": 3}, "presets": {"quick": {"epochs": 1, "ema": 0.9}}}
     return [
         Component(
             "model",
@@ -194,9 +193,9 @@ def genloom_components() -> list[Component]:
             f"training_models:{name}",
             "A small model.",
             Options,
-            presets={"quick": {"latent": 1}},
+            presets={"quick": Preset({"latent": 1}, {"epochs": 1, "ema": 0.9})},
             accepts=("signal",),
-            extras=recommended,
+            training={"batch_size": 20, "epochs": 3},
         )
         for name in ("VAE", "GAN", "WGAN", "Plain")
     ]

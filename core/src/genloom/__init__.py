@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from genloom.opening.create import create
     from genloom.opening.load import load
     from genloom.options import option
-    from genloom.plugins.offers import Component
+    from genloom.plugins.offers import Component, MetricTraits, Preset
     from genloom.runs import Run
     from genloom.sampling.sample import sample
     from genloom.sampling.samples import Samples
@@ -49,7 +49,9 @@ __all__ = [
     "Component",
     "DataSpec",
     "GenerativeModel",
+    "MetricTraits",
     "Phase",
+    "Preset",
     "Run",
     "Samples",
     "__version__",
@@ -85,7 +87,9 @@ _ATTRIBUTES = {
     "Component": "genloom.plugins.offers",
     "DataSpec": "genloom.data.spec",
     "GenerativeModel": "genloom.model",
+    "MetricTraits": "genloom.plugins.offers",
     "Phase": "genloom.model",
+    "Preset": "genloom.plugins.offers",
     "Run": "genloom.runs",
     "Samples": "genloom.sampling.samples",
     "compare": "genloom.evaluation.compare",
@@ -106,6 +110,8 @@ _MODULES = {"initializers": "genloom.model.initializers", "optimizers": "genloom
 _LIGHT = {
     "Component",
     "DataSpec",
+    "MetricTraits",
+    "Preset",
     "Run",
     "Samples",
     "__version__",

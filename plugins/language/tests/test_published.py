@@ -265,7 +265,7 @@ def test_a_model_without_a_counterpart_is_not_written(options: dict[str, Any], w
 def test_presets_of_published_shapes_have_their_number_of_weights(
     preset: str, vocabulary: int, leaving_out: tuple[str, ...], count: int
 ) -> None:
-    options = configure(TransformerOptions, PRESETS[preset]["options"])
+    options = configure(TransformerOptions, PRESETS[preset].options)
     targets = FORMATS["gpt2"].targets(options, vocabulary, 1024)
     shapes = [target.shape for name, target in targets.items() if not name.endswith(leaving_out or ("-",))]
     assert sum(math.prod(shape) for shape in shapes) == count

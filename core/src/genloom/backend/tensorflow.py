@@ -316,8 +316,7 @@ _ADAM_NUMBERS = ("beta1_power", "beta2_power", "lr", "beta1", "beta2", "epsilon"
 class StepMixin:
     """Run a model's imperative update inside the `tf.function` that Keras builds."""
 
-    eager_because: str | None = None
-    """The whole training step is always compiled here."""
+    eager_because: str | None = None  # the whole training step is always compiled here
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """One update of every phase, or those of a stack of batches; called by Keras's `fit`."""

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from genloom.metrics.component import metric_component
 from genloom.plugins.offers import Component
 
 __all__ = ["COMPONENTS"]
 
 
-def _own(name: str, function: str, summary: str, *, lower_is_better: bool | None, **traits: object) -> Component:
+def _own(name: str, function: str, summary: str, *, lower_is_better: bool | None, **traits: Any) -> Component:
     return metric_component(
-        name,
-        f"genloom.metrics.scores:{function}",
-        summary,
-        lower_is_better=lower_is_better,
-        **traits,  # type: ignore[arg-type]
+        name, f"genloom.metrics.scores:{function}", summary, lower_is_better=lower_is_better, **traits
     )
 
 

@@ -103,7 +103,7 @@ def _summary(component: Component) -> dict[str, Any]:
 
 
 def _details(component: Component, options: list[dict[str, Any]]) -> dict[str, Any]:
-    presets = {name: dict(values) for name, values in component.presets.items()}
+    presets = {name: dict(preset.options) for name, preset in component.presets.items()}
     return {**_summary(component), "options": options, "presets": presets}
 
 
@@ -122,7 +122,7 @@ def _print(component: Component, options: list[dict[str, Any]], blank: bool) -> 
         table(("option", "type", "default", "meaning"), [_option_cells(row) for row in options])
     if component.presets:
         say()
-        table(("preset", "options"), [(name, _assignments(each)) for name, each in component.presets.items()])
+        table(("preset", "options"), [(name, _assignments(each.options)) for name, each in component.presets.items()])
 
 
 def _option_cells(row: dict[str, Any]) -> tuple[Any, ...]:

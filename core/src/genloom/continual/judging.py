@@ -50,7 +50,7 @@ class Judge:
 
         labelled = "label" in dataset.test.take([0])
         (metric,) = choose([self.name], dataset.spec, data_labelled=labelled, samples_labelled=labelled)
-        self._refuse_without_direction(metric.extras.get("lower_is_better"))
+        self._refuse_without_direction(metric.metric.lower_is_better)
 
     def _refuse_without_direction(self, lower_is_better: bool | None) -> None:
         if lower_is_better is None:

@@ -40,7 +40,7 @@ def choose(
 
     has = {"needs_classifier": data_labelled, "needs_labels": samples_labelled, "needs_modes": known_modes}
     if names is None:
-        defaults = [metric for metric in components("metric") if metric.extras.get("default")]
+        defaults = [metric for metric in components("metric") if metric.metric.default]
         return [m for m in defaults if _obstacle(m, spec, has) is None]
     chosen = [find("metric", spell(name)) for name in dict.fromkeys(names)]
     for metric in chosen:
@@ -54,7 +54,7 @@ def _obstacle(metric: Component, spec: DataSpec, has: Mapping[str, bool]) -> str
     if metric.accepts and spec.kind not in metric.accepts:
         return f"it takes {', '.join(metric.accepts)}, got {spec.kind}"
     for need, reason in _REASONS.items():
-        if metric.extras.get(need) and not has[need]:
+        if getattr(metric.metric, need) and not has[need]:
             return reason
     return None
 
@@ -72,7 +72,7 @@ def enough(metric: Component, few: int, where: str, say: Callable[[str], None], 
     Raises:
         DataError: too few for a metric that was named.
     """
-    needed = metric.extras.get("needs_samples", 1)
+    needed = metric.metric.needs_samples
     if few >= needed:
         return True
     obstacle = f"{metric.id} needs {needed} samples, {few} are {where}"

@@ -7,7 +7,7 @@ import re
 
 from genloom.metrics import cache
 from genloom.metrics.context import FIT_ROWS, MetricContext, SampleSet
-from genloom.metrics.fingerprint import REVISION, Fingerprint
+from genloom.metrics.fingerprint import Fingerprint
 from genloom.metrics.opponents import OPPONENTS
 from genloom.metrics.result import MetricResult
 from genloom.plugins.offers import Component
@@ -29,7 +29,7 @@ def measure(component: Component, generated: SampleSet, context: MetricContext) 
         ConfigError: the metric does not apply to these samples.
         DataError: samples that are not finite, or too few of them.
     """
-    samples = generated.drawn(component.extras.get("limit"))
+    samples = generated.drawn(component.metric.limit)
     drawn = [f"{len(samples)} samples drawn"] if len(samples) < len(generated) else []
     fingerprint = _fingerprint(component, context, len(samples), drawn)
     value = float(component.load()(samples, context))
@@ -38,7 +38,7 @@ def measure(component: Component, generated: SampleSet, context: MetricContext) 
         name=fingerprint.metric,
         value=value,
         n=len(samples),
-        lower_is_better=component.extras.get("lower_is_better"),
+        lower_is_better=component.metric.lower_is_better,
         fingerprint=fingerprint,
         floor=references.pop("floor", None),
         opponents=references,
@@ -49,7 +49,7 @@ def _fingerprint(component: Component, context: MetricContext, n: int, drawn: li
     """Return the protocol; `drawn` says which parts stand for the whole."""
     fitted = [f"fitted on {FIT_ROWS} drawn"] if len(context.train) > FIT_ROWS else []
     units = ["standardised"] if context.spec.scale else []
-    features = context.features(component.extras.get("features", "values"))
+    features = context.features(component.metric.features)
     return Fingerprint(
         # The data may allow fewer components than were asked for: the name says what was used.
         metric=_FEATURES.sub(f"[{features.name}]", component.id),
@@ -60,7 +60,7 @@ def _fingerprint(component: Component, context: MetricContext, n: int, drawn: li
         features_digest=features.digest,
         shape=context.spec.shape,
         setting=", ".join([*drawn, *fitted, *units]),
-        revision=component.extras.get("revision", REVISION),
+        revision=component.metric.revision,
     )
 
 
@@ -84,11 +84,11 @@ def _references(component: Component, context: MetricContext, fingerprint: Finge
 
 def _real_and_simple(component: Component, context: MetricContext, n: int) -> list[tuple[str, SampleSet]]:
     sets = []
-    if component.extras.get("floor") == "test":
+    if component.metric.floor == "test":
         sets.append(("floor", context.test.drawn(n)))
     elif len(context.train) >= n:  # fewer would be another score: Fréchet distances grow as n falls
         sets.append(("floor", _training(context, n)))
-    if not component.extras.get("needs_labels"):
+    if not component.metric.needs_labels:
         sets += [(name, _opponent(name, context, n)) for name in OPPONENTS]
     return sets
 

@@ -6,7 +6,7 @@ import dataclasses
 import importlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from genloom.errors import ConfigError, PluginError, nearest
 from genloom.options import RESERVED, check_names, configure
@@ -14,7 +14,7 @@ from genloom.options import RESERVED, check_names, configure
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["COMPONENT_KINDS", "Component", "SampleRequest", "Section"]
+__all__ = ["COMPONENT_KINDS", "Component", "MetricTraits", "Preset", "SampleRequest", "Section"]
 
 COMPONENT_KINDS = ("model", "dataset", "metric", "postprocessor")
 
@@ -23,6 +23,49 @@ _ID = re.compile(r"([a-z0-9][\w.-]*/)?[a-z0-9][\w.\[\]-]*")
 
 # What stands between an id and its options where both are typed together: `toy:8-ring?sigma=1`, `upscale:factor=4`.
 _BEFORE_OPTIONS = {"dataset": "?", "postprocessor": ":"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """Named values.
+
+    Attributes:
+        options: of a component's options, such as {"latent": 2}.
+        training: of the training settings that go with them, such as {"epochs": 30}.
+    """
+
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    training: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class MetricTraits:
+    """How a metric is measured.
+
+    Attributes:
+        lower_is_better: None when nearer to the floor is better.
+        features: what it looks at: `values`, `pca<k>` or `classifier<k>`.
+        needs_labels: whether generated samples must carry the label they were asked to have.
+        needs_classifier: whether the data set must be labelled.
+        needs_modes: whether the data set must be a mixture with known modes.
+        floor: "train" scores training samples against held-out ones, "test" the held-out ones themselves (for a
+            metric that searches the training data).
+        limit: most samples it looks at, drawn by seed; None for all.
+        needs_samples: fewest samples it can be measured on, generated and held out alike.
+        revision: raised when its arithmetic changes, so that old and new values part.
+        default: whether `evaluate` measures it without being asked.
+    """
+
+    lower_is_better: bool | None = None
+    features: str = "values"
+    needs_labels: bool = False
+    needs_classifier: bool = False
+    needs_modes: bool = False
+    floor: Literal["train", "test"] = "train"
+    limit: int | None = None
+    needs_samples: int = 1
+    revision: int = 1
+    default: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,12 +78,15 @@ class Component:
         target: "module:attr", imported only when the component is used.
         summary: one line for `genloom list`.
         options: the frozen options dataclass, or None without options.
-        presets: named option values, such as {"tiny": {"latent": 2}}.
+        presets: presets by name, such as {"tiny": Preset({"latent": 2})}.
         accepts: kinds of data it takes, such as ("image",); empty means any.
-        extras: anything else that readers of this kind of component know.
+        training: of a model: the training settings that it recommends under every preset.
+        metric: of a metric: how it is measured.
+        whole: of a post-processor: whether it looks at all samples at once, or at the model and the data behind them.
 
     Raises:
-        PluginError: an unknown kind, a malformed id or target, a model's option with a reserved name.
+        PluginError: an unknown kind, a malformed id or target, a preset that is none, a model's option with a reserved
+            name.
     """
 
     kind: str
@@ -48,9 +94,11 @@ class Component:
     target: str
     summary: str
     options: type[Any] | None = None
-    presets: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    presets: Mapping[str, Preset] = dataclasses.field(default_factory=dict)
     accepts: tuple[str, ...] = ()
-    extras: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    training: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    metric: MetricTraits = MetricTraits()
+    whole: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in COMPONENT_KINDS:
@@ -69,6 +117,11 @@ class Component:
                 f"Component {self.id!r} has the target {self.target!r}.",
                 mend="Write module:attr.",
             )
+        for name, preset in self.presets.items():
+            if not isinstance(preset, Preset):
+                raise PluginError(
+                    f"The preset {name!r} of {self.id} is {preset!r}.", mend="Write Preset({option: value, …})."
+                )
         if self.kind == "model" and self.options is not None:
             check_names(self.options, RESERVED, f"Component {self.id!r}")
 
@@ -108,7 +161,14 @@ class Component:
             if values:
                 raise ConfigError(f"{self.id} takes no options, got {', '.join(values)}.")
             return None
-        return configure(self.options, self.presets.get(preset or "", {}), values, named=self._typed)
+        return configure(self.options, self._preset(preset).options, values, named=self._typed)
+
+    def recommended(self, preset: str | None = None) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """Return the training settings under every preset, and those of one; the second win over the first."""
+        return self.training, self._preset(preset).training
+
+    def _preset(self, name: str | None) -> Preset:
+        return self.presets.get(name or "", Preset())
 
     def _typed(self, name: str) -> str:
         """Return an option as its user typed it."""

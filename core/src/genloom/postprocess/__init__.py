@@ -1,7 +1,7 @@
 """Chains of post-processors: `["clip", "upscale:factor=4"]` turns samples and their spec into others, step by step.
 
 Most change each sample by itself: `fn(samples, spec, options) -> (samples, spec)`, over arrays. One that looks at all
-of them, or at the model and the data behind them, declares `extras={"whole": True}` and is `fn(samples, options,
+of them, or at the model and the data behind them, declares `whole=True` and is `fn(samples, options,
 origin) -> samples` over `genloom.Samples`: it may leave samples out, and labels and seeds stay with theirs.
 """
 
@@ -43,7 +43,7 @@ class Step:
         """
         self.check(samples.spec)
         function = self.component.load()
-        if self.component.extras.get("whole"):
+        if self.component.whole:
             made: Samples = function(samples, self.options, origin)
         else:
             values, spec = function(samples.samples, samples.spec, self.options)
@@ -72,7 +72,7 @@ class Step:
             if rows is not None and len(rows) != len(made):
                 raise PluginError(
                     f"{name} returned {len(made)} samples and {len(rows)} {part}.",
-                    mend='Declare extras={"whole": True} and return samples.take(rows).',
+                    mend="Declare whole=True and return samples.take(rows).",
                 )
         if not len(made):
             raise ConfigError(f"{name} left none of {before} samples.", mend="Draw more, or loosen its options.")

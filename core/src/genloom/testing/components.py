@@ -178,7 +178,7 @@ class MetricConformance(_Conformance):
 
     def test_noise_scores_worse_than_real_samples(self) -> None:
         """The direction that the component declares is the one it has."""
-        better = self.component().extras.get("lower_is_better")
+        better = self.component().metric.lower_is_better
         real, noise = self.score(self._set(2, self.n)), self.score(self.noise())
         if better is None:
             pytest.skip("nearer to the floor is better")
@@ -240,7 +240,7 @@ class PostprocessorConformance(_Conformance):
 
     def test_a_sample_does_not_depend_on_the_others(self) -> None:
         """Sample i becomes the same alone and among others, unless the component declares that it takes whole sets."""
-        if self.component().extras.get("whole"):
+        if self.component().whole:
             pytest.skip("it takes whole sets")
         samples = self.samples()
         together = self.run(samples.copy()).samples

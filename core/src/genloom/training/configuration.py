@@ -196,7 +196,7 @@ def resolve(
     preset = begun.get("model", {}).get("preset") if preset is None else preset
     # Patience counts epochs: what it watches is measured in each, whatever a preset recommends.
     each_epoch = {"validate_every": 1} if "patience" in asked and not begun else {}
-    layers = [*_recommended(component, preset), each_epoch, kept, asked]
+    layers = [*(component.recommended(preset) if component else ()), each_epoch, kept, asked]
     settings = configure(TrainingSettings, *_one_length(layers))
     chain(settings.post).check(dataset.spec)
     _check_adaptation(settings, started=start is not None)
@@ -295,14 +295,6 @@ def _one_length(layers: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
                 found = [{k: v for k, v in below.items() if k != other} for below in found]
         found.append(layer)
     return found
-
-
-def _recommended(component: Component | None, preset: str | None) -> list[Mapping[str, Any]]:
-    """Training settings that a component recommends: `extras["training"]`, then `extras["presets"][preset]`."""
-    if component is None:
-        return []
-    extras = component.extras
-    return [extras.get("training", {}), extras.get("presets", {}).get(preset or "", {})]
 
 
 def plain_options(options: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ __all__ = ["FIXED", "TrainingSettings", "typed"]
 class TrainingSettings:
     """How a model is trained; what it is made of are its own options.
 
-    Layers, later ones win: these defaults, the component's `extras["training"]`, its `extras["presets"][preset]`,
+    Layers, later ones win: these defaults, the component's `training`, its preset's `training`,
     what the caller gives.
     """
 

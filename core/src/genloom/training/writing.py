@@ -45,7 +45,7 @@ def write_run(id: str, model: GenerativeModel, out: str | Path, *, files: Mappin
     with run.lock():
         for name, content in (files or {}).items():
             write_atomic(run.path / name, content)
-        document = _document(component.id, model, component.extras.get("training", {}))
+        document = _document(component.id, model, component.training)
         about = {"spec": model.spec.to_dict(), "model": component.id, "versions": versions()}
         sealed = seal(document, files or {}, ("seed", "noise"))
         save(run, 0, arrays, {**about, **sealed, "metrics": {}, "seconds": 0.0})

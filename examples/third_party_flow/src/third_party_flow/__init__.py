@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from genloom import Component, hookimpl
+from genloom import Component, Preset, hookimpl
 from third_party_flow.options import RealNVPOptions, SplineOptions
 
 __all__ = ["genloom_callbacks", "genloom_commands", "genloom_components", "genloom_report_sections"]
@@ -27,9 +27,8 @@ def genloom_components() -> list[Component]:
             "third_party_flow.model:RealNVP",
             "Affine couplings (Dinh et al. 2017), exact likelihood.",
             options=RealNVPOptions,
-            presets={"digits": _DIGITS},
+            presets={"digits": Preset(_DIGITS, _TRAINING)},
             accepts=_KINDS,
-            extras={"presets": {"digits": _TRAINING}},
         ),
         Component(
             "model",
@@ -37,9 +36,8 @@ def genloom_components() -> list[Component]:
             "third_party_flow.model:SplineFlow",
             "Rational-quadratic spline couplings (Durkan et al. 2019), exact likelihood.",
             options=SplineOptions,
-            presets={"digits": _DIGITS | {"layers": 6}},
+            presets={"digits": Preset(_DIGITS | {"layers": 6}, _TRAINING)},
             accepts=_KINDS,
-            extras={"presets": {"digits": _TRAINING}},
         ),
     ]
 

@@ -17,11 +17,8 @@ def genloom_components() -> list[Component]:
         target="genloom_diffusion.model:Diffusion",
         summary="Denoising diffusion: a U-Net with attention, any of three targets, DDIM or ancestral sampling.",
         options=DiffusionOptions,
-        presets={name: preset["options"] for name, preset in PRESETS.items()},
+        presets=PRESETS,
         accepts=("image", "signal"),
-        extras={
-            "training": TRAINING,
-            "presets": {name: preset["training"] for name, preset in PRESETS.items()},
-        },
+        training=TRAINING,
     )
     return [ddpm]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from genloom import Preset
 from genloom.options import option
 
 __all__ = ["PRESETS", "TRAINING", "DiffusionOptions"]
@@ -54,25 +55,19 @@ class DiffusionOptions:
 TRAINING: dict[str, Any] = {"batch_size": 128, "ema": 0.999}
 
 #: `tiny` for 8×8 digits, `small` for 28×28, `base` for 32×32 in colour.
-PRESETS: dict[str, dict[str, Any]] = {
-    "tiny": {
-        "options": {
+PRESETS: dict[str, Preset] = {
+    "tiny": Preset({
             "channels": (40,), "blocks": 1, "patch": 2, "embedding": 64, "width": 64, "heads": 4, "learning_rate": 4e-3,
         },
-        "training": {
+        {
             "batch_size": 64, "epochs": 75, "ema": 0.995, "schedule": "cosine", "warmup_steps": 50,
             "checkpoint_every": 25, "sample_every": 25, "validate_every": 25,
-        },
-    },
-    "small": {
-        "options": {"channels": (32, 64), "blocks": 1, "attention": (1,), "patch": 2, "heads": 4},
-        "training": {"batch_size": 128, "epochs": 20, "ema": 0.999},
-    },
-    "base": {
-        "options": {
+        }),
+    "small": Preset({"channels": (32, 64), "blocks": 1, "attention": (1,), "patch": 2, "heads": 4},
+        {"batch_size": 128, "epochs": 20, "ema": 0.999}),
+    "base": Preset({
             "channels": (64, 128, 128), "blocks": 2, "attention": (1,), "heads": 4, "dropout": 0.1,
             "learning_rate": 2e-4,
         },
-        "training": {"batch_size": 128, "epochs": 200, "ema": 0.9999},
-    },
+        {"batch_size": 128, "epochs": 200, "ema": 0.9999}),
 }  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from genloom import Component, hookimpl
+from genloom import Component, Preset, hookimpl
 from genloom_gan.options import (
     DCGAN_PRESETS,
     MLP_PRESETS,
@@ -35,7 +35,7 @@ def _model(
     name: str,
     target: str,
     options: type[Any],
-    presets: dict[str, dict[str, Any]],
+    presets: dict[str, Preset],
     accepts: tuple[str, ...],
     summary: str,
 ) -> Component:
@@ -45,7 +45,7 @@ def _model(
         target=f"genloom_gan.model:{target}",
         summary=summary,
         options=options,
-        presets={preset: parts["options"] for preset, parts in presets.items()},
+        presets=presets,
         accepts=accepts,
-        extras={"training": TRAINING, "presets": {preset: parts["training"] for preset, parts in presets.items()}},
+        training=TRAINING,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from genloom import Preset
 from genloom.options import option
 
 __all__ = [
@@ -88,36 +89,24 @@ _SHORT: dict[str, Any] = {
 }
 
 #: `tiny` for 8×8 digits, `small` for 28×28, `base` for 32×32 in colour.
-MLP_PRESETS: dict[str, dict[str, Any]] = {
-    "tiny": {"options": {"latent": 32, "hidden": (256, 256)}, "training": {**_SHORT, "epochs": 80}},
-    "small": {"options": {"hidden": (512, 512)}, "training": {"batch_size": 128, "epochs": 30}},
-    "base": {
-        "options": {"latent": 128, "hidden": (1024, 1024, 1024), "learning_rate": 2e-4},
-        "training": {"batch_size": 128, "epochs": 100},
-    },
+MLP_PRESETS: dict[str, Preset] = {
+    "tiny": Preset({"latent": 32, "hidden": (256, 256)}, {**_SHORT, "epochs": 80}),
+    "small": Preset({"hidden": (512, 512)}, {"batch_size": 128, "epochs": 30}),
+    "base": Preset(
+        {"latent": 128, "hidden": (1024, 1024, 1024), "learning_rate": 2e-4}, {"batch_size": 128, "epochs": 100}
+    ),
 }
-DCGAN_PRESETS: dict[str, dict[str, Any]] = {
-    "tiny": {"options": {"latent": 32, "channels": (32, 64)}, "training": {**_SHORT, "epochs": 50}},
-    "small": {
-        "options": {"channels": (64, 128), "learning_rate": 2e-4},
-        "training": {"batch_size": 128, "epochs": 20},
-    },
-    "base": {
-        "options": {"latent": 128, "channels": (64, 128, 256), "learning_rate": 2e-4},
-        "training": {"batch_size": 128, "epochs": 100},
-    },
+DCGAN_PRESETS: dict[str, Preset] = {
+    "tiny": Preset({"latent": 32, "channels": (32, 64)}, {**_SHORT, "epochs": 50}),
+    "small": Preset({"channels": (64, 128), "learning_rate": 2e-4}, {"batch_size": 128, "epochs": 20}),
+    "base": Preset(
+        {"latent": 128, "channels": (64, 128, 256), "learning_rate": 2e-4}, {"batch_size": 128, "epochs": 100}
+    ),
 }
-WGANGP_PRESETS: dict[str, dict[str, Any]] = {
-    "tiny": {
-        "options": {"latent": 32, "channels": (32, 64), "n_critic": 3},
-        "training": {**_SHORT, "epochs": 30},
-    },
-    "small": {
-        "options": {"channels": (64, 128), "learning_rate": 1e-4},
-        "training": {"batch_size": 64, "epochs": 20},
-    },
-    "base": {
-        "options": {"latent": 128, "channels": (128, 256, 256), "learning_rate": 1e-4},
-        "training": {"batch_size": 64, "epochs": 100},
-    },
+WGANGP_PRESETS: dict[str, Preset] = {
+    "tiny": Preset({"latent": 32, "channels": (32, 64), "n_critic": 3}, {**_SHORT, "epochs": 30}),
+    "small": Preset({"channels": (64, 128), "learning_rate": 1e-4}, {"batch_size": 64, "epochs": 20}),
+    "base": Preset(
+        {"latent": 128, "channels": (128, 256, 256), "learning_rate": 1e-4}, {"batch_size": 64, "epochs": 100}
+    ),
 }

@@ -34,9 +34,9 @@ def genloom_components() -> list[Component]:
             "genloom_language.model:Transformer",
             "Decoder-only transformer that predicts the next token.",
             options=TransformerOptions,
-            presets={name: parts["options"] for name, parts in PRESETS.items()},
+            presets=PRESETS,
             accepts=("text",),
-            extras={"training": _TRAINING, "presets": {name: parts["training"] for name, parts in PRESETS.items()}},
+            training=_TRAINING,
         ),
         Component(
             "dataset", "language/text", "genloom_language.text:open_text", "text:FILE, any text.", options=TextOptions
@@ -69,7 +69,7 @@ def genloom_components() -> list[Component]:
             "Turn tokens into text.",
             options=DetokeniseOptions,
             accepts=("text",),
-            extras={"whole": True},
+            whole=True,
         ),
         Component(
             "postprocessor",

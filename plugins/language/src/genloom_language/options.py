@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
+from genloom import Preset
 from genloom.options import option
 
 __all__ = [
@@ -109,43 +109,30 @@ class StripOptions:
 
 
 #: Preset → its options and training settings.
-PRESETS: dict[str, dict[str, dict[str, Any]]] = {
-    "tiny": {
-        "options": {"layers": 2, "heads": 2, "width": 64},
-        "training": {"steps": 500, "batch_size": 16, "schedule": "cosine", "warmup_steps": 50},
-    },
+PRESETS: dict[str, Preset] = {
+    "tiny": Preset({"layers": 2, "heads": 2, "width": 64},
+        {"steps": 500, "batch_size": 16, "schedule": "cosine", "warmup_steps": 50}),
     # The shape, batch and steps of nanoGPT's CPU configuration, at three times its rate and with a cosine to zero.
-    "nano-cpu": {
-        "options": {"layers": 4, "heads": 4, "width": 128, "learning_rate": 3e-3},
-        "training": {"steps": 2000, "batch_size": 12, "schedule": "cosine", "warmup_steps": 100},
-    },
+    "nano-cpu": Preset({"layers": 4, "heads": 4, "width": 128, "learning_rate": 3e-3},
+        {"steps": 2000, "batch_size": 12, "schedule": "cosine", "warmup_steps": 100}),
     # nanoGPT's GPU configuration for characters, with a cosine to zero. Its context of 256 tokens is the data's to set:
     # length=257.
-    "nano-gpu": {
-        "options": {"layers": 6, "heads": 6, "width": 384, "dropout": 0.2, "learning_rate": 1e-3},
-        "training": {"steps": 5000, "batch_size": 64, "schedule": "cosine", "warmup_steps": 100},
-    },
+    "nano-gpu": Preset({"layers": 6, "heads": 6, "width": 384, "dropout": 0.2, "learning_rate": 1e-3},
+        {"steps": 5000, "batch_size": 64, "schedule": "cosine", "warmup_steps": 100}),
     # The two smaller shapes of GPT-2 (Radford et al. 2019, table 2); its context of 1,024 tokens is the data's to set:
     # length=1025. The rates are those of these shapes in Brown et al. 2020, table 2.1.
-    "gpt2-small": {
-        "options": {"layers": 12, "heads": 12, "width": 768, "bias": True, "learning_rate": 6e-4},
-        "training": {"schedule": "cosine"},
-    },
-    "gpt2-medium": {
-        "options": {"layers": 24, "heads": 16, "width": 1024, "bias": True, "learning_rate": 3e-4},
-        "training": {"schedule": "cosine"},
-    },
+    "gpt2-small": Preset({"layers": 12, "heads": 12, "width": 768, "bias": True, "learning_rate": 6e-4},
+        {"schedule": "cosine"}),
+    "gpt2-medium": Preset({"layers": 24, "heads": 16, "width": 1024, "bias": True, "learning_rate": 3e-4},
+        {"schedule": "cosine"}),
     # A Llama (Touvron et al. 2023) of GPT-2's small shape; the context is the data's to set, such as length=1025.
-    "llama-small": {
-        "options": {
+    "llama-small": Preset({
             "layers": 12, "heads": 12, "key_heads": 4, "width": 768, "inner": 2048, "position": "rotary",
             "norm": "rms", "activation": "swiglu", "learning_rate": 6e-4,
         },
-        "training": {"schedule": "cosine"},
-    },
+        {"schedule": "cosine"}),
     # Learns to look up what stood after a token before. From weights of 0.02 it does not in as many steps.
-    "lookup": {
-        "options": {
+    "lookup": Preset({
             "layers": 2,
             "heads": 2,
             "width": 64,
@@ -154,6 +141,5 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "learning_rate": 1e-3,
             "weight_decay": 0.0,
         },
-        "training": {"steps": 5000, "batch_size": 32, "schedule": "wsd", "warmup_steps": 100},
-    },
+        {"steps": 5000, "batch_size": 32, "schedule": "wsd", "warmup_steps": 100}),
 }  # fmt: skip

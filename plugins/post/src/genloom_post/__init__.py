@@ -35,9 +35,11 @@ def genloom_components() -> list[Component]:
     ]  # fmt: skip
 
 
-def _post(name: str, module: str, taken: type[Any], accepts: tuple[str, ...], summary: str, **extras: Any) -> Component:
+def _post(
+    name: str, module: str, taken: type[Any], accepts: tuple[str, ...], summary: str, whole: bool = False
+) -> Component:
     target = f"genloom_post.{module}:{name.replace('-', '_')}"
-    return Component("postprocessor", f"post/{name}", target, summary, options=taken, accepts=accepts, extras=extras)
+    return Component("postprocessor", f"post/{name}", target, summary, options=taken, accepts=accepts, whole=whole)
 
 
 def _of_sets(name: str, module: str, taken: type[Any], accepts: tuple[str, ...], summary: str) -> Component:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from genloom import Component, hookimpl
+from genloom import Component, Preset, hookimpl
 from genloom_vae.options import CONV_PRESETS, MLP_PRESETS, TRAINING, ConvOptions, MLPOptions
 
 __all__ = ["genloom_components"]
@@ -25,7 +25,7 @@ def _model(
     name: str,
     target: str,
     options: type[Any],
-    presets: dict[str, dict[str, Any]],
+    presets: dict[str, Preset],
     accepts: tuple[str, ...],
     summary: str,
 ) -> Component:
@@ -35,7 +35,7 @@ def _model(
         target=f"genloom_vae.model:{target}",
         summary=summary,
         options=options,
-        presets={preset: parts["options"] for preset, parts in presets.items()},
+        presets=presets,
         accepts=accepts,
-        extras={"training": TRAINING, "presets": {preset: parts["training"] for preset, parts in presets.items()}},
+        training=TRAINING,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from genloom import Preset
 from genloom.options import option
 
 __all__ = ["CONV_PRESETS", "MLP_PRESETS", "TRAINING", "ConvOptions", "MLPOptions", "VAEOptions"]
@@ -62,19 +63,13 @@ _SHORT: dict[str, Any] = {
 }
 
 #: `tiny` for 8×8 digits, `small` for 28×28, `base` for 32×32 in colour.
-MLP_PRESETS: dict[str, dict[str, Any]] = {
-    "tiny": {"options": {"latent": 8, "learning_rate": 2e-3}, "training": {**_SHORT, "epochs": 150}},
-    "small": {"options": {"latent": 32, "hidden": (512, 256)}, "training": {"epochs": 30}},
-    "base": {"options": {"latent": 128, "hidden": (1024, 512)}, "training": {"epochs": 100}},
+MLP_PRESETS: dict[str, Preset] = {
+    "tiny": Preset({"latent": 8, "learning_rate": 2e-3}, {**_SHORT, "epochs": 150}),
+    "small": Preset({"latent": 32, "hidden": (512, 256)}, {"epochs": 30}),
+    "base": Preset({"latent": 128, "hidden": (1024, 512)}, {"epochs": 100}),
 }
-CONV_PRESETS: dict[str, dict[str, Any]] = {
-    "tiny": {
-        "options": {"latent": 8, "channels": (16, 48), "learning_rate": 3e-3},
-        "training": {**_SHORT, "epochs": 60},
-    },
-    "small": {"options": {"latent": 32, "channels": (32, 64)}, "training": {"epochs": 20}},
-    "base": {
-        "options": {"latent": 128, "channels": (64, 128, 256), "hidden": (512,)},
-        "training": {"epochs": 100},
-    },
+CONV_PRESETS: dict[str, Preset] = {
+    "tiny": Preset({"latent": 8, "channels": (16, 48), "learning_rate": 3e-3}, {**_SHORT, "epochs": 60}),
+    "small": Preset({"latent": 32, "channels": (32, 64)}, {"epochs": 20}),
+    "base": Preset({"latent": 128, "channels": (64, 128, 256), "hidden": (512,)}, {"epochs": 100}),
 }
