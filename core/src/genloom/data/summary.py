@@ -34,8 +34,6 @@ class Summary:
         self._dtype = ""
         self._count, self._total, self._squares = 0, 0.0, 0.0
         self._low, self._high = np.inf, -np.inf
-        self._lowest: NDArray[np.float64] = np.array(np.inf)  # of each place of the last axis, once samples are there
-        self._highest: NDArray[np.float64] = np.array(-np.inf)
         self._nan = self._outside = self._constant = 0
         self._classes = np.zeros(spec.classes, dtype=np.int64)
         self._labelled = False
@@ -47,9 +45,6 @@ class Summary:
         self.hashes += [hashlib.sha256(sample.tobytes()).digest()[:16] for sample in x]
         flat = x.reshape(len(x), -1).astype(np.float64)
         finite = np.isfinite(flat)
-        rows = flat.reshape(-1, x.shape[-1])
-        self._lowest = np.fmin(self._lowest, rows.min(axis=0))
-        self._highest = np.fmax(self._highest, rows.max(axis=0))
         self._add_values(flat[finite])
         self._nan += int((~finite.all(axis=1)).sum())
         self._constant += int((flat.min(axis=1) == flat.max(axis=1)).sum())
@@ -59,11 +54,6 @@ class Summary:
         if "label" in batch:
             self._labelled = True
             self._add_labels(batch["label"])
-
-    @property
-    def constant_places(self) -> list[int]:
-        """The places of the last axis, columns or channels, that have one value in all samples."""
-        return np.flatnonzero(self._lowest == self._highest).tolist()
 
     def _add_values(self, values: NDArray[np.float64]) -> None:
         self._count += values.size
