@@ -37,7 +37,7 @@ class _Schedule:
     seed: int | None = option(None, "seed of weights, order and noise", minimum=0, maximum=LARGEST_SEED)
     seeds: tuple[int, ...] | None = option(None, "one run per seed", minimum=0, maximum=LARGEST_SEED)
     stop_when: str | None = option(None, "METRIC<VALUE")
-    patience: int | None = option(None, "epochs without improvement", minimum=1)
+    patience: int | None = option(None, "epochs without a better number, of those that measure it", minimum=1)
     init_from: str | None = option(None, "run whose weights to start from")
     out: str | None = option(None, "run directory")
     backend: str | None = option(None, "engine")

@@ -42,7 +42,11 @@ __all__ = ["train"]
 @setting("--steps", type=click.IntRange(min=0), help="Train for this many optimizer steps.")
 @setting("--batch-size", type=click.IntRange(min=1), help="Samples per step.")
 @setting("--stop-when", metavar="METRIC<VALUE", help="Stop once a metric passes a value, such as 'val_loss<90'.")
-@setting("--patience", type=click.IntRange(min=1), help="Stop after this many epochs without improvement.")
+@setting(
+    "--patience",
+    type=click.IntRange(min=1),
+    help="Stop after this many epochs without a better number, of those that measure it.",
+)
 @setting(
     "--post",
     multiple=True,

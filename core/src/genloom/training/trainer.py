@@ -71,7 +71,7 @@ def train(
         out: the run directory; a new one under `runs` by default.
         resume: go on with the run in `out` where it stopped; bitwise on the same machine, backend and versions, on CPU.
         stop_when: "METRIC<VALUE" (also <=, >, >=), looked at after each epoch.
-        patience: epochs without a better held-out number before training stops.
+        patience: epochs without a better held-out number, of those that measure it, before training stops.
         init_from: a run whose weights to start from, names and shapes checked; without a preset the model has its
             options, but for those given.
         dry_run: build the model and describe the training, write nothing.
