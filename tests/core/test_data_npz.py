@@ -161,7 +161,7 @@ def test_a_bare_array(tmp_path):
         ({"x": np.zeros((4, 2)), "x_test": np.zeros((4, 2)), "label": [0] * 4}, "only one of x and x_test has labels"),
         ({"x": np.zeros((4, 3, 3, 2))}, "2 channels"),
         ({"x": np.zeros((4,))}, r"shape \(4,\)"),
-        ({"x": np.zeros((0, 2))}, r"shape \(0, 2\)"),
+        ({"x": np.zeros((0, 2))}, r"no samples, its shape is \(0, 2\)"),
         ({"x": np.zeros((1, 2))}, "1 sample"),
         ({"x": np.array([["a"], ["b"]])}, "not numbers"),
     ],

@@ -24,6 +24,12 @@ __all__ = ["Plan", "environment_settings", "gather", "read_config"]
 _TABLES = ("model", "data", "training", "versions")
 # What run.toml records beside what was asked for; a run can so be given as --config and is trained again.
 _RECORDED = {"data": ("fingerprint", "spec", "notes"), "training": ("steps_per_epoch",), "model": ("hash", "plugin")}
+#: How the tables of a file are written, for those who wrote something else.
+_WRITTEN = {
+    "model": 'Write [model], and below it id = "vae/mlp".',
+    "data": 'Write [data], and below it address = "digits".',
+    "training": "Write [training], and below it settings such as epochs = 10.",
+}
 _EXCLUSIVE = (("epochs", "steps"), ("seed", "seeds"))
 
 
@@ -130,7 +136,7 @@ def read_config(path: str | pathlib.Path) -> dict[str, dict[str, Any]]:
 def _check_kinds(path: str | pathlib.Path, content: Mapping[str, Any]) -> None:
     """Refuse what is no table where one is read, and no string where a name is."""
     for name in _TABLES:
-        _check_kind(path, name, content.get(name, {}), dict)
+        _check_kind(path, name, content.get(name, {}), dict, mend=_WRITTEN.get(name))
     model, data = content.get("model", {}), content.get("data", {})
     _check_kind(path, "model.options", model.get("options", {}), dict)
     for name, value in (("model.id", model.get("id")), ("model.preset", model.get("preset"))):
@@ -138,10 +144,10 @@ def _check_kinds(path: str | pathlib.Path, content: Mapping[str, Any]) -> None:
     _check_kind(path, "data.address", data.get("address", ""), str)
 
 
-def _check_kind(path: str | pathlib.Path, name: str, value: Any, kind: type) -> None:
+def _check_kind(path: str | pathlib.Path, name: str, value: Any, kind: type, mend: str | None = None) -> None:
     if not isinstance(value, kind):
         what = "a table" if kind is dict else "a string"
-        raise ConfigError(f"{name!r} in {str(path)!r} must be {what}, got {value!r}.")
+        raise ConfigError(f"{name!r} in {str(path)!r} must be {what}, got {value!r}.", mend=mend)
 
 
 def environment_settings() -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from genloom.cli.flags import json_flag
+from genloom.cli.flags import Whole, json_flag
 from genloom.cli.install import agreed, dry_run_flag, yes_flag
 from genloom.cli.output import note, on_terminal, print_json, table
 from genloom.errors import GenLoomError
@@ -71,7 +71,7 @@ def list_command(directory: str, as_json: bool) -> None:
 
 @runs.command("prune")
 @_directory
-@click.option("--keep", type=click.IntRange(min=2), metavar="K", help="Newest checkpoints kept; as trained by default.")
+@click.option("--keep", type=Whole(min=2), metavar="K", help="Newest checkpoints kept; as trained by default.")
 @click.option("--best", metavar="METRIC", help="Number whose best is kept too; as trained, else val_loss, by default.")
 @click.option("--best-mode", type=click.Choice(("min", "max")), help="Which number is best; as trained by default.")
 @yes_flag

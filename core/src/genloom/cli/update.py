@@ -8,7 +8,7 @@ import click
 
 from genloom import engine
 from genloom.cli import offers
-from genloom.cli.flags import COUNT, STEPS, backend, json_flag, run_argument, seed_flag, set_flag
+from genloom.cli.flags import COUNT, STEPS, Number, backend, json_flag, run_argument, seed_flag, set_flag
 from genloom.cli.output import note, print_json, table
 from genloom.errors import ConfigError
 from genloom.options import LARGEST
@@ -28,7 +28,7 @@ __all__ = ["update"]
 )
 @click.option(
     "--tolerance",
-    type=click.FloatRange(0, LARGEST),
+    type=Number(0, LARGEST),
     default=0.02,
     show_default=True,
     help="By which share it may be worse on old data.",

@@ -37,8 +37,8 @@ def check(data: Data, out: str | Path | None = None, **options: Any) -> dict[str
     Returns:
         Plain values for JSON: schema_version, address, fingerprint, spec, notes, treatment (what is done to values
         before a model sees them), train and test (each with samples, dtype, minimum, maximum, mean, deviation,
-        constant, duplicates, nan, out_of_range and, when labelled, classes as name -> count), leaked (test samples
-        that are in train too), warnings (sentences), and out.
+        constant, duplicates, nan, out_of_range and, when labelled, classes as name -> count; of tokens the four
+        numbers of the values are None), leaked (test samples that are in train too), warnings (sentences), and out.
 
     Raises:
         DataError: the data cannot be used; names the file and the mend.
@@ -83,7 +83,7 @@ def treatment(spec: DataSpec) -> str:
         low, high = spec.value_range
         return f"Values from {low:g} to {high:g}: models see them from -1 to 1."
     if not spec.scale:
-        return "Models see the values as they are."
+        return f"Models see the {'tokens' if spec.vocabulary else 'values'} as they are."
     what = _what(spec)
     shown = [
         f"{_place(spec, place)}: {spec.mean[place]:.5g} ± {deviation:.5g}"

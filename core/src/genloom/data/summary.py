@@ -71,16 +71,20 @@ class Summary:
             )
         self._classes += np.bincount(label, minlength=len(self._classes))
 
+    def _span(self) -> dict[str, float | None]:
+        """Return where the values lie; numbers of tokens are names, which have no mean."""
+        if not self._count or self._spec.vocabulary:
+            return dict.fromkeys(("minimum", "maximum", "mean", "deviation"))
+        mean = self._total / self._count
+        deviation = float(np.sqrt(max(self._squares / self._count - mean**2, 0.0)))
+        return {"minimum": float(self._low), "maximum": float(self._high), "mean": mean, "deviation": deviation}
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values; see `genloom.data.check.check` for the keys."""
-        mean = self._total / max(self._count, 1)
         summary: dict[str, Any] = {
             "samples": self.samples,
             "dtype": self._dtype,
-            "minimum": float(self._low) if self._count else None,
-            "maximum": float(self._high) if self._count else None,
-            "mean": mean,
-            "deviation": float(np.sqrt(max(self._squares / max(self._count, 1) - mean**2, 0.0))),
+            **self._span(),
             "constant": self._constant,
             "duplicates": len(self.hashes) - len(set(self.hashes)),
             "nan": self._nan,

@@ -34,7 +34,8 @@ class Component:
         options: the frozen options dataclass, or None without options.
         presets: named option values, such as {"tiny": {"latent": 2}}.
         accepts: kinds of data it takes, such as ("image",); empty means any.
-        extras: anything else that readers of this kind of component know.
+        extras: anything else that readers of this kind of component know, such as the "endings" of files that a source
+            of data reads, (".npz",).
 
     Raises:
         PluginError: an unknown kind, a malformed id or target, a model's option with a reserved name.

@@ -14,7 +14,7 @@ from genloom.runs import bounded, lineage, log, manifest
 from genloom.runs.files import make_folder, open_here, plain, reading, tell, write_atomic, writing
 from genloom.runs.lock import LOCK_NAME, RunLock, holder
 
-__all__ = ["Run", "create_run", "open_run"]
+__all__ = ["Run", "check_place", "create_run", "open_run"]
 
 CONFIG = "run.toml"
 LOG = "log.jsonl"
@@ -321,19 +321,30 @@ def create_run(path: str | Path, resume: bool = False) -> Run:
             is False.
     """
     run = Run(path)
-    if run.path.exists() and not run.path.is_dir():
-        raise ConfigError(f"{str(run.path)!r} is a file, not a folder.", mend="Choose another --out.")
     if run.exists and not resume:
         from genloom.runs.going_on import way_on
 
         raise ConfigError(f"{str(run.path)!r} already holds a run.", mend=f"Choose another --out. {way_on(run)}")
-    if not run.exists and run.path.is_dir() and _occupied(run.path):
-        raise ConfigError(
-            f"The folder {str(run.path)!r} is not empty and is not a run.", mend="Choose another --out or empty it."
-        )
+    if not run.exists:
+        check_place(run.path)
     for name in ("checkpoints", "samples"):
         make_folder(run.path / name)
     return run
+
+
+def check_place(path: str | Path) -> None:
+    """Refuse a file, or a folder of something else, where a run is to begin.
+
+    Raises:
+        ConfigError: it is one.
+    """
+    place = Path(path)
+    if place.exists() and not place.is_dir():
+        raise ConfigError(f"{str(path)!r} is a file, not a folder.", mend="Choose another --out.")
+    if place.is_dir() and _occupied(place):
+        raise ConfigError(
+            f"The folder {str(path)!r} is not empty and is not a run.", mend="Choose another --out or empty it."
+        )
 
 
 def _is_file(path: Path) -> bool:
