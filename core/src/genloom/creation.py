@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from genloom.errors import ConfigError
+from genloom.errors import ConfigError, PluginError, nearest
 from genloom.memory import within_memory
 from genloom.options import RESERVED
 from genloom.plugins.component import Component
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from genloom.data.spec import DataSpec
     from genloom.model import GenerativeModel
 
-__all__ = ["check_kind", "create", "instantiate"]
+__all__ = ["check_kind", "check_model", "create", "instantiate"]
 
 
 def create(
@@ -64,12 +64,14 @@ def instantiate(
 
     Raises:
         ConfigError: data of a kind the model does not take, or a network it has no place for.
+        PluginError: what the component names is no whole model.
         RunError: it does not fit into memory.
     """
     from genloom import backend
 
     check_kind(component, spec)
     target = component.load()
+    check_model(component, target)
     _check_networks(component, target, networks)
     smaller = f"Choose smaller options: genloom show {component.id} lists them."
     with within_memory("The model", smaller), backend.building():
@@ -86,10 +88,18 @@ def check_kind(component: Component, spec: DataSpec) -> None:
         )
 
 
+def check_model(component: Component, target: Any) -> None:
+    """Raise PluginError unless a component's target is a class of models that implements what each must."""
+    from genloom.model import GenerativeModel
+    from genloom.promises import check_methods
+
+    if not isinstance(target, type) or not issubclass(target, GenerativeModel):
+        raise PluginError(f"Component {component.id!r} names {target!r}, which is no subclass of GenerativeModel.")
+    check_methods(target, GenerativeModel)
+
+
 def _check_networks(component: Component, target: Any, networks: Mapping[str, Any]) -> None:
     import inspect
-
-    from genloom.errors import nearest
 
     parameters = inspect.signature(target.__init__).parameters.values()
     places = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD and p.name not in RESERVED]

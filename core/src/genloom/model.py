@@ -19,13 +19,14 @@ from keras import ops
 
 from genloom import backend, random
 from genloom.data.spec import DataSpec
-from genloom.errors import ConfigError, DataError, nearest
+from genloom.errors import ConfigError, DataError, PluginError, nearest
 from genloom.initializers import reseed
 from genloom.muon import hidden_matrices
 from genloom.naming import own_layers
 from genloom.optimizers import PhaseOptimizers
 from genloom.options import RESERVED, check_names, configure
 from genloom.phase import Phase
+from genloom.promises import check_held_out, check_phases
 from genloom.step import Update
 
 if TYPE_CHECKING:
@@ -117,11 +118,11 @@ class GenerativeModel(backend.StepMixin, keras.Model, metaclass=_Built):
 
     def phases(self) -> list[Phase]:
         """Return the ordered update phases of one training step."""
-        raise NotImplementedError(f"{type(self).__name__} must implement phases().")
+        raise PluginError(f"{type(self).__name__} must implement phases().")
 
     def draw(self, keys: Any, condition: dict[str, Any], **options: Any) -> Any:
         """Return samples (n, *spec.shape) in the spec's value range for per-sample keys (n, 2). Pure."""
-        raise NotImplementedError(f"{type(self).__name__} must implement draw().")
+        raise PluginError(f"{type(self).__name__} must implement draw().")
 
     def validate(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Return held-out values (n,), one per sample, under exactly the names in `validation`."""
@@ -208,13 +209,14 @@ class GenerativeModel(backend.StepMixin, keras.Model, metaclass=_Built):
             **kwargs: Keras's own `run_eagerly`, `jit_compile` (True means Inductor on torch), `steps_per_execution`.
 
         Raises:
-            ConfigError: unknown phase names, a trainable variable that no phase moves, loss or metrics given to
-                Keras's compile, an optimizer with its own moving average or accumulation.
+            ConfigError: unknown phase names, loss or metrics given to Keras's compile, an optimizer with its own
+                moving average or accumulation.
+            PluginError: the model has no phases, or a trainable variable that none of them moves.
         """
         for name in ("loss", "metrics", "weighted_metrics", "loss_weights"):
             if kwargs.get(name) is not None:
                 raise ConfigError(f"compile() got {name}={kwargs[name]!r}.", mend="A model's phases hold its losses.")
-        phases = self.phases()
+        phases = check_phases(type(self).__name__, self.phases())
         variables = {phase.name: phase.resolve() for phase in phases}
         _check_covered(self, variables)
         chosen = _per_phase(self.default_optimizers() if optimizer is None else optimizer, list(variables))
@@ -248,9 +250,9 @@ class GenerativeModel(backend.StepMixin, keras.Model, metaclass=_Built):
         batch.setdefault("index", ops.arange(n, dtype="int32"))
         mask = ops.cast(batch.get("mask", ops.ones((n,))), "float32")
         values = self.validate(batch)
-        if set(values) != set(self.validation):
-            raise ConfigError(f"validate() returned {sorted(values)}, declared are {sorted(self.validation)}.")
-        weights = mask * ops.cast(self.validation_weights(batch), "float32")
+        weights = self.validation_weights(batch)
+        check_held_out(type(self).__name__, self.validation, values, weights, n)
+        weights = mask * ops.cast(weights, "float32")
         for name, value in values.items():
             self._means[name].update_state(ops.cast(value, "float32"), sample_weight=weights)
         return {name: self._means[name].result() for name in self.validation}
@@ -362,7 +364,7 @@ def _check_covered(model: keras.Model, variables: Mapping[str, list[Any]]) -> No
     covered = {id(v) for group in variables.values() for v in group}
     for variable in model.trainable_variables:
         if id(variable) not in covered:
-            raise ConfigError(
+            raise PluginError(
                 f"No phase moves the trainable variable {variable.path}.",
                 mend="Add it to a phase's variables, or set trainable=False on its layer.",
             )

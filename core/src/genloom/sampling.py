@@ -69,7 +69,7 @@ def sample(
         NotFoundError: a post-processor that nothing offers.
         RunError: the model drew values that are not finite or leave the range of its data, or the memory does not
             hold one sample.
-        PluginError: a plugin's `genloom_sample` failed.
+        PluginError: a plugin's `genloom_sample` failed, or the model drew samples of another shape than its data's.
     """
     from genloom.hookspecs import SampleRequest
     from genloom.plugins import hooks
@@ -242,6 +242,7 @@ def _in_chunks(
     from keras import ops
 
     from genloom import random
+    from genloom.promises import check_drawn
 
     n, seed, offset = numbers
     parts, compile_seconds = [], 0.0
@@ -252,6 +253,7 @@ def _in_chunks(
             rows = np.minimum(np.arange(start, start + size), n - 1)  # the padding repeats the last condition
             condition = {name: array[rows] for name, array in arrays.items()}
             drawn = draw(random.keys(seed, size, offset + start), condition)
+            check_drawn(type(model).__name__, drawn, (size, *model.spec.shape))
             parts.append(ops.convert_to_numpy(drawn)[: n - start])
             if first and start == 0:
                 compile_seconds = time.perf_counter() - begin
@@ -259,10 +261,8 @@ def _in_chunks(
 
 
 def _checked(values: np.ndarray[Any, Any], model: GenerativeModel) -> np.ndarray[Any, Any]:
-    """Return samples as float32 (tokens as int32) after checking shape, numbers and range."""
+    """Return samples as float32 (tokens as int32) after checking numbers and range."""
     name, spec = type(model).__name__, model.spec
-    if values.shape[1:] != tuple(spec.shape):
-        raise RunError(f"{name} drew samples of shape {values.shape[1:]}, its data has {tuple(spec.shape)}.")
     if np.issubdtype(values.dtype, np.integer):
         return values.astype(np.int32)
     values = values.astype(np.float32)

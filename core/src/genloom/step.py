@@ -11,6 +11,7 @@ from keras import ops
 from genloom import backend
 from genloom.errors import ConfigError, nearest
 from genloom.phase import Phase
+from genloom.promises import check_loss
 
 __all__ = ["Update"]
 
@@ -28,7 +29,7 @@ class Update:
         accumulate: parts a phase's slice is split into.
 
     Raises:
-        ConfigError: an unknown rule, duplicate phase names, a non-positive number of parts.
+        ConfigError: an unknown rule, a non-positive number of parts.
     """
 
     def __init__(self, model: Any, phases: Sequence[Phase], rule: str, accumulate: int) -> None:
@@ -36,9 +37,6 @@ class Update:
             raise ConfigError(f"update must be one of {_RULES}, got {rule!r}.{nearest(rule, _RULES)}")
         if accumulate < 1:
             raise ConfigError(f"accumulate must be at least 1, got {accumulate}.")
-        names = [phase.name for phase in phases]
-        if not names or len(set(names)) != len(names):
-            raise ConfigError(f"Phases need distinct names, got {names}.")
         self.model, self.phases, self.rule, self.accumulate = model, list(phases), rule, accumulate
         self.slices = max(phase.repeats for phase in phases)
         self.losses = {p.name: "loss" if len(phases) == 1 else f"{p.name}_loss" for p in phases}
@@ -108,16 +106,11 @@ class Update:
 
     def _differentiate(self, phase: Phase, part: dict[str, Any]) -> tuple[list[Any], dict[str, Any], Any]:
         def loss() -> tuple[Any, Any]:
-            mean, metrics, weight = phase.loss(part)
+            mean, metrics, weight = check_loss(phase, phase.loss(part))
             return ops.cast(mean, "float32"), (metrics, weight)
 
         variables = self.model.optimizer.phase_variables[phase.name]
         (mean, (metrics, weight)), gradients = backend.value_and_grad(loss, variables)
-        for name in {*metrics} ^ {*phase.metrics}:
-            raise ConfigError(
-                f"Phase {phase.name!r} reports the metrics {sorted(metrics)}, declared are {list(phase.metrics)}.",
-                mend=f"Make the two agree on {name!r}: names must exist before tracing.",
-            )
         weight = ops.cast(weight, "float32")
         logged = {self.losses[phase.name]: mean, **{k: ops.cast(v, "float32") for k, v in metrics.items()}}
         return gradients, {name: (value, weight) for name, value in logged.items()}, weight

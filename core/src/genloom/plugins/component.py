@@ -8,8 +8,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from genloom.errors import ConfigError, PluginError, nearest
+from genloom.errors import ConfigError, GenLoomError, PluginError, nearest
 from genloom.options import RESERVED, check_names, configure
+from genloom.plugins.blame import at_line, package
 
 __all__ = ["COMPONENT_KINDS", "Component"]
 
@@ -79,15 +80,18 @@ class Component:
         """Import the target and return it.
 
         Raises:
-            PluginError: the module cannot be imported, or has no such attribute.
+            PluginError: the module cannot be imported, or has no such attribute; names the line at fault.
         """
         module, _, attribute = self.target.partition(":")
         try:
             loaded: Any = importlib.import_module(module)
             for part in attribute.split("."):
                 loaded = getattr(loaded, part)
-        except (ImportError, AttributeError) as error:
-            raise PluginError(f"Component {self.id!r} cannot be loaded from {self.target!r}: {error}.") from error
+        except GenLoomError:
+            raise
+        except (Exception, SystemExit) as error:
+            cause = f"{type(error).__name__}: {error}{at_line(error, [package(module)])}"
+            raise PluginError(f"Component {self.id!r} cannot be loaded from {self.target!r}: {cause}.") from error
         return loaded
 
     def configure(self, preset: str | None = None, **values: Any) -> Any:

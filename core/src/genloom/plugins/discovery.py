@@ -20,17 +20,16 @@ import pluggy
 
 from genloom import hookspecs
 from genloom.errors import NotFoundError, PluginError, nearest
+from genloom.plugins.blame import line, package
 from genloom.plugins.component import Component
 from genloom.plugins.entry_points import Declared, declared
 from genloom.plugins.status import PluginStatus
 from genloom.terminal import shown
 
-__all__ = ["HEAVY", "implementers", "load_file", "manager", "plugins", "report"]
+__all__ = ["HEAVY", "culprit", "implementers", "load_file", "manager", "plugins", "report"]
 
 #: Modules that a plugin must not import at load time: they are slow, and they fix the backend before it is chosen.
 HEAVY = ("keras", "jax", "torch", "tensorflow")
-
-_IMPORT_SYSTEM = (os.path.join("importlib", "__init__.py"),)
 
 
 def plugins() -> list[PluginStatus]:
@@ -50,6 +49,13 @@ def manager() -> pluggy.PluginManager:
     To call a hook so that one raising plugin does not abort the rest, use `genloom.plugins.hooks.notify`.
     """
     return _loaded().manager
+
+
+def culprit(error: BaseException) -> tuple[PluginStatus, str] | None:
+    """Return the loaded plugin whose code an error went through, and the line; None where none has to do with it."""
+    loaded = _loaded().statuses if _loaded.cache_info().currsize else []
+    found = ((status, line(error, status.packages)) for status in loaded)
+    return next(((status, where) for status, where in found if where), None)
 
 
 def load_file(path: str | os.PathLike[str]) -> PluginStatus:
@@ -108,7 +114,7 @@ class _Plugins:
         if other is not None:
             return source.status("failed", f"the entry point name {source.name!r} is taken by {other.distribution}")
         before = _heavy_modules()
-        module, cause, seconds, where = _import(entry_point.load)
+        module, cause, seconds, where = _import(entry_point.load, entry_point.module)
         dragged_in = _heavy_modules() - before
         if cause:
             return source.status("failed", cause, seconds=seconds, where=where)
@@ -118,7 +124,7 @@ class _Plugins:
 
     def add_file(self, file: pathlib.Path) -> PluginStatus:
         source = _Source(file.stem, str(file), "")
-        module, cause, seconds, where = _import(functools.partial(_import_file, file))
+        module, cause, seconds, where = _import(functools.partial(_import_file, file), _module_name(file))
         status = source.status("failed", cause, where=where) if cause else self._register(source, module, seconds)
         status = self._with_components(status, may_be_heavy=True)
         if status.status != "ok":
@@ -170,7 +176,7 @@ class _Plugins:
             dragged_in = set() if may_be_heavy else _heavy_modules() - before
             cause = _too_heavy(dragged_in) if dragged_in else ""
         except (Exception, SystemExit) as error:
-            cause, where = _cause(error), _where(error)
+            cause, where = _cause(error), line(error, [package(status.module.__name__)])
         if not cause:
             return dataclasses.replace(status, components=components)
         self._unregister(status.name)
@@ -214,8 +220,8 @@ def _too_heavy(modules: set[str]) -> str:
     return f"it imports {', '.join(sorted(modules))} at load time; move models to a second file"
 
 
-def _import(load: Callable[[], Any]) -> tuple[Any, str, float, str]:
-    """Return (module, cause of failure or "", seconds, where in the plugin it failed or "")."""
+def _import(load: Callable[[], Any], name: str) -> tuple[Any, str, float, str]:
+    """Import the module `name`; return (module, cause of failure or "", seconds, where in it that was or "")."""
     start = time.perf_counter()
     module, cause, where = None, "", ""
     try:
@@ -223,27 +229,18 @@ def _import(load: Callable[[], Any]) -> tuple[Any, str, float, str]:
         with contextlib.redirect_stdout(sys.stderr):
             module = load()
     except (Exception, SystemExit) as error:
-        cause, where = _cause(error), _where(error)
+        cause, where = _cause(error), line(error, [package(name)])
     return module, cause, time.perf_counter() - start, where
 
 
-def _where(error: BaseException) -> str:
-    """Return the innermost line of code outside GenLoom and the import system that an error went through."""
-    if isinstance(error, SyntaxError) and error.filename:
-        return f"{error.filename}, line {error.lineno}"
-    own, trace, found = str(pathlib.Path(__file__).parents[1]), error.__traceback__, ""
-    while trace is not None:
-        file = trace.tb_frame.f_code.co_filename
-        if not file.startswith((own, "<frozen")) and not file.endswith(_IMPORT_SYSTEM):
-            found = f"{file}, line {trace.tb_lineno}"
-        trace = trace.tb_next
-    return found
+def _module_name(file: pathlib.Path) -> str:
+    return f"genloom_file_{file.stem}"
 
 
 def _import_file(file: pathlib.Path) -> Any:
     import importlib.util
 
-    name = f"genloom_file_{file.stem}"
+    name = _module_name(file)
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise PluginError(f"{str(file)!r} is not a Python file.")

@@ -177,6 +177,8 @@ def resolve(
         NotFoundError: no such model or data source.
     """
     asked = {name: value for name, value in asked.items() if value is not None}
+    if not isinstance(model, str):
+        _check_given(model)
     if "epochs" in asked and "steps" in asked:
         raise ConfigError(f"epochs={asked['epochs']} and steps={asked['steps']} exclude each other.", mend="Give one.")
     begun = stored or {}
@@ -213,6 +215,16 @@ def resolve(
         seed=int(seed),
         init_from=start,
     )
+
+
+def _check_given(model: Any) -> None:
+    """Raise ConfigError for what is no model, PluginError for one that leaves out what every model has."""
+    from genloom.model import GenerativeModel
+    from genloom.promises import check_methods
+
+    if not isinstance(model, GenerativeModel):
+        raise ConfigError(f"{model!r} is no model.", mend="Give an id, such as 'vae/conv', or a GenerativeModel.")
+    check_methods(type(model), GenerativeModel)
 
 
 def _start(asked: str | Path | None, stored: Mapping[str, Any]) -> str | None:
