@@ -41,11 +41,12 @@ def test_a_plain_path_says_which_scheme_to_write(tmp_path):
     with pytest.raises(DataError, match=r"npz:x/y.npz"):
         Address.parse("x/y.npz")
     for name, advice in (
-        ("a.npy", r"No source reads \.npy: numpy\.savez\('.*a\.npz', x=array\), then write 'npz:.*a\.npz'\."),
-        ("b.csv", r"No source reads \.csv: numpy\.savez"),
+        ("a.npy", r"Save its numbers, numpy\.savez\('.*a\.npz', x=array\), then write 'npz:.*a\.npz'; or see"),
+        ("b.csv", r"Save its numbers, numpy\.savez"),
+        ("f.PNG", rf"the folder that the pictures are in, 'images:{tmp_path}'\."),
         ("c.txt", r"such as 'text:.*c\.txt'\."),
         ("d.jsonl", r"such as 'jsonl:.*d\.jsonl'\."),
-        ("e", "No source reads such files: numpy"),
+        ("e", r"Save its numbers, numpy\.savez"),
     ):
         (tmp_path / name).touch()
         with pytest.raises(DataError, match=advice):

@@ -14,6 +14,8 @@ __all__ = ["IN_MEMORY", "Address"]
 #: The scheme of arrays that were handed over in Python, which no address opens.
 IN_MEMORY = "arrays"
 
+_SEE = "see: genloom list datasets"
+
 
 @dataclasses.dataclass(frozen=True)
 class Address:
@@ -66,19 +68,20 @@ def _is_scheme(text: str) -> bool:
 
 
 def _advice(path: str) -> str:
-    """Say how a path is written as an address: what it is, else what its ending says."""
+    """Say how a path is written as an address: by what it is, else by its ending."""
+    from genloom.data.sources.pictures import SUFFIXES
+
     given = Path(path)
     ending, schemes = given.suffix.lower(), _schemes()
-    if given.is_dir() or not path:
-        return f"Write scheme:rest, such as {f'images:{path}' if path else 'digits'!r}."
-    if ending in schemes:
-        return f"Write scheme:rest, such as {f'{schemes[ending]}:{path}'!r}."
+    if ending in SUFFIXES:
+        return f"Write the folder that the pictures are in, {f'images:{given.parent}'!r}."
+    if given.is_dir() or ending in schemes or not path:
+        example = f"{schemes.get(ending, 'images')}:{path}" if path else "digits"
+        return f"Write scheme:rest, such as {example!r}."
     if given.is_file():
         saved = str(given.with_suffix(".npz"))
-        return (
-            f"No source reads {ending or 'such files'}: numpy.savez({saved!r}, x=array), then write {f'npz:{saved}'!r}."
-        )
-    return "Write scheme:rest, such as 'npz:FILE' or 'images:FOLDER'; see: genloom list datasets."
+        return f"Save its numbers, numpy.savez({saved!r}, x=array), then write {f'npz:{saved}'!r}; or {_SEE}."
+    return f"Write scheme:rest, such as 'npz:FILE' or 'images:FOLDER'; {_SEE}."
 
 
 def _schemes() -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import Any
 from genloom.errors import ConfigError, DamagedRunError, RunError, listed
 from genloom.runs import bounded, lineage, log, manifest
 from genloom.runs.files import make_folder, open_here, plain, reading, tell, write_atomic, writing
+from genloom.runs.form import formed
 from genloom.runs.lock import LOCK_NAME, RunLock, holder
 
 __all__ = ["Run", "check_place", "create_run", "open_run"]
@@ -59,7 +60,7 @@ class Run:
             )
         try:
             with reading(self.path / CONFIG):
-                return _formed(bounded.table(bounded.content(self.path / CONFIG)))
+                return formed(bounded.table(bounded.content(self.path / CONFIG)))
         except (OSError, ValueError) as cause:
             raise DamagedRunError(f"{str(self.path / CONFIG)!r} cannot be read: {cause}.", mend=_RESTORE) from cause
 
@@ -274,23 +275,6 @@ class Run:
             RunError: the file is damaged.
         """
         return None not in (self.scored_step, self.saved_step) and self.scored_step != self.saved_step
-
-
-def _formed(config: dict[str, Any]) -> dict[str, Any]:
-    """Return what a run.toml holds, when its parts are of the form that all readers count on.
-
-    Raises:
-        ValueError: a part is no table, or no model is named.
-    """
-    for name in ("model", "data", "training", "versions"):
-        if not isinstance(config.get(name, {}), dict):
-            raise ValueError(f"{name} is no table")
-    if not isinstance(config.get("model", {}).get("id"), str):
-        raise ValueError("[model] names no id")
-    stretches = config.get("stretches", [])
-    if not isinstance(stretches, list) or not all(isinstance(each, dict) for each in stretches):
-        raise ValueError("stretches is no list of tables")
-    return config
 
 
 def open_run(path: str | Path, *, head: bool = True) -> Run:

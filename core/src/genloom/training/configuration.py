@@ -28,6 +28,7 @@ from genloom.runs.files import tell
 from genloom.training.precision import policy
 from genloom.training.settings import TrainingSettings, typed
 from genloom.training.state import restore_weights
+from genloom.training.stored import stored_config
 
 if TYPE_CHECKING:
     from genloom.data.dataset import Dataset
@@ -202,7 +203,7 @@ def resolve(
     settings = configure(TrainingSettings, *_one_length(layers))
     chain(settings.post).check(dataset.spec)
     _check_adaptation(settings, started=start is not None)
-    known = begun or ({} if before is None or preset is not None else before.config)
+    known = begun or ({} if before is None or preset is not None else stored_config(before))
     if component is not None and known:
         options = {**_options_of(known, component), **(options or {})}
     return Job(

@@ -24,6 +24,7 @@ from genloom.training.profiling import check_length, profile_of
 from genloom.training.resuming import check_same
 from genloom.training.session import Session
 from genloom.training.state import restore
+from genloom.training.stored import stored_config
 
 if TYPE_CHECKING:
     from genloom.data.opening import Data
@@ -208,13 +209,14 @@ def _stored(out: str | Path | None, resume: bool) -> dict[str, Any] | None:
 
     Raises:
         ConfigError: `resume` without `out`, or with a run that was not trained here.
+        DamagedRunError: its run.toml says what it cannot.
     """
     if not resume:
         return None
     if out is None:
         raise ConfigError("resume needs the run to go on with.", mend="Give out=RUN (--out RUN).")
     run = Run(out)
-    return run.config if run.exists and run.address else None
+    return stored_config(run) if run.exists and run.address else None
 
 
 def _each_seed(request: dict[str, Any], seeds: Sequence[int], out: Any, settings: dict[str, Any]) -> list[Any]:
