@@ -19,7 +19,7 @@ from genloom.runs.manifest import LAST_STEP
 from genloom.toml import read_toml
 from genloom.training.settings import TrainingSettings
 
-__all__ = ["Plan", "environment_settings", "gather", "read_config"]
+__all__ = ["Plan", "environment_settings", "gather", "read_config", "split_assignments"]
 
 _TABLES = ("model", "data", "training", "versions")
 # What run.toml records beside what was asked for; a run can so be given as --config and is trained again.
@@ -87,7 +87,7 @@ def gather(
         ConfigError: no model or data, two exclusive settings in one layer, a wrong type, an unknown table.
     """
     model, data = dict(config.get("model", {})), dict(config.get("data", {}))
-    set_model, set_training = _split(parse_assignments(assignments))
+    set_model, set_training = split_assignments(assignments)
     asked = _layered(dict(config.get("training", {})), {**environment}, set_training | {**flags})
     named = _named(flags, environment.keys() - set_training.keys())
     # run.toml keeps the seed of the weights with the model; as a request it is the seed of the run.
@@ -180,11 +180,11 @@ def _named(flags: Collection[str], environment: Collection[str]) -> Callable[[st
     return named
 
 
-def _split(assignments: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Part "k=v" from "training.k=v"; "model.k=v" is the first kind as well."""
+def split_assignments(assignments: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Part the words of --set, "k=v" from "training.k=v"; "model.k=v" is the first kind as well."""
     model: dict[str, str] = {}
     training: dict[str, str] = {}
-    for key, value in assignments.items():
+    for key, value in parse_assignments(assignments).items():
         prefix, dot, name = key.partition(".")
         if dot and prefix == "training":
             training[name] = value
