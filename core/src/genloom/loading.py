@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from genloom.adaptation import adapt, merge, parse_adapter
-from genloom.creation import instantiate
+from genloom.creation import checked_model, instantiate
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, nearest
 from genloom.plugins.registry import required
@@ -48,12 +48,12 @@ def load_with_step(
     """Open a run's model as `load` does, and say of which step its weights are."""
     if weights not in ("ema", "trained"):
         raise ConfigError(f"weights must be 'ema' or 'trained', got {weights!r}.{nearest(weights, ('ema', 'trained'))}")
-    opened = open_run(run) if isinstance(run, (str, Path)) else run
+    opened = run if isinstance(run, Run) else open_run(run)
     config = opened.config
     if model is None:
         _check_rebuilt(config)
     arrays, manifest = load_latest(opened)  # which vouches for run.toml, before a model of any size is built by it
-    built = rebuild(config) if model is None else model
+    built = rebuild(config) if model is None else checked_model(model)
     restore_weights(built, arrays, averaged=weights == "ema")
     built.loaded_step = int(manifest["step"])
     built.attach(opened)

@@ -18,13 +18,14 @@ import numpy as np
 from keras import ops
 
 from genloom import backend, random
+from genloom.arguments import instance, whole
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, DataError, PluginError, nearest
 from genloom.initializers import reseed
 from genloom.muon import hidden_matrices
 from genloom.naming import own_layers
 from genloom.optimizers import PhaseOptimizers
-from genloom.options import RESERVED, check_names, configure
+from genloom.options import LARGEST_SEED, RESERVED, check_names, configure
 from genloom.phase import Phase
 from genloom.promises import check_held_out, check_phases
 from genloom.step import Update
@@ -98,6 +99,7 @@ class GenerativeModel(backend.StepMixin, keras.Model, metaclass=_Built):
         **values: Any,
     ) -> None:
         super().__init__(name=type(self).__name__.lower())
+        instance("spec", spec, DataSpec, "a DataSpec", mend="A data set has one: genloom.data.open(data).spec.")
         if noise not in ("native", "portable"):
             raise ConfigError(f"noise must be 'native' or 'portable', got {noise!r}.")
         policy = keras.config.dtype_policy().name
@@ -109,7 +111,8 @@ class GenerativeModel(backend.StepMixin, keras.Model, metaclass=_Built):
             )
         elif values:
             raise ConfigError(f"{type(self).__name__} takes no options, got {sorted(values)}.")
-        self.spec, self.seed, self.noise = spec, int(seed), noise
+        # Below 0 for runs from before there was one rule for seeds.
+        self.spec, self.seed, self.noise = spec, whole("seed", seed, -LARGEST_SEED, LARGEST_SEED), noise
         self._step = self.add_weight(shape=(), dtype="int32", initializer="zeros", trainable=False, name="step")
         self._aside = random.NoiseStream(self.seed, np.int32(0), "portable", domain="aside")
         self.built = True
@@ -347,17 +350,30 @@ def _batch(data: Any) -> dict[str, Any]:
 
 
 def _per_phase(optimizer: Any, names: list[str]) -> dict[str, Any]:
-    if isinstance(optimizer, str):
-        optimizer = keras.optimizers.get(optimizer)
     if not isinstance(optimizer, Mapping):
-        return dict.fromkeys(names, optimizer)
+        return dict.fromkeys(names, _optimizer(optimizer))
     for name in optimizer:
         if name not in names:
             raise ConfigError(f"There is no phase {name!r}; the phases are {names}.{nearest(name, names)}")
     for name in names:
         if name not in optimizer:
             raise ConfigError(f"Phase {name!r} has no optimizer.", mend=f"Give one for each of {names}.")
-    return {name: optimizer[name] for name in names}
+    return {name: _optimizer(optimizer[name]) for name in names}
+
+
+def _optimizer(given: Any) -> Any:
+    """Return an optimizer, by its name in Keras or as it is.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    try:
+        found = keras.optimizers.get(given) if isinstance(given, str) else given
+    except ValueError:
+        found = None
+    if not isinstance(found, keras.optimizers.Optimizer):
+        raise ConfigError(f"{given!r} is no optimizer of Keras.", mend="Use one such as keras.optimizers.Adam(1e-3).")
+    return found
 
 
 def _check_covered(model: keras.Model, variables: Mapping[str, list[Any]]) -> None:

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import inspect
 import math
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from genloom.arguments import seed_number, whole
 from genloom.conditioning import conditions, is_conditional
+from genloom.creation import checked_model
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, PluginError, RunError, nearest
-from genloom.options import LARGEST_SEED, MOST_SAMPLES, check_number
+from genloom.options import MOST_SAMPLES, check_number
 from genloom.runs.files import tell
 from genloom.samples import Samples
 
@@ -50,7 +53,7 @@ def sample(
     Args:
         model_or_run: a model, a run, or a run's path.
         n: number of samples.
-        seed: any integer; fixes every sample.
+        seed: from 0 to 2⁶³ − 1; fixes every sample.
         condition: arrays by name with n rows, or single values for all: {"label": 3}, {"label": "cat"},
             {"label": ["cat", "dog"]}. What is written as text or number is a class's name first; an array of integers
             holds numbers of classes, as batches and `Samples.labels` do. Without a label a conditional model gets
@@ -64,8 +67,8 @@ def sample(
         **options: the model's own sampling options, the keywords of its `draw`.
 
     Raises:
-        ConfigError: n or chunk below 1, an unknown option, a condition that does not fit, a post-processor that does
-            not take these data.
+        ConfigError: no run or model, numbers that are none or out of bounds, an unknown option, a condition that does
+            not fit, a post-processor that does not take these data.
         NotFoundError: a post-processor that nothing offers.
         RunError: the model drew values that are not finite or leave the range of its data, or the memory does not
             hold one sample.
@@ -75,6 +78,7 @@ def sample(
     from genloom.plugins import hooks
     from genloom.postprocess import Origin, chain
 
+    n, seed, offset, chunk = _numbers(n, seed, offset, chunk)
     run = _run(model_or_run)
     steps = chain(own_post(run) if post is None else post)  # before the model is opened: a wrong name costs nothing
     model = _model(run, model_or_run, weights)
@@ -115,7 +119,6 @@ def draw_samples(
 ) -> Samples:
     """Draw samples as `sample` does, without the plugins' wrappers and post-processors."""
     options = dict(options or {})
-    _check_numbers(n, seed, offset, chunk)
     _check_options(model, options)
     if weights not in ("ema", "trained"):
         raise ConfigError(f"weights must be 'ema' or 'trained', got {weights!r}.{nearest(weights, ('ema', 'trained'))}")
@@ -140,27 +143,26 @@ def _run(source: Any) -> Run | None:
     """Return the run, or None for a model."""
     from genloom.runs import Run, open_run
 
-    if isinstance(source, (str, Path)):
+    if isinstance(source, (str, os.PathLike)):
         return open_run(source)
     return source if isinstance(source, Run) else None
 
 
 def _model(run: Run | None, source: Any, weights: str) -> GenerativeModel:
     if run is None:
-        return cast("GenerativeModel", source)
+        return checked_model(source, "a model, a run, or a run's path")
     from genloom.loading import load
 
     return load(run, weights=weights)  # type: ignore[arg-type]
 
 
-def _check_numbers(n: int, seed: int, offset: int, chunk: int | None) -> None:
-    bounds = {"n": (n, 1, MOST_SAMPLES), "seed": (seed, -LARGEST_SEED, LARGEST_SEED)}
-    bounds |= {"offset": (offset, 0, MOST_SAMPLES), "chunk": (1 if chunk is None else chunk, 1, MOST_SAMPLES)}
-    for name, (value, least, most) in bounds.items():
-        if value < least:
-            raise ConfigError(f"{name} must be at least {least}, got {value}.")
-        if value > most:
-            raise ConfigError(f"{name} must be at most {most}, got {value}.")
+def _numbers(n: Any, seed: Any, offset: Any, chunk: Any) -> tuple[int, int, int, int | None]:
+    return (
+        whole("n", n, 1, MOST_SAMPLES),
+        seed_number(seed),
+        whole("offset", offset, 0, MOST_SAMPLES),
+        None if chunk is None else whole("chunk", chunk, 1, MOST_SAMPLES),
+    )
 
 
 def _check_options(model: GenerativeModel, options: Mapping[str, Any]) -> None:

@@ -9,7 +9,9 @@ from typing import Any
 from keras import ops
 
 from genloom import backend
+from genloom.arguments import whole
 from genloom.errors import ConfigError, nearest
+from genloom.options import LARGEST_WHOLE
 from genloom.phase import Phase
 from genloom.promises import check_loss
 
@@ -35,8 +37,7 @@ class Update:
     def __init__(self, model: Any, phases: Sequence[Phase], rule: str, accumulate: int) -> None:
         if rule not in _RULES:
             raise ConfigError(f"update must be one of {_RULES}, got {rule!r}.{nearest(rule, _RULES)}")
-        if accumulate < 1:
-            raise ConfigError(f"accumulate must be at least 1, got {accumulate}.")
+        accumulate = whole("accumulate", accumulate, 1, LARGEST_WHOLE)
         self.model, self.phases, self.rule, self.accumulate = model, list(phases), rule, accumulate
         self.slices = max(phase.repeats for phase in phases)
         self.losses = {p.name: "loss" if len(phases) == 1 else f"{p.name}_loss" for p in phases}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
 from collections.abc import Mapping
 from typing import Any
 
@@ -66,10 +67,12 @@ class DataSpec:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ConfigError(f"Unknown kind of data {self.kind!r}.", mend=f"Use one of {', '.join(KINDS)}.")
-        if not self.shape or any(int(side) < 1 for side in self.shape):
-            raise ConfigError(f"A sample's shape needs positive sides, got {self.shape}.")
-        if self.value_range is not None and not self.value_range[0] < self.value_range[1]:
-            raise ConfigError(f"value_range must be (lowest, highest), got {self.value_range}.")
+        if not _is_row(self.shape, numbers.Integral) or not all(side > 0 for side in self.shape):
+            raise ConfigError(f"A sample's shape needs positive sides, such as (28, 28, 1), got {self.shape!r}.")
+        if self.value_range is not None and not _is_range(self.value_range):
+            raise ConfigError(f"value_range must be (lowest, highest), got {self.value_range!r}.")
+        if not isinstance(self.classes, numbers.Integral):
+            raise ConfigError(f"classes must be a whole number, got {self.classes!r}.")
         for name in ("class_names", "class_frequencies"):
             if getattr(self, name) and len(getattr(self, name)) != self.classes:
                 raise ConfigError(f"{name} has {len(getattr(self, name))} entries for {self.classes} classes.")
@@ -183,6 +186,16 @@ class DataSpec:
         if values.get("value_range") == "unbounded":
             values["value_range"] = None
         return cls(**values)
+
+
+def _is_row(value: Any, kind: type) -> bool:
+    """Say whether a value is a list or tuple of numbers of a kind, one at least."""
+    numeric = isinstance(value, (tuple, list)) and all(isinstance(x, kind) and not isinstance(x, bool) for x in value)
+    return numeric and len(value) > 0
+
+
+def _is_range(value: Any) -> bool:
+    return _is_row(value, numbers.Real) and len(value) == 2 and value[0] < value[1]
 
 
 def is_text(name: str) -> bool:

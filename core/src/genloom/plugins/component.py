@@ -100,7 +100,7 @@ class Component:
         Raises:
             ConfigError: an unknown preset or option (with the nearest name), or a value of the wrong type or range.
         """
-        if preset is not None and preset not in self.presets:
+        if preset is not None and (not isinstance(preset, str) or preset not in self.presets):
             known = ", ".join(self.presets) or "none"
             raise ConfigError(
                 f"{self.id} has no preset {preset!r}.{nearest(preset, self.presets)}",

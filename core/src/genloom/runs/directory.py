@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from genloom import arguments
 from genloom.errors import ConfigError, DamagedRunError, RunError, listed
 from genloom.runs import bounded, lineage, log, manifest
 from genloom.runs.files import make_folder, open_here, plain, reading, tell, write_atomic, writing
@@ -30,10 +31,13 @@ class Run:
 
     Args:
         path: the directory. It need not exist; `open_run` insists on a run, `create_run` makes one.
+
+    Raises:
+        ConfigError: no path.
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = Path(arguments.path("A run", path, mend="Name the folder that genloom.train wrote."))
         self._lock = RunLock(self.path)
 
     def __repr__(self) -> str:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from genloom.adaptation import EWC, L2SP, adapt, needs_memory, old_data, parse_adapter, parse_retention, retain
-from genloom.creation import check_kind, instantiate
+from genloom.arguments import instance, seed_number
+from genloom.creation import check_kind, checked_model, instantiate
 from genloom.data.agreement import check_units, tell_classes, tell_units
 from genloom.data.opening import Data
 from genloom.data.opening import open as open_data
@@ -169,7 +170,7 @@ def resolve(
         preset: named option values and training settings of the component.
         options: the model's options; below them those of the run to resume, or of `init_from` when no preset is named.
         asked: training settings the caller gave; None counts as not given.
-        seed: any integer.
+        seed: from 0 to 2⁶³ − 1.
         init_from: a run; None for a run to resume takes the one that it began from.
         stored: run.toml of the run to resume, None for a new one.
 
@@ -180,6 +181,8 @@ def resolve(
     asked = {name: value for name, value in asked.items() if value is not None}
     if not isinstance(model, str):
         _check_given(model)
+    seed = seed_number(seed)
+    instance("options", options, (Mapping, type(None)), "a dict of the model's options by name")
     if "epochs" in asked and "steps" in asked:
         raise ConfigError(f"epochs={asked['epochs']} and steps={asked['steps']} exclude each other.", mend="Give one.")
     begun = stored or {}
@@ -213,7 +216,7 @@ def resolve(
         options=component.configure(preset, **(options or {})) if component else getattr(model, "options", None),
         dataset=dataset,
         settings=settings,
-        seed=int(seed),
+        seed=seed,
         init_from=start,
     )
 
@@ -223,8 +226,7 @@ def _check_given(model: Any) -> None:
     from genloom.model import GenerativeModel
     from genloom.promises import check_methods
 
-    if not isinstance(model, GenerativeModel):
-        raise ConfigError(f"{model!r} is no model.", mend="Give an id, such as 'vae/conv', or a GenerativeModel.")
+    checked_model(model, "a model's id, such as 'vae/conv', or a GenerativeModel")
     check_methods(type(model), GenerativeModel)
 
 

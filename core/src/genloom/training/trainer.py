@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import keras
+
+from genloom.arguments import many, seed_number
 from genloom.errors import ConfigError
 from genloom.memory import within_memory
 from genloom.plugins.registry import required
@@ -67,7 +70,7 @@ def train(
         epochs: passes over the training data.
         steps: training steps in all, instead of epochs.
         batch_size: samples per update.
-        seed: of the weights, the order of the data and the noise.
+        seed: of the weights, the order of the data and the noise; from 0 to 2⁶³ − 1.
         seeds: train one run for each, `<out>-seed<seed>`.
         out: the run directory; a new one under `runs` by default.
         resume: go on with the run in `out` where it stopped; bitwise on the same machine, backend and versions, on CPU.
@@ -92,6 +95,7 @@ def train(
     if seeds is not None:
         request = {name: value for name, value in locals().items() if name not in ("seed", "seeds", "out", "settings")}
         return _each_seed(request, seeds, out, settings)
+    callbacks = many("callbacks", callbacks, keras.callbacks.Callback, "a list of Keras callbacks")
     lengths = {"epochs": epochs, "steps": steps, "batch_size": batch_size}
     asked = {**settings, **lengths, "stop_when": stop_when, "patience": patience}
     stored = _stored(out, resume)
@@ -225,6 +229,7 @@ def _each_seed(request: dict[str, Any], seeds: Sequence[int], out: Any, settings
     Raises:
         ConfigError: no seeds, one twice, or a model object, whose weights are drawn already.
     """
+    seeds = [seed_number(seed) for seed in many("seeds", seeds, object, "a list of whole numbers, such as [1, 2]")]
     if not seeds or len(set(seeds)) != len(seeds):
         raise ConfigError(f"seeds must be different whole numbers, got {list(seeds)}.")
     if not isinstance(request["model"], str):
