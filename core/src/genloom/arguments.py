@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
+import pathlib
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
@@ -43,14 +44,13 @@ def seed_number(value: Any) -> int:
     return whole("seed", value, 0, LARGEST_SEED)
 
 
-def path(name: str, value: Any, mend: str | None = None) -> str | os.PathLike[str]:
+def path(name: str, value: Any, mend: str | None = None) -> pathlib.Path:
     """Return a path.
 
     Raises:
         ConfigError: it is none.
     """
-    found: str | os.PathLike[str] = instance(name, value, (str, os.PathLike), "a path", mend)
-    return found
+    return pathlib.Path(instance(name, value, (str, os.PathLike), "a path", mend))
 
 
 def many(name: str, value: Any, kind: type[T], words: str) -> list[T]:

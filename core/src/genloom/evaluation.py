@@ -150,10 +150,10 @@ def compare(runs: Sequence[Run | str | Path]) -> dict[str, Any]:
     """
     from genloom.metrics.table import table
 
-    runs = [] if runs is None else many("runs", runs, object, "a list of runs or their paths")
-    if not runs:
+    named: list[Any] = [] if runs is None else many("runs", runs, object, "a list of runs or their paths")
+    if not named:
         raise ConfigError("There is nothing to compare.", mend="Name one run or more.")
-    rows, damaged = usable(runs, lambda run: row(run if isinstance(run, Run) else open_run(run)))
+    rows, damaged = usable(named, lambda run: row(run if isinstance(run, Run) else open_run(run)))
     return {**table(rows), "damaged": list(damaged)}
 
 

@@ -68,7 +68,8 @@ class PhaseOptimizers(keras.optimizers.Optimizer):
         statistics: Sequence[keras.Variable] = (),
     ) -> None:
         super().__init__(learning_rate=0.0, name="phases")
-        if ema is not None and not (isinstance(ema, numbers.Real) and 0.0 < ema < 1.0):
+        given: Any = ema
+        if ema is not None and not (isinstance(given, numbers.Real) and 0.0 < ema < 1.0):
             raise ConfigError(f"ema must be a decay between 0 and 1, got {ema!r}.")
         self.phases: dict[str, keras.optimizers.Optimizer] = {}
         self.schedules: dict[str, Any] = {}

@@ -144,7 +144,7 @@ def _run(source: Any) -> Run | None:
     from genloom.runs import Run, open_run
 
     if isinstance(source, (str, os.PathLike)):
-        return open_run(source)
+        return open_run(Path(source))
     return source if isinstance(source, Run) else None
 
 

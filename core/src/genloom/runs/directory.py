@@ -37,7 +37,7 @@ class Run:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(arguments.path("A run", path, mend="Name the folder that genloom.train wrote."))
+        self.path = arguments.path("A run", path, mend="Name the folder that genloom.train wrote.")
         self._lock = RunLock(self.path)
 
     def __repr__(self) -> str:
