@@ -95,6 +95,7 @@ def test_scores_of_unlike_n_say_n_and_the_command_that_makes_them_alike(tmp_path
     run = Run(few)
     run.write_metrics([*run.metrics(), *Run(many).metrics()])
     assert told(few, many) == (names, [])
+    assert told(measured(tmp_path, "another", 20), few) == (names, [])
 
 
 def test_other_ways_of_measuring_are_told_by_what_differs(tmp_path: Path) -> None:
