@@ -19,6 +19,8 @@ from keras import ops
 
 from genloom import backend, random
 from genloom.arguments import instance, whole
+from genloom.batches import checked, read, refuse_apart
+from genloom.conditioning import is_conditional
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, DataError, PluginError, nearest
 from genloom.initializers import reseed
@@ -234,7 +236,7 @@ class GenerativeModel(backend.StepMixin, keras.Model, metaclass=_Built):
         """Run one training step on a batch dict; return the running means of losses and metrics."""
         stream = random.NoiseStream(self.seed, self._step.value, self.noise)
         with random.training_noise(stream):
-            values = self._update(_batch(data))
+            values = self._update(read(data, self.spec))
         for name, (value, weight) in values.items():
             self._means[name].update_state(value, sample_weight=weight)
         self.after_step()
@@ -248,7 +250,7 @@ class GenerativeModel(backend.StepMixin, keras.Model, metaclass=_Built):
 
     def validate_batch(self, data: Any) -> dict[str, Any]:
         """Return the running means of held-out values, each sample by its weight, the padding masked."""
-        batch = _batch(data)
+        batch = read(data, self.spec)
         n = ops.shape(batch["x"])[0]
         batch.setdefault("index", ops.arange(n, dtype="int32"))
         mask = ops.cast(batch.get("mask", ops.ones((n,))), "float32")
@@ -260,14 +262,39 @@ class GenerativeModel(backend.StepMixin, keras.Model, metaclass=_Built):
             self._means[name].update_state(ops.cast(value, "float32"), sample_weight=weights)
         return {name: self._means[name].result() for name in self.validation}
 
-    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
-        """Keras's evaluate, on the averaged weights when there are any.
+    def fit(self, x: Any = None, y: Any = None, *args: Any, validation_data: Any = None, **kwargs: Any) -> Any:
+        """Keras's fit, on batches that fit the model's spec.
+
+        Args:
+            x: an array (n, *shape), {"x": such an array, "label": class numbers (n,)}, a generator of tuples that hold
+                one batch, or a data set of Keras, TensorFlow or torch. Arrays are checked whole before the first step,
+                of anything else the first batch.
+            y: None; labels are in the batch.
+            *args: Keras's own.
+            validation_data: held-out samples in the same forms.
+            **kwargs: Keras's own.
 
         Raises:
-            DataError: no sample has a weight, as in a text that only prompts fill.
+            ConfigError: labels or weights beside the batch, which no phase would read.
+            DataError: samples of another shape, NaN, values outside the range, labels that are none of the classes.
         """
+        refuse_apart(y=y, sample_weight=kwargs.get("sample_weight"), class_weight=kwargs.get("class_weight"))
+        x = checked(x, self.spec, is_conditional(self))
+        if validation_data is not None:
+            validation_data = checked(validation_data, self.spec, is_conditional(self))
+        return super().fit(x, None, *args, validation_data=validation_data, **kwargs)
+
+    def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Keras's evaluate, on the averaged weights when there are any; takes what `fit` takes.
+
+        Raises:
+            ConfigError, DataError: as `fit`; no sample has a weight, as in a text that only prompts fill.
+        """
+        refuse_apart(y=y, sample_weight=kwargs.get("sample_weight"))
+        if not kwargs.get("_use_cached_eval_dataset"):  # within `fit`, which has checked it
+            x = checked(x, self.spec, is_conditional(self))
         with self.averaged_weights():
-            found = super().evaluate(*args, **kwargs)
+            found = super().evaluate(x, None, *args, **kwargs)
         for name in self.validation:
             if float(ops.convert_to_numpy(self._means[name].count)) == 0.0:
                 raise DataError(
@@ -340,13 +367,6 @@ class GenerativeModel(backend.StepMixin, keras.Model, metaclass=_Built):
 
 def _as_dict(options: Any) -> Mapping[str, Any]:
     return {} if options is None else vars(options)
-
-
-def _batch(data: Any) -> dict[str, Any]:
-    """Unwrap what a data adapter hands over: a dict, possibly inside a one-element tuple."""
-    while isinstance(data, (tuple, list)):
-        data = data[0]
-    return dict(data) if isinstance(data, Mapping) else {"x": data}
 
 
 def _per_phase(optimizer: Any, names: list[str]) -> dict[str, Any]:

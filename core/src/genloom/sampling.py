@@ -18,6 +18,7 @@ import numpy as np
 from genloom.arguments import seed_number, whole
 from genloom.conditioning import conditions, is_conditional
 from genloom.creation import checked_model
+from genloom.data.fitting import SLACK
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, PluginError, RunError, nearest
 from genloom.options import MOST_SAMPLES, check_number
@@ -33,7 +34,6 @@ __all__ = ["draw_samples", "evaluations", "forget_samplers", "own_post", "sample
 _MOST_AT_ONCE = 256
 _HELD = 128  # a network's activations, as a multiple of its sample: a U-Net of some hundred channels
 _SHARE = 8  # of the memory, one part is for a chunk
-_SLACK = 1e-3  # share of the value range that rounding may leave it by
 
 
 def sample(
@@ -275,7 +275,7 @@ def _checked(values: np.ndarray[Any, Any], model: GenerativeModel) -> np.ndarray
         )
     if spec.value_range is not None:
         low, high = spec.value_range
-        slack = _SLACK * (high - low)
+        slack = SLACK * (high - low)
         if values.min() < low - slack or values.max() > high + slack:
             raise RunError(
                 f"{name} drew values in [{values.min():.4g}, {values.max():.4g}], its data is in [{low:g}, {high:g}].",

@@ -112,6 +112,11 @@ class DataSpec:
         return total
 
     @property
+    def holds_tokens(self) -> bool:
+        """Whether samples are tokens, whole numbers below `vocabulary`."""
+        return self.vocabulary > 0 or self.kind == "text"
+
+    @property
     def centre(self) -> float:
         """Middle of the value range, 0 when unbounded."""
         return 0.0 if self.value_range is None else (self.value_range[0] + self.value_range[1]) / 2

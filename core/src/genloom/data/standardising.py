@@ -32,7 +32,7 @@ def standardised(dataset: Dataset) -> Dataset:
 
 
 def _unbounded(spec: DataSpec) -> bool:
-    return spec.value_range is None and not spec.scale and not spec.vocabulary and spec.kind != "text"
+    return spec.value_range is None and not spec.scale and not spec.holds_tokens
 
 
 def moments(split: Split, spec: DataSpec, address: str) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from genloom.adaptation import EWC, L2SP, adapt, needs_memory, old_data, parse_adapter, parse_retention, retain
 from genloom.arguments import instance, seed_number
+from genloom.conditioning import is_conditional
 from genloom.creation import check_kind, checked_model, instantiate
 from genloom.data.agreement import check_units, tell_classes, tell_units
+from genloom.data.fitting import check_split
 from genloom.data.opening import Data
 from genloom.data.opening import open as open_data
 from genloom.data.spec import DataSpec
@@ -176,6 +178,7 @@ def resolve(
 
     Raises:
         ConfigError: anything unknown, out of range or contradictory; data in other units than those of `init_from`.
+        DataError: samples that are not what the spec says.
         NotFoundError: no such model or data source.
     """
     asked = {name: value for name, value in asked.items() if value is not None}
@@ -196,6 +199,7 @@ def resolve(
         check_kind(component, dataset.spec)
     elif not isinstance(model, str):
         _say_units(model, dataset.spec)
+    _check_samples(model, dataset)
     names = {field.name for field in dataclasses.fields(TrainingSettings)}
     _check_place(component, options or {}, asked, names)
     kept = {name: value for name, value in begun.get("training", {}).items() if name in names}
@@ -257,6 +261,13 @@ def _compare(dataset: Dataset, kept: DataSpec, before: Run) -> None:
     check_units(*beside)
     tell_units(*beside)
     tell_classes(*beside)
+
+
+def _check_samples(model: str | GenerativeModel, dataset: Dataset) -> None:
+    """Refuse samples that are not what the model's spec says, or their own."""
+    own = isinstance(model, str)
+    spec, labelled = (dataset.spec, False) if own else (model.spec, is_conditional(model))
+    check_split(dataset.train, spec, dataset.address, labelled=labelled)
 
 
 def _say_units(model: GenerativeModel, spec: DataSpec) -> None:
