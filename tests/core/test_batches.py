@@ -92,7 +92,8 @@ WRONG = {
     "a column of labels": (changed(label=np.zeros((8, 1), int)), r"label is int64 of shape \(8, 1\).* label\[:, 0\]"),
     "one-hot labels": (changed(label=np.eye(3)[np.arange(8) % 3]), r"float64 of shape \(8, 3\).*argmax\(axis=1\)"),
     "broken labels": (changed(label=np.full(8, 1.5)), r"label is float64 of shape \(8,\).* Give label.astype"),
-    "fewer labels": (changed(label=np.zeros(7, int)), "x has 8 rows and 'label' 7"),
+    "fewer labels": (changed(label=np.zeros(7, int)), r"x has 8 rows, and 'label' the shape \(7,\)"),
+    "one number": (changed(weight=np.float32(2)), r"x has 8 rows, and 'weight' the shape \(\)"),
     "no labels": (changed(label=None), "takes one of 3 classes, and the data have no labels, only x"),
     "no samples": ({"label": np.zeros(8, int)}, r"A batch has \['label'\] and no 'x'"),
 }

@@ -47,6 +47,44 @@ def test_every_form_that_arrays_come_in() -> None:
     assert check((X, NAMES))["train"]["classes"] == {"cat": 6, "dog": 6, "owl": 6}
 
 
+WHOLE = ["int16", "uint16", ">u2", "int32", "uint32", "int64", "uint64"]
+BROKEN = ["float16", "float32", ">f4", "float64", "longdouble"]
+
+
+@pytest.mark.parametrize("source", ["arrays", "npz"])
+@pytest.mark.parametrize("dtype", ["uint8", *WHOLE, *BROKEN])
+def test_a_picture_is_the_same_in_any_type_of_number(dtype: str, source: str, tmp_path: Path) -> None:
+    """Bytes in another type stay between 0 and 255; a model sees the same values from -1 to 1."""
+    given: Any = X.astype(dtype)
+    if source == "npz":
+        np.savez(tmp_path / "data.npz", x=given)
+        given = f"npz:{tmp_path / 'data.npz'}"
+    opened = data.open(given)
+    assert opened.spec.value_range == ((0.0, 1.0) if dtype == "uint8" else (0.0, 255.0))
+    taken = opened.train.arrays()["x"]
+    assert taken.dtype == np.dtype(np.float32)
+    np.testing.assert_allclose(opened.spec.normalise(taken), np.delete(X, [9, 19], axis=0) / 127.5 - 1, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale", "shift", "bounds"),
+    [
+        *((dtype, 257, 0, None) for dtype in ("uint16", "int32", "int64", "float32", "float64")),
+        *((dtype, 1, -128, None) for dtype in ("int8", "int16", "float64")),
+        *((dtype, 1 / 255, 0, (0.0, 1.0)) for dtype in BROKEN),
+        *((dtype, 1 / 127.5, -1, (-1.0, 1.0)) for dtype in BROKEN),
+        ("complex64", 1, 0, None),
+    ],
+)
+def test_the_range_of_pictures_is_known_or_asked_for(dtype: str, scale: float, shift: float, bounds: Any) -> None:
+    x = (X.astype(np.float64) * scale + shift).astype(dtype)
+    if bounds is None:
+        with pytest.raises(DataError, match=r"pictures have values from .* Give \?value_range|x holds complex64"):
+            data.open(x)
+    else:
+        assert data.open(x).spec.value_range == bounds
+
+
 def test_false_and_true_are_the_classes_0_and_1() -> None:
     opened = data.open((X, NUMBERS == 1))
     assert opened.spec.classes == 2

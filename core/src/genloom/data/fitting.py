@@ -67,8 +67,10 @@ def _check_arrays(batch: Mapping[str, Any], spec: DataSpec, labelled: bool) -> N
     x = batch["x"]
     _check_shape(x, spec)
     for name, array in batch.items():
-        if len(array) != len(x):
-            raise DataError(f"x has {len(x)} rows and {name!r} {len(array)}.", mend="Give as many of both.")
+        if array.shape[:1] != x.shape[:1]:
+            raise DataError(
+                f"x has {len(x)} rows, and {name!r} the shape {array.shape}.", mend="Give a row for each sample."
+            )
     if "label" in batch and spec.classes:
         _check_label(batch["label"], len(x), spec.classes)
     elif labelled:

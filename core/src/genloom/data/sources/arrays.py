@@ -208,6 +208,8 @@ def _samples(source: str, arrays: Mapping[str, NDArray[Any]], key: str) -> NDArr
     if x.ndim == 4 and x.shape[-1] not in (1, 3, 4):
         raise DataError(f"{source}: {key} has {x.shape[-1]} channels.", mend="Put 1, 3 or 4 channels on the last axis.")
     check_finite(x, f"{source}: {key}")
+    if x.dtype.itemsize > 8:
+        x = x.astype(np.float64)  # the bytes of a long double, which a fingerprint reads, differ by machine
     return x[..., None] if x.ndim == 3 else x
 
 
