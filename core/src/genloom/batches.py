@@ -90,7 +90,7 @@ def _resumed(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
 def _check(item: Any, spec: DataSpec, labelled: bool) -> None:
     stacked = steps_of(item)
     if stacked is not None:
-        item = {name: array[0] for name, array in stacked.items()}
+        item = keras.tree.map_structure(lambda array: array[0], stacked)
     while isinstance(item, (tuple, list)):
         if len(item) != 1:
             raise ConfigError(
