@@ -34,9 +34,9 @@ def read(data: Any, spec: DataSpec) -> dict[str, Any]:
     while isinstance(data, (tuple, list)):
         data = data[0]
     batch = dict(data) if isinstance(data, Mapping) else {"x": data}
-    kinds = {"x": "int32" if spec.holds_tokens else keras.config.floatx()} | (
-        {"label": "int32"} if spec.classes else {}
-    )
+    kinds = {"x": "int32" if spec.holds_tokens else keras.config.floatx()}
+    if spec.classes:
+        kinds["label"] = "int32"
     return batch | {name: ops.cast(batch[name], kind) for name, kind in kinds.items() if name in batch}
 
 
@@ -84,6 +84,7 @@ def _first(data: Any) -> Any:
 
 def _resumed(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
     yield first
+    del first  # it may be large, and training goes on for long
     yield from rest
 
 
