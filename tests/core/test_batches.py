@@ -9,6 +9,7 @@ from keras import ops
 
 import genloom
 from genloom import DataSpec, GenerativeModel, Phase
+from genloom.cli.modes import opened_for
 from genloom.data import ArraySplit, Dataset
 from genloom.errors import ConfigError, DataError
 
@@ -210,3 +211,13 @@ def test_training_a_model_on_other_arrays_is_refused(tmp_path, data, words):
     with pytest.raises(DataError, match=words):
         genloom.train(model(), data, steps=1, batch_size=2, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_encoding_data_of_another_range_is_refused(tmp_path):
+    """`encode`, and `sample --mode reconstruct`, read data by an address of its own."""
+    np.savez(tmp_path / "data.npz", x=np.round(X * 255).astype(np.int64), x_test=np.round(X * 255).astype(np.int64))
+    with pytest.raises(DataError, match=r"npz:.* has values outside 0 to 1 in 8 of 8 samples, the farthest 25\d"):
+        opened_for(model(), f"npz:{tmp_path / 'data.npz'}")
+    assert (
+        len(opened_for(model(DataSpec((4, 4, 1), value_range=(0.0, 255.0))), f"npz:{tmp_path / 'data.npz'}").test) == 8
+    )
