@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import keras
 import numpy as np
 from keras import ops
 
 from genloom.backend.executions import steps_of
+from genloom.conditioning import is_conditional
 from genloom.data.fitting import check_batch
-from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from genloom.data.spec import DataSpec
+    from genloom.model import GenerativeModel
 
 __all__ = ["checked", "read", "refuse_apart"]
 
@@ -54,13 +58,12 @@ def refuse_apart(**given: Any) -> None:
             )
 
 
-def checked(data: Any, spec: DataSpec, labelled: bool) -> Any:
-    """Return what Keras's `fit` takes, once it was held against a spec: arrays whole, anything else by its first batch.
+def checked(data: Any, model: GenerativeModel) -> Any:
+    """Return what Keras's `fit` takes, once it was held against a model's spec: arrays whole, else the first batch.
 
     Args:
         data: an array, a mapping of arrays, a generator, or a data set.
-        spec: of the model.
-        labelled: whether the model takes labels.
+        model: whose spec says what samples and labels are.
 
     Raises:
         ConfigError: nothing that batches come from.
@@ -68,9 +71,9 @@ def checked(data: Any, spec: DataSpec, labelled: bool) -> Any:
     """
     if isinstance(data, Iterator):
         first = _first(data)
-        _check(first, spec, labelled)
+        _check(first, model)
         return _resumed(first, data)
-    _check(data if isinstance(data, (Mapping, _Array)) else _first(data), spec, labelled)
+    _check(data if isinstance(data, (Mapping, _Array)) else _first(data), model)
     return data
 
 
@@ -88,7 +91,7 @@ def _resumed(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
     yield from rest
 
 
-def _check(item: Any, spec: DataSpec, labelled: bool) -> None:
+def _check(item: Any, model: GenerativeModel) -> None:
     stacked = steps_of(item)
     if stacked is not None:
         item = keras.tree.map_structure(lambda array: array[0], stacked)
@@ -100,7 +103,8 @@ def _check(item: Any, spec: DataSpec, labelled: bool) -> None:
             )
         item = item[0]
     batch = item if isinstance(item, Mapping) else {"x": item}
-    check_batch({name: _on_host(name, value) for name, value in batch.items()}, spec, labelled=labelled)
+    arrays = {name: _on_host(name, value) for name, value in batch.items()}
+    check_batch(arrays, model.spec, labelled=is_conditional(model))
 
 
 def _on_host(name: str, value: Any) -> np.ndarray[Any, Any]:

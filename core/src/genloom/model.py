@@ -20,7 +20,6 @@ from keras import ops
 from genloom import backend, random
 from genloom.arguments import instance, whole
 from genloom.batches import checked, read, refuse_apart
-from genloom.conditioning import is_conditional
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, DataError, PluginError, nearest
 from genloom.initializers import reseed
@@ -263,36 +262,32 @@ class GenerativeModel(backend.StepMixin, keras.Model, metaclass=_Built):
         return {name: self._means[name].result() for name in self.validation}
 
     def fit(self, x: Any = None, y: Any = None, *args: Any, validation_data: Any = None, **kwargs: Any) -> Any:
-        """Keras's fit, on batches that fit the model's spec.
+        """Keras's fit, on batches that are what the model's spec says.
 
         Args:
-            x: an array (n, *shape), {"x": such an array, "label": class numbers (n,)}, a generator of tuples that hold
-                one batch, or a data set of Keras, TensorFlow or torch. Arrays are checked whole before the first step,
-                of anything else the first batch.
-            y: None; labels are in the batch.
-            *args: Keras's own.
+            x: an array (n, *shape), {"x": such an array, "label": class numbers (n,)}, a generator of (batch,), or a
+                data set of Keras, TensorFlow or torch. Before the first step arrays are checked whole, else one batch.
+            y: None, for labels are in the batch.
+            *args: Keras's own, as are **kwargs.
             validation_data: held-out samples in the same forms.
-            **kwargs: Keras's own.
 
         Raises:
-            ConfigError: labels or weights beside the batch, which no phase would read.
-            DataError: samples of another shape, NaN, values outside the range, labels that are none of the classes.
+            ConfigError: labels or weights beside the batch, or a DataError: see `genloom.data.fitting.check_batch`.
         """
         refuse_apart(y=y, sample_weight=kwargs.get("sample_weight"), class_weight=kwargs.get("class_weight"))
-        x = checked(x, self.spec, is_conditional(self))
-        if validation_data is not None:
-            validation_data = checked(validation_data, self.spec, is_conditional(self))
-        return super().fit(x, None, *args, validation_data=validation_data, **kwargs)
+        held_out = None if validation_data is None else checked(validation_data, self)
+        x = checked(x, self)
+        return super().fit(x, None, *args, validation_data=held_out, **kwargs)
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Keras's evaluate, on the averaged weights when there are any; takes what `fit` takes.
+        """Keras's evaluate, on the averaged weights when there are any; takes, and refuses, what `fit` does.
 
         Raises:
-            ConfigError, DataError: as `fit`; no sample has a weight, as in a text that only prompts fill.
+            DataError: no sample has a weight, as in a text that only prompts fill.
         """
         refuse_apart(y=y, sample_weight=kwargs.get("sample_weight"))
         if not kwargs.get("_use_cached_eval_dataset"):  # within `fit`, which has checked it
-            x = checked(x, self.spec, is_conditional(self))
+            x = checked(x, self)
         with self.averaged_weights():
             found = super().evaluate(x, None, *args, **kwargs)
         for name in self.validation:

@@ -265,9 +265,10 @@ def _compare(dataset: Dataset, kept: DataSpec, before: Run) -> None:
 
 def _check_samples(model: str | GenerativeModel, dataset: Dataset) -> None:
     """Refuse samples that are not what the model's spec says, or their own."""
-    own = isinstance(model, str)
-    spec, labelled = (dataset.spec, False) if own else (model.spec, is_conditional(model))
-    check_split(dataset.train, spec, dataset.address, labelled=labelled)
+    if isinstance(model, str):
+        check_split(dataset.train, dataset.spec, dataset.address)
+    else:
+        check_split(dataset.train, model.spec, dataset.address, labelled=is_conditional(model))
 
 
 def _say_units(model: GenerativeModel, spec: DataSpec) -> None:
