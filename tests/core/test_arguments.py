@@ -122,7 +122,7 @@ CALLS: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
     "seeds of 3": (lambda m, run: genloom.train("vae/mlp", X, seeds=3), "seeds must be a list of whole numbers, such"),
     "seeds of a text": (lambda m, run: genloom.train("vae/mlp", X, seeds="12"), r"such as \[1, 2\], got '12'"),
     "options of 3": (lambda m, run: genloom.train("vae/mlp", X, options=3), "options must be a dict of the model's"),
-    "out of 3": (lambda m, run: genloom.train(m, X, steps=1, out=3), NO_RUN + "3"),
+    "out of 3": (lambda m, run: genloom.train(m, (X, LABELS), steps=1, out=3), NO_RUN + "3"),
     "start from 3": (lambda m, run: genloom.train(m, X, steps=1, init_from=3), NO_RUN + "3"),
     "callbacks of 3": (lambda m, run: genloom.train(m, X, callbacks=[3]), "a list of Keras callbacks; it holds 3"),
     "one callback": (

@@ -276,8 +276,7 @@ class GenerativeModel(backend.StepMixin, keras.Model, metaclass=_Built):
         """
         refuse_apart(y=y, sample_weight=kwargs.get("sample_weight"), class_weight=kwargs.get("class_weight"))
         held_out = None if validation_data is None else checked(validation_data, self)
-        x = checked(x, self)
-        return super().fit(x, None, *args, validation_data=held_out, **kwargs)
+        return super().fit(checked(x, self), None, *args, validation_data=held_out, **kwargs)
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Keras's evaluate, on the averaged weights when there are any; takes, and refuses, what `fit` does.
