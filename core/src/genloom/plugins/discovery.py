@@ -9,10 +9,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import importlib
 import os
 import pathlib
 import sys
 import time
+import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -26,7 +28,7 @@ from genloom.plugins.entry_points import Declared, declared
 from genloom.plugins.status import PluginStatus
 from genloom.terminal import shown
 
-__all__ = ["HEAVY", "culprit", "implementers", "load_file", "manager", "plugins", "report"]
+__all__ = ["HEAVY", "culprit", "implementers", "load_file", "load_module", "manager", "plugins", "report"]
 
 #: Modules that a plugin must not import at load time: they are slow, and they fix the backend before it is chosen.
 HEAVY = ("keras", "jax", "torch", "tensorflow")
@@ -69,6 +71,15 @@ def load_file(path: str | os.PathLike[str]) -> PluginStatus:
     if not file.is_file():
         raise NotFoundError(f"There is no plugin file {str(path)!r}.", mend="Check the path after -p.")
     return _loaded().add_file(file)
+
+
+def load_module(name: str) -> PluginStatus:
+    """Load a plugin by its module of hooks, where no installed plugin has it: so a package is tested before.
+
+    Raises:
+        PluginError: the module cannot be imported, raises, or its hooks do not fit.
+    """
+    return _loaded().add_module(name)
 
 
 def report(status: PluginStatus) -> None:
@@ -123,12 +134,18 @@ class _Plugins:
         return self._register(source, module, seconds)
 
     def add_file(self, file: pathlib.Path) -> PluginStatus:
-        source = _Source(file.stem, str(file), "")
-        module, cause, seconds, where = _import(functools.partial(_import_file, file), _module_name(file))
+        return self._add(_Source(file.stem, str(file), ""), functools.partial(_import_file, file), _module_name(file))
+
+    def add_module(self, name: str) -> PluginStatus:
+        known = (s for s in self.statuses if isinstance(s.module, types.ModuleType) and s.module.__name__ == name)
+        return next(known, None) or self._add(_Source(name, name, ""), lambda: importlib.import_module(name), name)
+
+    def _add(self, source: _Source, load: Callable[[], Any], name: str) -> PluginStatus:
+        """Add what was asked for by name: going on without it would surprise, so its defects are raised."""
+        module, cause, seconds, where = _import(load, name)
         status = source.status("failed", cause, where=where) if cause else self._register(source, module, seconds)
         status = self._with_components(status, may_be_heavy=True)
         if status.status != "ok":
-            # A file was asked for by name: going on without it would surprise.
             raise PluginError(status.defect())
         if status.cause:
             report(status)
@@ -176,7 +193,7 @@ class _Plugins:
             dragged_in = set() if may_be_heavy else _heavy_modules() - before
             cause = _too_heavy(dragged_in) if dragged_in else ""
         except (Exception, SystemExit) as error:
-            cause, where = _cause(error), line(error, [package(status.module.__name__)])
+            cause, where = _cause(error), line(error, status.packages)
         if not cause:
             return dataclasses.replace(status, components=components)
         self._unregister(status.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import types
 from typing import Any
 
 from genloom.plugins.blame import package
@@ -45,7 +46,7 @@ class PluginStatus:
     def packages(self) -> set[str]:
         """The top packages that its code is in; none for GenLoom's own components."""
         modules = [component.target.partition(":")[0] for component in self.components]
-        modules += [] if self.module is None else [self.module.__name__]
+        modules += [self.module.__name__] if isinstance(self.module, types.ModuleType) else []
         return {package(module) for module in modules} - {"genloom"}
 
     @property
