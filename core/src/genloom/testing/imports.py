@@ -29,7 +29,7 @@ def heavy_imports(module: str) -> list[str]:
     env = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-    }  # what can be imported here can be there
+    }  # as here
     done = subprocess.run([sys.executable, "-c", _PROBE, module], capture_output=True, text=True, check=False, env=env)
     if done.returncode:
         raise RuntimeError(done.stderr[-1500:])
