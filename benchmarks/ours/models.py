@@ -28,7 +28,7 @@ from tasks import (
     Task,
 )
 
-from genloom import backend, create
+from genloom import backend, create, random
 from genloom.data.spec import DataSpec
 from genloom.layers import GroupNorm
 from genloom.model import GenerativeModel, Phase
@@ -103,6 +103,11 @@ class Vae(GenerativeModel):
         distance = 0.5 * ops.sum((output - x) ** 2, -1) if not self.bernoulli else -bernoulli_log_prob(x, output)
         kl = 0.5 * ops.sum(ops.exp(log_variance) + mean * mean - 1.0 - log_variance, axis=-1)
         return ops.mean(distance + kl), {}, 1.0
+
+    def draw(self, keys: Any, condition: dict[str, Any]) -> Any:
+        """Decode codes of the prior."""
+        output = self.decoder(random.normal(keys, (CODE,)))
+        return ops.sigmoid(output) if self.bernoulli else output
 
 
 def conv(channels: int, size: int = 3, strides: int = 1) -> layers.Conv2D:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -34,7 +33,7 @@ def test_the_settings_before_a_float64_probe_come_back() -> None:
 def test_a_heavy_hooks_module_is_seen(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "keras.py").write_text("")  # a stand-in: the real one takes seconds
     (tmp_path / "heavy_hooks.py").write_text("import keras\ndef genloom_components(): return []\n")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.syspath_prepend(tmp_path)
     kit = type("Kit", (ModelConformance,), {"hooks": "heavy_hooks"})
     with pytest.raises(AssertionError, match="imports keras"):
         kit().test_hooks_import_no_engine()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import click.testing
 import numpy as np
 import pytest
 
+from genloom import report
 from genloom.cli import output
 from genloom.cli.compare import compare
-from genloom.runs import create_run, save
+from genloom.runs import Run, create_run, save
 
 pytestmark = pytest.mark.any_engine
 
@@ -56,6 +58,64 @@ def test_measures_are_rows_with_their_direction(tmp_path: Path) -> None:
         ["precision ↑", "0.5", "0.5", "0.25", "2.5"],
         ["c2st ≈", "0.7", "0.7", "0.25", "2.5"],
     ]
+
+
+def measured(folder: Path, name: str, n: int, **protocol: Any) -> str:
+    """Make a run whose fd, precision and cost were measured with n samples."""
+    data = protocol.pop("address", "digits")
+    run = create_run(folder / name)
+    run.write_config({"model": {"id": "vae/mlp", "seed": 0}, "data": {"address": data}})
+    save(run, 10, {"w": np.zeros(1)})
+    plain: dict[str, Any] = {
+        "n": n,
+        "protocol": {"n": n, "reference_n": n, "data": data, "shape": [8, 8, 1], **protocol},
+    }
+    digest = f"{n}{data}{protocol}".encode().hex()
+    cost = result("seconds per 1,000 samples", 0.5, f"c{digest}", True, **plain | {"role": "cost"})
+    run.write_metrics([result("fd[pca20]", 1.0, f"a{digest}", True, **plain), cost])
+    return str(folder / name)
+
+
+def told(*words: str) -> tuple[list[str], list[str]]:
+    """Return the names of the measures, and what is said on stderr."""
+    done = click.testing.CliRunner().invoke(compare, words)
+    assert done.exit_code == 0, done.output
+    return [line.split("\t")[0] for line in done.stdout.splitlines()[3:]], done.stderr.splitlines()
+
+
+def test_scores_of_unlike_n_say_n_and_the_command_that_makes_them_alike(tmp_path: Path) -> None:
+    few, many = measured(tmp_path, "few", 20), measured(tmp_path, "many", 100)
+    names, said = told(few, many)
+    assert names[:2] == ["fd[pca20] ↓ n=20", "fd[pca20] ↓ n=100"]
+    assert names[2:] == ["seconds per 1,000 samples ↓ n=20", "seconds per 1,000 samples ↓ n=100"]
+    assert said == [
+        f"{few} was measured with n=20, others with n=100. To have them in one row: genloom evaluate {few} -n 100"
+    ]
+    page = report.write_comparison([few, many], tmp_path / "c.html").read_text("utf-8")
+    assert f"genloom evaluate {few} -n 100" in page
+    # Measured in both ways, it shares a row with the other: nothing is left to do.
+    run = Run(few)
+    run.write_metrics([*run.metrics(), *Run(many).metrics()])
+    assert told(few, many) == (names, [])
+    assert told(measured(tmp_path, "another", 20), few) == (names, [])
+
+
+def test_other_ways_of_measuring_are_told_by_what_differs(tmp_path: Path) -> None:
+    digits, ring = measured(tmp_path, "digits", 20), measured(tmp_path, "ring", 100, address="toy:8-ring")
+    assert told(digits, ring)[1] == []  # no n brings them together
+    same_n = measured(tmp_path, "mnist", 20, address="mnist")
+    assert told(digits, same_n)[0][:2] == ["fd[pca20] ↓ data=digits", "fd[pca20] ↓ data=mnist"]
+    machines = [measured(tmp_path, name, 20, setting=f"{name}, x86_64, 2 cores, compiled") for name in ("jax", "torch")]
+    assert told(*machines)[0][:2] == ["fd[pca20] ↓ jax", "fd[pca20] ↓ torch"]
+    shapes = [measured(tmp_path, f"s{side}", 20, shape=[side, side, 1]) for side in (8, 28)]
+    assert told(*shapes)[0][:2] == ["fd[pca20] ↓ shape=[8, 8, 1]", "fd[pca20] ↓ shape=[28, 28, 1]"]
+    losses = [
+        measured(tmp_path, name, 20, setting=json.dumps({"id": name, "preset": None, "options": {"width": width}}))
+        for name, width in (("vae", 8), ("gan", 8))
+    ]
+    assert told(*losses)[0][:2] == ["fd[pca20] ↓ id=vae", "fd[pca20] ↓ id=gan"]
+    hostile = [measured(tmp_path, f"h{n}", 20, setting={"a": [n] * 100}, shape={"x": 10**n}) for n in (1, 2)]
+    assert len(set(told(*hostile)[0])) == 4
 
 
 def test_what_does_not_fit_follows_below(tmp_path: Path, drawn: Any) -> None:

@@ -155,6 +155,9 @@ def test_completion_offers_values_and_imports_no_keras(genloom: Genloom, tmp_pat
     assert offered("genloom evaluate --metric fd") == {"fd-pca20", "fd-classifier32"}
     assert offered("genloom train --data di") == {"digits"}
     assert offered("genloom sample ru") == {"runs/"}
+    assert offered("genloom runs ") >= {"list", "prune", "runs/"}
+    assert offered("genloom runs runs/") == offered("genloom runs prune runs/") == {"runs/vae", "runs/gan"}
+    assert offered("genloom runs --j") == {"--json"}
     assert offered("genloom compare runs/vae runs/") == {"runs/vae", "runs/gan"}
     assert offered("genloom show c") >= {"clip", "coverage"}
     assert "genloom" in offered("genloom plugins show g")

@@ -95,6 +95,20 @@ def test_flag_beats_environment_beats_file(
     ]
 
 
+def test_a_folder_of_something_else_is_not_said_to_begin(tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.txt").touch()
+    words = ["vae/mlp", "--data", "digits", "--resume", "--out", str(tmp_path / "notes")]
+    result = click.testing.CliRunner().invoke(train, words)
+    assert str(result.exception).startswith(f"The folder {words[-1]!r} is not empty and is not a run.")
+    assert "it begins" not in result.stderr
+
+
+def test_a_folder_is_no_configuration_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"is a folder, no configuration file\. Name a TOML file\."):
+        read_config(tmp_path)
+
+
 def test_steps_of_a_higher_layer_take_away_the_epochs_of_a_lower_one(
     invoke: Callable[..., click.testing.Result], called: list[dict[str, Any]]
 ) -> None:
@@ -174,7 +188,7 @@ def test_a_run_is_a_configuration_file(tmp_path: Path) -> None:
     ("config", "message"),
     [
         ({"training": {"epochs": 1, "steps": 1}}, "epochs and steps exclude each other"),
-        ({"training": {"epochs": "x"}}, "Option 'training.epochs' needs an int | None, got 'x'"),
+        ({"training": {"epochs": "x"}}, "Option 'training.epochs' needs a whole number or none, got 'x'"),
         ({"training": {"batch_size": 0}}, "Option 'training.batch_size' must be at least 1"),
         ({"training": {"clip": -1}}, "Option 'training.clip' must be at least 0.0, got -1"),
         ({"training": {"clpi": 1}}, "Unknown option 'training.clpi'. Did you mean 'training.clip'?"),
@@ -191,11 +205,11 @@ def test_a_wrong_configuration_is_named(config: dict[str, Any], message: str) ->
 @pytest.mark.parametrize(
     ("words", "variables", "named"),
     [
-        (["--set", "training.clip=x"], {"GENLOOM_CLIP": "1"}, "'training.clip' needs a float | None, got 'x'"),
+        (["--set", "training.clip=x"], {"GENLOOM_CLIP": "1"}, "'training.clip' needs a number or none, got 'x'"),
         ([], {"GENLOOM_CLIP": "-1"}, "'GENLOOM_CLIP' must be at least 0.0, got -1.0"),
-        (["--seeds", "1,x"], {}, "'--seeds' needs a tuple[int, ...] | None, got '1,x'"),
+        (["--seeds", "1,x"], {}, "'--seeds' needs whole numbers (as in 32 or 32,64) or none, got '1,x'"),
         ([], {"GENLOOM_SEEDS": "1,x"}, "'GENLOOM_SEEDS' needs"),
-        ([], {"GENLOOM_EPOCHS": "x"}, "Invalid value for 'GENLOOM_EPOCHS': 'x' is not a valid integer range."),
+        ([], {"GENLOOM_EPOCHS": "x"}, "Invalid value for 'GENLOOM_EPOCHS': 'x' is not a valid whole number."),
         (["--epochs", "x"], {"GENLOOM_EPOCHS": "2"}, "Invalid value for '--epochs': 'x'"),
     ],
 )

@@ -9,11 +9,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import click.testing
 import numpy as np
 import pytest
 
 import genloom
 from genloom import continual
+from genloom.cli.update import update
 from genloom.continual import updating
 from genloom.errors import ConfigError, DataError, RunError
 from genloom.metrics.continual import average, backward_transfer, forgetting, forward_transfer
@@ -290,6 +292,23 @@ def test_a_damaged_lineage_is_an_error_and_never_leads_outside_the_run(base: Run
         genloom.sample(base.path, 1)
 
 
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        (
+            "clip=1",
+            "got --set clip=1. A setting of the training is given as --set training.clip=1.",
+        ),
+        ("training.clip=x", "Option 'training.clip' needs a number or none, got 'x'."),
+        ("training.clap=1", "Unknown option 'training.clap'. Did you mean 'training.clip'?"),
+    ],
+)
+def test_an_update_takes_settings_as_a_training_does(word: str, told: str) -> None:
+    done = click.testing.CliRunner().invoke(update, ["run", "--data", "digits", "--set", word])
+    assert isinstance(done.exception, ConfigError)
+    assert told in str(done.exception)
+
+
 def test_the_commands(base: Run, halves: list[str], tmp_path: Path, subprocess_env: Any) -> None:
     def genloom_cli(*words: str) -> Any:
         program = "from genloom.cli.main import main; main()"
@@ -309,10 +328,12 @@ def test_the_commands(base: Run, halves: list[str], tmp_path: Path, subprocess_e
     assert refused.returncode == 1, refused.stderr
     assert "refused" in refused.stdout and "rejected" in refused.stderr
     words = ("update", "run", "--data", halves[1], "--steps", "2", "--tolerance", "9", "--gate", "fd[pca20]", "--json")
+    words += ("--set", "training.learning_rate=0.5")
     judged = genloom_cli(*words)
     entry = json.loads(judged.stdout)
     assert judged.returncode == (0 if entry["decision"] == "promoted" else 1)
     assert entry["gate"] == "fd[pca20]"
+    assert Run(tmp_path / "run" / entry["run"]).config["training"]["learning_rate"] == 0.5
     assert genloom_cli("update", "run").returncode == 2
     assert genloom_cli("update", "absent", "--data", halves[1]).returncode == 2
     file = written(tmp_path / "tasks.toml", halves, "l2sp:strength=0.1", steps=4)

@@ -42,6 +42,19 @@ def test_a_plain_path_says_which_scheme_to_write(tmp_path):
         Address.parse(str(tmp_path))
     with pytest.raises(DataError, match=r"npz:x/y.npz"):
         Address.parse("x/y.npz")
+    for name, advice in (
+        ("a.npy", r"Save its numbers, numpy\.savez\('.*a\.npz', x=array\), then write 'npz:.*a\.npz'; or see"),
+        ("b.csv", r"Save its numbers, numpy\.savez"),
+        ("f.PNG", rf"the folder that the pictures are in, 'images:{tmp_path}'\."),
+        ("c.txt", r"such as 'text:.*c\.txt'\."),
+        ("d.jsonl", r"such as 'jsonl:.*d\.jsonl'\."),
+        ("e", r"Save its numbers, numpy\.savez"),
+    ):
+        (tmp_path / name).touch()
+        with pytest.raises(DataError, match=advice):
+            Address.parse(str(tmp_path / name))
+    with pytest.raises(DataError, match="'npz:FILE' or 'images:FOLDER'; see: genloom list datasets"):
+        Address.parse("absent.csv")
     with pytest.raises(DataError, match="such as 'digits'"):
         Address.parse("")
 
@@ -68,7 +81,7 @@ def test_text_and_values_mean_the_same(tmp_path):
 def test_wrong_options_and_schemes_are_named(tmp_path):
     with pytest.raises(ConfigError, match=r"Did you mean 'toy\?sigma'"):
         data.open("toy:8-ring?sgima=1")
-    with pytest.raises(ConfigError, match=r"'toy\?n' needs an int, got 'many'"):
+    with pytest.raises(ConfigError, match=r"'toy\?n' needs a whole number, got 'many'"):
         data.open("toy:8-ring?n=many")
     with pytest.raises(ConfigError, match="digits takes no options, got size"):
         data.open("digits?size=4")

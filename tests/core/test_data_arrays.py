@@ -47,6 +47,46 @@ def test_every_form_that_arrays_come_in() -> None:
     assert check((X, NAMES))["train"]["classes"] == {"cat": 6, "dog": 6, "owl": 6}
 
 
+WHOLE = ["int16", "uint16", ">u2", "int32", "uint32", "int64", "uint64"]
+BROKEN = ["float16", "float32", ">f4", "float64", "longdouble"]
+
+
+@pytest.mark.parametrize("source", ["arrays", "npz"])
+@pytest.mark.parametrize("dtype", ["uint8", *WHOLE, *BROKEN])
+def test_a_picture_is_the_same_in_any_type_of_number(dtype: str, source: str, tmp_path: Path) -> None:
+    """Bytes in another type stay between 0 and 255; a model sees the same values from -1 to 1."""
+    given: Any = X.astype(dtype)
+    if source == "npz":
+        np.savez(tmp_path / "data.npz", x=given)
+        given = f"npz:{tmp_path / 'data.npz'}"
+    opened = data.open(given)
+    assert opened.spec.value_range == ((0.0, 1.0) if dtype == "uint8" else (0.0, 255.0))
+    taken = opened.train.arrays()["x"]
+    assert taken.dtype == np.dtype(np.float32)
+    np.testing.assert_allclose(opened.spec.normalise(taken), np.delete(X, [9, 19], axis=0) / 127.5 - 1, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale", "shift", "bounds"),
+    [
+        *((dtype, 257, 0, None) for dtype in ("uint16", "int32", "int64", "float32", "float64")),
+        *((dtype, 1, -128, None) for dtype in ("int8", "int16", "float64")),
+        *((dtype, 1 / 255, 0, (0.0, 1.0)) for dtype in BROKEN),
+        *((dtype, 1 / 127.5, -1, (-1.0, 1.0)) for dtype in BROKEN),
+        ("complex64", 1, 0, None),
+    ],
+)
+def test_the_range_of_pictures_is_known_or_asked_for(dtype: str, scale: float, shift: float, bounds: Any) -> None:
+    x = (X.astype(np.float64) * scale + shift).astype(dtype)
+    if bounds is None:
+        with pytest.raises(
+            DataError, match=r"pictures have values from .* value_range=\(lowest, highest\)|x holds complex64"
+        ):
+            data.open(x)
+    else:
+        assert data.open(x).spec.value_range == bounds
+
+
 def test_false_and_true_are_the_classes_0_and_1() -> None:
     opened = data.open((X, NUMBERS == 1))
     assert opened.spec.classes == 2
@@ -83,6 +123,10 @@ def test_names_are_classes_sorted_as_text_or_as_they_are_listed() -> None:
         ((X, NUMBERS), {"classes": 2}, "labels up to 2 and 0 class names, for 2 classes"),
         ((X, NUMBERS), {"classes": 4, "class_names": ("a", "b", "c")}, "labels up to 2 and 3 class names, for 4"),
         ((X, NAMES), {"class_names": ("owl", "owl")}, "class_names has a name twice"),
+        ((X, ["cat", ""] * 10), {}, r"arrays has an empty class name among \['', 'cat'\]"),
+        ((X, NUMBERS), {"class_names": ("a", " ", "c")}, "arrays has an empty class name among"),
+        (X[:0], {}, r"arrays: x has no samples, its shape is \(0, 4, 4, 3\)\. At least two are needed\."),
+        (X * 3.0, {}, r"to 765\. Give genloom\.data\.open\(x, value_range=\(lowest, highest\)\) in place of x\."),
         (X, {"classes": 3}, "arrays has classes but no labels"),
         ((X, np.eye(3)[NUMBERS]), {}, r"labels of shape \(20, 3\)"),
     ],

@@ -34,6 +34,18 @@ def planted() -> Dataset:
     return Dataset("planted", spec, ArraySplit(x, label), ArraySplit(x_test, np.arange(20) % 2), "0" * 16)
 
 
+def test_numbers_of_tokens_have_no_mean(monkeypatch):
+    tokens = np.arange(40, dtype=np.int32).reshape(10, 4) % 7
+    spec = DataSpec((4,), kind="text", dtype="int32", value_range=None, vocabulary=7, maximum_length=4)
+    dataset = Dataset("tokens", spec, ArraySplit(tokens[:8]), ArraySplit(tokens[8:]), "f1d0")
+    found = inspect(dataset)
+    assert [found["train"][name] for name in ("samples", "minimum", "maximum", "mean", "deviation")] == [8, *[None] * 4]
+    assert found["treatment"] == "Models see the tokens as they are."
+    monkeypatch.setattr("genloom.data.check.check", lambda source, out: found)
+    shown = CliRunner().invoke(data, ["check", "tokens"]).stdout.splitlines()
+    assert shown[3] == "split\tsamples\tdtype\tconstant\tduplicates\tnan\tout_of_range"
+
+
 def test_planted_faults_are_counted():
     report = inspect(planted())
     train = report["train"]

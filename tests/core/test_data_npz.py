@@ -163,7 +163,7 @@ def test_a_bare_array(tmp_path):
         ({"x": np.zeros((4, 2)), "x_test": np.zeros((4, 2)), "label": [0] * 4}, "only one of x and x_test has labels"),
         ({"x": np.zeros((4, 3, 3, 2))}, "2 channels"),
         ({"x": np.zeros((4,))}, r"shape \(4,\)"),
-        ({"x": np.zeros((0, 2))}, r"shape \(0, 2\)"),
+        ({"x": np.zeros((0, 2))}, r"no samples, its shape is \(0, 2\)"),
         ({"x": np.zeros((1, 2))}, "1 sample"),
         ({"x": np.array([["a"], ["b"]])}, "not numbers"),
     ],
@@ -222,6 +222,5 @@ def test_columns_that_float32_cannot_hold_are_refused(tmp_path):
     seconds[:, 1] -= seconds[:, 1].min()
     opened = data.open(f"npz:{save(tmp_path, x=seconds)}")
     assert opened.spec.scale[1] == pytest.approx(10, rel=0.2)
-    assert data.open(f"npz:{save(tmp_path, x=np.full((20, 1), 1.7e9))}").spec.scale == (
-        1.0,
-    )  # a constant loses nothing
+    # A constant loses nothing.
+    assert data.open(f"npz:{save(tmp_path, x=np.full((20, 1), 1.7e9))}").spec.scale == (0.0,)

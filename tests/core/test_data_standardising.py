@@ -18,7 +18,7 @@ from genloom.data.check import check
 from genloom.data.standardising import in_units_of, moments, standardised
 from genloom.errors import ConfigError, DataError
 
-COLUMNS = DataSpec((3,), kind="table", value_range=None, mean=(25_229.0, -0.5, 7.0), scale=(13_300.0, 0.01, 1.0))
+COLUMNS = DataSpec((3,), kind="table", value_range=None, mean=(25_229.0, -0.5, 7.0), scale=(13_300.0, 0.01, 0.0))
 
 
 def save(folder: Path, **arrays: np.ndarray) -> str:
@@ -38,7 +38,7 @@ def test_opened_data_carry_the_mean_and_deviation_of_their_training_samples(tmp_
     stored = x.astype(np.float32).astype(np.float64)
     np.testing.assert_allclose(spec.mean, stored.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(spec.scale[:2], stored.std(axis=0)[:2], rtol=1e-12)
-    assert spec.scale[2] == 1.0  # a constant column is divided by nothing
+    assert spec.scale[2] == 0.0  # a constant column is divided by nothing
 
 
 @pytest.mark.parametrize("make", [np.asarray, ops.convert_to_tensor])
@@ -49,7 +49,23 @@ def test_the_round_trip_is_exact_to_float32(make):
     z = ops.convert_to_numpy(z)
     assert z.dtype == np.float32
     assert np.abs(z[:, :2].mean(axis=0)).max() < 0.25 and np.abs(z[:, :2].std(axis=0) - 1).max() < 0.15
-    assert np.abs((back - x) / COLUMNS.scale).max() < 1e-5  # rounding, in deviations: 50 of them lie below -0.5
+    assert np.abs((back - x) / COLUMNS.divisors).max() < 1e-5  # rounding, in deviations: 50 of them lie below -0.5
+
+
+@pytest.mark.parametrize("make", [np.asarray, ops.convert_to_tensor])
+def test_a_constant_column_comes_back_exactly_whatever_a_model_drew(make):
+    drawn = ops.convert_to_numpy(COLUMNS.denormalise(make(np.array([[0.0, 0.0, 0.55], [1.0, 1.0, -3.0]], np.float32))))
+    np.testing.assert_array_equal(drawn[:, 2], 7.0)
+    assert drawn[0, 0] != drawn[1, 0]
+
+
+@pytest.mark.parametrize("model", ["vae/mlp", "gan/mlp", "diffusion/ddpm"])
+def test_every_family_draws_a_constant_column_exactly(model):
+    x = columns().astype(np.float32)
+    x[:, 2] = 0.1  # no sum of fractions of two
+    samples = genloom.sample(genloom.create(model, data.open(x).spec), 8).samples
+    np.testing.assert_array_equal(samples[:, 2], np.float32(0.1))
+    assert samples[:, 0].std() > 0
 
 
 def test_flat_samples_are_standardised_by_channel():
@@ -112,8 +128,8 @@ def test_the_fingerprint_does_not_know_of_the_scale(tmp_path):
     [
         ({"value_range": (0.0, 1.0), "mean": (0.0,), "scale": (1.0,)}, "have no mean and scale"),
         ({"mean": (0.0, 0.0), "scale": (1.0,)}, "mean and scale have 2 and 1 entries"),
-        ({"mean": (0.0,), "scale": (0.0,)}, "mean must be finite and scale positive"),
-        ({"mean": (float("nan"),), "scale": (1.0,)}, "mean must be finite and scale positive"),
+        ({"mean": (0.0,), "scale": (-1.0,)}, "mean must be finite and scale 0 or more"),
+        ({"mean": (float("nan"),), "scale": (1.0,)}, "mean must be finite and scale 0 or more"),
     ],
 )
 def test_a_scale_that_does_not_fit_is_refused(changes, words):
@@ -139,10 +155,10 @@ def test_units_of_a_run_win_over_those_of_new_data():
 
 def test_check_says_what_will_be_done(tmp_path):
     found = check(save(tmp_path, x=columns()))
-    assert found["spec"]["scale"][2] == 1.0
+    assert found["spec"]["scale"][2] == 0.0
     assert found["treatment"] == (
         "Unbounded: models see (x - mean) / deviation of each column (0: 25199 ± 12203, 1: -0.50149 ± 0.0098869), "
-        "samples are in x's units. One value only, and so only shifted: column 2."
+        "samples are in x's units. One value only, which samples have exactly: column 2."
     )
     assert check("digits")["treatment"] == "Values from 0 to 1: models see them from -1 to 1."
 
@@ -212,9 +228,18 @@ def test_units_are_others_three_deviations_away_or_three_times_as_wide(mean, sca
 
 def test_a_constant_is_not_narrower_than_what_varies():
     kept = DataSpec((1,), "table", value_range=None, mean=(0.0,), scale=(13_300.0,))
-    check_units("new", kept.replace(scale=(1.0,)), kept, "'run'")
+    for constant in (0.0, 1.0):  # 1 in runs from before
+        check_units("new", kept.replace(scale=(constant,)), kept, "'run'")
     with pytest.raises(ConfigError, match="new is in other units than 'run'"):
         check_units("new", kept.replace(scale=(1.5,)), kept, "'run'")
+
+
+@pytest.mark.parametrize(("mean", "scale"), [((2.0,), (0.0,)), ((1.0,), (0.1,))])
+def test_what_was_constant_goes_on_as_that_value_only(mean, scale):
+    kept = DataSpec((1,), "table", value_range=None, mean=(1.0,), scale=(0.0,))
+    check_units("new", kept, kept, "'run'")
+    with pytest.raises(ConfigError, match=r"column 0 has .* instead of 1 ± 0"):
+        check_units("new", kept.replace(mean=mean, scale=scale), kept, "'run'")
 
 
 def test_check_warns_of_a_mean_that_float32_drowns_in(tmp_path):

@@ -20,8 +20,9 @@ import genloom
 import genloom.report
 from genloom.data import DataSpec
 from genloom.data.check import check
-from genloom.errors import RunError
+from genloom.errors import DiskError, RunError
 from genloom.files import atomic as files
+from genloom.files.atomic import writing
 from genloom.plugins.discovery import load_file
 from genloom.runs import Run, create_run, save
 from genloom.sampling.samples import Samples
@@ -114,6 +115,12 @@ def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path) -> None:
         create_run(tmp_path / "runs" / "vae")
     with pytest.raises(RunError, match="could not be written"):
         write(PICTURES, tmp_path / "runs" / "x.png")
+
+
+@pytest.mark.parametrize(("name", "mend"), [("a", "The folder takes no files"), ("gone/a", "Was the folder removed")])
+def test_a_folder_that_takes_no_files_is_not_called_removed(name: str, mend: str, tmp_path: Path) -> None:
+    with pytest.raises(DiskError, match=mend), writing(tmp_path / name):
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(tmp_path / name))  # as in /proc
 
 
 def test_the_number_of_a_refusal_is_found_in_the_words_of_safetensors(tmp_path: Path) -> None:

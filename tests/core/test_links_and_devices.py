@@ -87,6 +87,9 @@ def test_a_closed_output_is_no_error(tmp_path: Path, subprocess_env: Callable[..
         ("", r"\[model\] names no id"),
         ('model = "x"', "model is no table"),
         ('training = 3\n[model]\nid = "vae/mlp"', "training is no table"),
+        ('training = {post = 3}\n[model]\nid = "vae/mlp"', r"training\.post = 3 is no list"),
+        ('[model]\nid = "vae/mlp"\nseed = true', r"model\.seed = True is no whole number"),
+        ('[model]\nid = "vae/mlp"\npreset = 3', r"model\.preset = 3 is no text"),
         ('stretches = 3\n[model]\nid = "vae/mlp"', "stretches is no list of tables"),
     ],
 )

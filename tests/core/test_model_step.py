@@ -359,26 +359,6 @@ def test_parts_that_all_weigh_nothing_move_nothing():
     assert float(values(model)["a"]) == float(values(model)["b"]) == 1.0
 
 
-def test_undeclared_metric_is_an_error_that_names_it():
-    class Undeclared(Game):
-        def phases(self):
-            return [Phase("ab", [self.a, self.b], lambda batch: (self.a, {"surprise": self.b}, 1.0))]
-
-    model = Undeclared()
-    model.compile(keras.optimizers.SGD(0.1))
-    with pytest.raises(ConfigError, match="surprise"):
-        fit(model, batches(4))
-
-
-def test_a_variable_in_no_phase_is_an_error_that_names_it():
-    class Forgotten(Game):
-        def phases(self):
-            return super().phases()[:1]
-
-    with pytest.raises(ConfigError, match="No phase moves the trainable variable forgotten/b"):
-        Forgotten().compile(keras.optimizers.SGD(0.1))
-
-
 @pytest.mark.parametrize(
     ("optimizer", "word"),
     [

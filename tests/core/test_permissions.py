@@ -79,6 +79,19 @@ def test_the_list_of_runs_says_forbidden_and_shows_the_others(
     assert statuses == {"another": "interrupted", "run": "forbidden"}
 
 
+def test_a_folder_that_may_not_be_entered_is_listed_as_forbidden(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("open", "unlisted"):
+        create_run(tmp_path / name).write_config({"model": {"id": "b"}})
+    (tmp_path / "no run").mkdir()
+    monkeypatch.setattr(os, "scandir", guarded(os.scandir, "/run", "/unlisted", "/no run"))
+    monkeypatch.setattr(Path, "stat", guarded(Path.stat, "/run/run.toml"))
+    statuses = {Path(row["path"]).name: row["status"] for row in list_runs(tmp_path)}
+    assert statuses == {"open": "interrupted", "run": "forbidden", "unlisted": "interrupted"}
+    assert f"{str(run.path / 'run.toml')!r} may not be read: Permission denied" in capsys.readouterr().err
+
+
 def test_a_lock_whose_owner_may_not_be_read_is_held_all_the_same(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     with run.lock():
         forbid(monkeypatch, LOCK_NAME)
@@ -86,20 +99,22 @@ def test_a_lock_whose_owner_may_not_be_read_is_held_all_the_same(run: Run, monke
             pytest.fail("two hold one lock")
 
 
+def guarded(real: Callable[..., Any], *endings: str) -> Callable[..., Any]:
+    """Refuse paths of these endings, as the system does; who runs the tests as root may read everything."""
+
+    def call(path: Any, *rest: Any, **options: Any) -> Any:
+        if str(path).endswith(endings):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return real(path, *rest, **options)
+
+    return call
+
+
 def forbid(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """Refuse to open files of this name, as the system does; who runs the tests as root may read everything."""
-
-    def guarded(real: Callable[..., Any]) -> Callable[..., Any]:
-        def call(path: Any, *rest: Any, **options: Any) -> Any:
-            if str(path).endswith(name):
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-            return real(path, *rest, **options)
-
-        return call
-
-    monkeypatch.setattr("builtins.open", guarded(open))
+    """Refuse to open files of this name."""
+    monkeypatch.setattr("builtins.open", guarded(open, name))
     for reader in ("read_bytes", "read_text"):
-        monkeypatch.setattr(Path, reader, guarded(getattr(Path, reader)))
+        monkeypatch.setattr(Path, reader, guarded(getattr(Path, reader), name))
 
 
 def test_a_lock_that_cannot_be_signed_is_not_held(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

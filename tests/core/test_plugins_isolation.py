@@ -293,3 +293,48 @@ def test_every_hook_is_called_by_the_core(repository: Path) -> None:
         if f'notify("{name}"' in text or f"hook.{name}(" in text or f'getattr(module, "{name}"' in text
     }
     assert sorted(set(hooks) - called) == []
+
+
+def _line_of(source: str, words: str) -> int:
+    return next(number for number, line in enumerate(source.splitlines(), 1) if words in line)
+
+
+FAULTS = {
+    "class body": (
+        "    def phases",
+        "    width = undefined\n\n    def phases",
+        "NameError: name 'undefined' is not defined",
+    ),
+    "constructor": ("self.p = ", "self.q = self.missing; self.p = ", "AttributeError: 'Point' object has no attribute"),
+    "loss": ('batch["x"]', 'batch["y"]', "KeyError: 'y'"),
+}
+
+
+@pytest.mark.parametrize(("good", "bad", "cause"), FAULTS.values(), ids=FAULTS)
+def test_an_error_in_a_models_own_code_names_its_line(
+    good: str, bad: str, cause: str, genloom: Genloom, install: Install, site: Path, tmp_path: Path
+) -> None:
+    source = POINT.replace(good, bad)
+    install("genloom-tiny", MODEL, entry_point="tiny")
+    (site / "tiny_model.py").write_text(source)
+    done = genloom("train", "tiny/point", "--data", "toy:8-ring", "--steps", "1", "--out", str(tmp_path / "run"))
+    assert done.returncode == 3, done.stderr
+    assert cause in done.stderr
+    assert f"({site / 'tiny_model.py'}, line {_line_of(source, bad.splitlines()[0])})" in done.stderr
+    assert "tiny/point" in done.stderr or "Plugin 'tiny' (genloom-tiny 1.2)" in done.stderr
+
+
+def test_an_error_in_a_file_names_its_line(genloom: Genloom, tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("class Mine:\n    good = 1\n    bad = undefined\n")
+    done = genloom("-p", str(file), "list")
+    assert done.returncode == 3
+    assert f"NameError: name 'undefined' is not defined ({file}, line 3). Leave out -p" in done.stderr
+
+
+def test_a_check_finds_a_model_that_cannot_draw(genloom: Genloom, install: Install, site: Path) -> None:
+    install("genloom-tiny", MODEL, entry_point="tiny")
+    (site / "tiny_model.py").write_text(POINT.replace("def draw", "def drawn"))
+    checked = genloom("plugins", "check", "tiny", "--json")
+    assert checked.returncode == 3
+    assert json.loads(checked.stdout)["plugins"][0]["defects"][0].startswith("Point has no draw().")

@@ -14,7 +14,7 @@ import genloom
 from genloom.adaptation import ancestors
 from genloom.cli.failures import guarded
 from genloom.cli.main import cli
-from genloom.errors import ConfigError, DataError
+from genloom.errors import ConfigError, DamagedRunError, DataError
 from genloom.plugins.discovery import load_file
 from genloom.runs import Run, list_runs, load_latest
 from genloom.runs.stretches import history
@@ -82,6 +82,24 @@ def test_a_run_that_was_stopped_before_its_first_checkpoint_begins_at_the_same_w
     whole.rewind_log(0)
     again = arrays(genloom.train("tests/vae", data(folder, "new"), out=whole.path, resume=True))
     assert [name for name in was if not np.array_equal(was[name], again[name])] == []
+
+
+@pytest.mark.parametrize(
+    ("written", "instead", "told"),
+    [
+        ("keep = 2", 'keep = "two"', r"'training\.keep' needs a whole number, got 'two'"),
+        ("latent = 2", 'latent = "x"', "'latent' needs a whole number, got 'x'"),
+        ('progress = "none"', 'progress = "loud"', r"'training\.progress' cannot be 'loud'"),
+    ],
+)
+def test_a_setting_of_a_wrong_type_is_laid_to_its_file(
+    written: str, instead: str, told: str, base: Run, folder: Path, tmp_path: Path
+) -> None:
+    file = Path(shutil.copytree(base.path, tmp_path / "run")) / "run.toml"
+    file.write_text(file.read_text().replace(written, instead))
+    for asked in ({"resume": True, "out": file.parent}, {"init_from": file.parent, "out": tmp_path / "new"}):
+        with pytest.raises(DamagedRunError, match=rf"^'{file}' says what no training has: Option {told}"):
+            genloom.train("tests/vae", data(folder, "old"), steps=4, **asked)
 
 
 def test_a_resume_without_a_remedy_s_memory_needs_the_first_run_no_more(

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from click.testing import CliRunner
 
 from genloom.cli.runs import runs
 from genloom.errors import ConfigError, RunError
-from genloom.runs import Run, create_run, list_runs, open_run, save
+from genloom.runs import Run, create_run, list_runs, open_run, retention, save
 from genloom.runs.going_on import way_on
 
 pytestmark = pytest.mark.any_engine
@@ -224,6 +225,25 @@ def test_a_process_id_given_to_a_younger_process_is_stale(run: Run) -> None:
     assert run.status == "interrupted"
     with run.lock():
         assert run.status == "running"
+
+
+def test_a_lock_of_another_host_says_whose_it_is_and_how_it_ends(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    owner = {"pid": 7, "host": "node3", "started": time.time() - 5.5 * 3600}
+    lock = run.path / "run.lock"
+    lock.write_text(json.dumps(owner))
+    told = f"process 7 on node3, which began 5.5 hours ago. If that process is no more, remove '{lock}'."
+    assert [row["status"] for row in list_runs(run.path)] == ["running"]
+    assert told in capsys.readouterr().err
+    assert retention.plan(run).why == f"it is being written by {told}"
+    monkeypatch.setattr("genloom.runs.lock._lock", lambda handle, path: False)  # held there, over a shared disk
+    with pytest.raises(ConfigError, match=r"which began 5\.5 hours ago\..* If that process is no more"), run.lock():
+        pass
+    lock.write_text(json.dumps({**owner, "host": socket.gethostname(), "started": time.time() - 1e6}))
+    with pytest.raises(ConfigError, match=r"which began 11\.6 days ago") as error, run.lock():
+        pass
+    assert "remove" not in str(error.value)
 
 
 def test_the_listing_has_one_row_per_run(run: Run, tmp_path: Path) -> None:

@@ -8,11 +8,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from keras import ops
 
+from genloom.cli.train import train
 from genloom.errors import ConfigError
+from genloom.options import describe
 from genloom.training import Every, TrainingSettings, WarmupSchedule
 from genloom.training.callbacks.stopping import Patience, default_monitor, parse_bound
 from genloom.training.plan import Plan, Stretch
@@ -118,6 +121,20 @@ def test_a_bound_is_read_and_its_metric_checked() -> None:
             parse_bound(wrong, names)
     with pytest.raises(ConfigError, match="Did you mean 'val_loss'"):
         parse_bound("val_los<1", names)
+
+
+def test_patience_counts_epochs_that_measure_and_every_page_says_so() -> None:
+    rule = Patience("val_loss", "min", 1)
+    rule.set_model(SimpleNamespace(stop_training=False))
+    for epoch, logs in enumerate([{"val_loss": 1.0}, {"loss": 1.0}, {"loss": 1.0}]):
+        rule.on_epoch_end(epoch, logs)
+    assert not rule.model.stop_training
+    rule.on_epoch_end(3, {"val_loss": 1.0})
+    assert rule.model.stop_training
+    flag = next(flag for flag in train.params if flag.name == "patience").help
+    setting = next(row for row in describe(TrainingSettings) if row["name"] == "patience")
+    for words in (flag, setting["help"]):
+        assert "pochs without a better number, of those that measure it" in words
 
 
 def test_patience_counts_from_the_best_and_carries_its_counters() -> None:

@@ -167,7 +167,7 @@ class _Scaled(genloom.GenerativeModel):
     """The loss λ x·w, whose gradient is λ x whatever w is."""
 
     def __init__(self, factor: float) -> None:
-        super().__init__(genloom.DataSpec((20,), kind="signal"))
+        super().__init__(genloom.DataSpec((20,), kind="signal", value_range=None))
         self.factor = factor
         self.w = self.add_weight(shape=(20,), initializer="zeros", name="w")
 

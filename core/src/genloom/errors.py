@@ -79,9 +79,9 @@ class NotFoundError(GenLoomError, LookupError):
     exit_code = 4
 
 
-def nearest(name: str, names: Iterable[str]) -> str:
-    """Return " Did you mean 'x'?" for the closest of `names`, or "" when none is close."""
-    close = difflib.get_close_matches(name, list(names), n=1)
+def nearest(name: object, names: Iterable[str]) -> str:
+    """Return " Did you mean 'x'?" for the closest of `names`, or "" when none is close, or what was given no name."""
+    close = difflib.get_close_matches(name, list(names), n=1) if isinstance(name, str) else []
     return f" Did you mean {close[0]!r}?" if close else ""
 
 

@@ -220,7 +220,7 @@ def _checked(field: dataclasses.Field[Any], kind: Any, value: Any, named: str) -
     try:
         parsed = _parse(kind, value)
     except (TypeError, ValueError, OverflowError):
-        raise ConfigError(f"Option {named!r} needs {_article(_type_name(kind))}, got {value!r}.") from None
+        raise ConfigError(f"Option {named!r} needs {_wanted(kind)}, got {value!r}.") from None
     choices = field.metadata.get("choices")
     for item in parsed if isinstance(parsed, tuple) else (parsed,):
         if choices is not None and item is not None and item not in choices:
@@ -338,5 +338,32 @@ def _type_name(kind: Any) -> str:
     return str(kind).replace("typing.", "")
 
 
-def _article(name: str) -> str:
-    return f"an {name}" if name[0] in "aeiou" else f"a {name}"
+def _wanted(kind: Any) -> str:
+    """Return in words what an option of a type takes."""
+    origin, members = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        # None is last, wherever it was declared.
+        return " or ".join(_wanted(member) for member in sorted(members, key=lambda each: each is type(None)))
+    if origin is tuple and members[1:] == (Ellipsis,):
+        return _LISTS.get(members[0], f"a list, each {_wanted(members[0])}")
+    if origin is tuple:
+        return f"a list of {', '.join(map(_wanted, members))}"
+    if origin is typing.Literal:
+        return " or ".join(map(repr, members))
+    if origin is Mapping:
+        return "a table"
+    return _WORDS.get(kind) or f"a {_type_name(kind)}"
+
+
+_WORDS: dict[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    type(None): "none",
+}
+_LISTS: dict[Any, str] = {
+    int: "whole numbers (as in 32 or 32,64)",
+    float: "numbers (as in 0.5 or 0,1)",
+    str: "names (as in a or a,b)",
+}

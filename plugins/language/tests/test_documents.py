@@ -177,7 +177,7 @@ def test_prompts_are_not_learned(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("{", "Line 2 of"),
+        ("{", "Line 2 of .* cannot be used: Expecting property name enclosed in double quotes at character 2"),
         ("3", "no object"),
         ('{"a": 1}', '"prompt" with'),
         ('{"text": "<|assistant|>yes"}', "special token"),
@@ -187,6 +187,12 @@ def test_prompts_are_not_learned(tmp_path: Path) -> None:
 def test_a_line_that_cannot_be_used_is_named(line: str, words: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=words):
         genloom.data.open(written(tmp_path, {"text": "abc"}, line))
+
+
+def test_lines_that_cannot_be_used_are_counted(tmp_path: Path) -> None:
+    address = written(tmp_path, {"text": "abc"}, "{", {"text": "abc"}, "3", {"a": 1})
+    with pytest.raises(DataError, match=r"^3 lines of .* cannot be used, first line 2: Expecting property name"):
+        genloom.data.open(address)
 
 
 def test_files_that_are_absent_or_too_short_are_refused(tmp_path: Path) -> None:

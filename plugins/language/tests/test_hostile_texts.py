@@ -34,6 +34,14 @@ def test_a_pipe_or_a_device_is_no_text(scheme: str, tmp_path: Path) -> None:
             genloom.data.open(f"text:{tmp_path}")
 
 
+@pytest.mark.parametrize("scheme", ["text", "jsonl"])
+def test_a_file_with_a_hole_of_gigabytes_is_refused_at_once(scheme: str, tmp_path: Path) -> None:
+    with (tmp_path / "a.txt").open("wb") as file:
+        file.truncate(40 << 30)
+    with pytest.raises(DataError, match=r"has 42,949,672,960 bytes of text, where 17,179,869,184 are the most"):
+        genloom.data.open(f"{scheme}:{tmp_path / 'a.txt'}")
+
+
 def test_a_tokenizer_of_a_size_that_none_has_is_refused(tmp_path: Path) -> None:
     with open(tmp_path / "tokenizer.json", "wb") as file:
         file.truncate(40 * 2**30)

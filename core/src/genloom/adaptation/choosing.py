@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from genloom.adaptation.adapters import attach, targets
 from genloom.adaptation.ia3 import IA3, IA3Options, sides
 from genloom.adaptation.lora import DoRAOptions, LoRAOptions
+from genloom.arguments import instance
 from genloom.errors import ConfigError, nearest
 from genloom.model.initializers import reseed
 from genloom.options import configure, option, parse_assignments
@@ -69,6 +70,7 @@ def adapt(model: GenerativeModel, options: AdapterOptions, seed: int = 0) -> Non
         ConfigError: it is adapted already, no linear layer has such a name, ia3 is to scale both sides of one, or the
             family takes no prompts.
     """
+    instance("options", options, AdapterOptions, "options of adapters", mend="Read them: parse_adapter('lora:rank=8').")
     if isinstance(options, SoftOptions):
         attach(model, {"prompt": _prompt(model, options, seed)})
         return

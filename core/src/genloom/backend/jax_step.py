@@ -120,6 +120,7 @@ class StepMixin:
         finally:
             self._newest.refill()
             self._newest = _Newest()
+            self._jax_state_synced = True  # Keras would write the values of a failed evaluation over what comes next
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         """Keras's `fit`; where it fails, the variables have the values of the last step that did not."""

@@ -47,6 +47,7 @@ COMPONENTS = (
         f"{_SOURCES}.npz:open_npz",
         "npz:FILE, arrays x, label, x_test, label_test, class_names",
         options=ArraysOptions,
+        endings=(".npz",),
     ),
     Component(
         "dataset",

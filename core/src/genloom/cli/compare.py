@@ -22,7 +22,7 @@ def compare(runs: tuple[str, ...], out: str | None, as_json: bool) -> None:
     """Compare runs that `genloom evaluate` has measured.
 
     A row is a measure: ↓ lower is better, ↑ higher is better, ≈ nearer to real data is better. Real data and simple
-    opponents stand beside the runs; scores measured in different ways get rows of their own.
+    opponents stand beside the runs; scores measured in different ways get rows of their own, which say what differs.
     """
     from genloom.evaluation.compare import compare as lay_out
 
@@ -37,30 +37,32 @@ def compare(runs: tuple[str, ...], out: str | None, as_json: bool) -> None:
 
 
 def _print(result: Mapping[str, Any]) -> None:
+    from genloom.metrics.ways import alike
+
     rows, references = result["rows"], result["references"]
     names = _short([row["run"] for row in rows])
     marked = [name + ("*" if row["outdated"] else "") for name, row in zip(names, rows, strict=True)]
-    head = [("model", *(row["model"] for row in rows)), ("seed", *(row["seed"] for row in rows))]
-    lines = [(*line, *[""] * len(references)) for line in head]
-    for number, measure in enumerate(_measures(result["columns"])):
+    lines = [(name, *(row[name] for row in rows), *[""] * len(references)) for name in ("model", "seed")]
+    for number, measure in enumerate(_measures(result)):
         lines.append((measure, *(_number(row["values"][number]) for row in (*rows, *references))))
     others = ["real data" if each["name"] == "floor" else each["name"] for each in references]
     table(("measure", *marked, *others), lines, split=True)
     for name, row in zip(names, rows, strict=True):
         if row["outdated"]:
             note(f"* {name}: scores of step {row['step']}, trained further since: genloom evaluate {row['run']}")
+    for sentence in alike(result):
+        note(sentence)
 
 
-def _measures(columns: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return name and direction of each measure; of one name measured in two ways, also the fingerprint."""
+def _measures(result: Mapping[str, Any]) -> list[str]:
+    """Return name and direction of each measure; of one name measured in several ways, also the way."""
+    from genloom.metrics.ways import ways
     from genloom.report.standing import DIRECTIONS
 
-    names = [column["name"] for column in columns]
-    found = []
-    for column in columns:
-        twice = f" {column['fingerprint'][:6]}" if names.count(column["name"]) > 1 else ""
-        found.append(f"{column['name']} {DIRECTIONS[column['lower_is_better']][0]}{twice}")
-    return found
+    return [
+        f"{column['name']} {DIRECTIONS[column['lower_is_better']][0]} {way}".rstrip()
+        for column, way in zip(result["columns"], ways(result), strict=True)
+    ]
 
 
 def _short(paths: Sequence[str]) -> list[str]:

@@ -35,7 +35,7 @@ def check(source: str, out: str | None, as_json: bool) -> None:
     say(f"{found['address']} (fingerprint {found['fingerprint']})")
     say("; ".join(f"{name} {_word(value)}" for name, value in found["spec"].items() if name not in _APART))
     say(found["treatment"])
-    names = [name for name in found["train"] if name != "classes"]
+    names = [name for name, value in found["train"].items() if name != "classes" and value is not None]
     table(
         ("split", *names),
         [(part, *(_word(found[part].get(name)) for name in names)) for part in ("train", "test")],

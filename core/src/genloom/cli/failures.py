@@ -106,7 +106,22 @@ def _describe(error: BaseException) -> dict[str, Any]:
         return _report("Terminated", "Terminated.", None, 143)
     if _of_output(error):
         return _report(kind, f"The output could not be written: {reason(error)}.", "Send it elsewhere.", 1)
-    return _report(kind, f"{kind}: {error}".rstrip(": "), "Put --traceback before the command to see where.", 1)
+    unknown = _report(kind, f"{kind}: {error}".rstrip(": "), "Put --traceback before the command to see where.", 1)
+    return _of_plugin(error) or unknown
+
+
+def _of_plugin(error: BaseException) -> dict[str, Any] | None:
+    """Return what to say of an error that came out of a plugin's own code; want of files and of memory is no fault."""
+    if isinstance(error, (OSError, MemoryError)):
+        return None
+    from genloom.plugins.discovery import culprit
+
+    known = culprit(error)
+    if known is None:
+        return None
+    status, where = known
+    message = f"{status.title}: {type(error).__name__}: {error} ({where})."
+    return _report("PluginError", message, "Put --traceback before the command to see how it came there.", 3)
 
 
 def _report(kind: str, message: str, mend: str | None, exit_code: int) -> dict[str, Any]:

@@ -19,6 +19,8 @@ __all__ = [
     "SAMPLES",
     "SEED",
     "STEPS",
+    "Number",
+    "Whole",
     "asked_backend",
     "backend",
     "json_flag",
@@ -32,11 +34,24 @@ __all__ = [
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+
+class Whole(click.IntRange):
+    """Whole numbers within bounds, called so in errors."""
+
+    name = "whole number"
+
+
+class Number(click.FloatRange):
+    """Numbers within bounds, called so in errors."""
+
+    name = "number"
+
+
 #: Types of numbers; each says its bounds when it refuses one.
-SEED = click.IntRange(0, LARGEST_SEED)
-COUNT = click.IntRange(1, LARGEST_WHOLE)
-SAMPLES = click.IntRange(1, MOST_SAMPLES)
-STEPS = click.IntRange(1, LAST_STEP)
+SEED = Whole(0, LARGEST_SEED)
+COUNT = Whole(1, LARGEST_WHOLE)
+SAMPLES = Whole(1, MOST_SAMPLES)
+STEPS = Whole(1, LAST_STEP)
 
 json_flag = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 run_argument = click.argument("run", type=click.Path(), metavar="RUN", shell_complete=offers.runs)

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
-__all__ = ["data", "engines", "ids", "metrics", "models", "plugins", "postprocessors", "presets", "runs"]
+__all__ = ["data", "engines", "folders", "ids", "metrics", "models", "plugins", "postprocessors", "presets", "runs"]
 
 Items = list[CompletionItem]
 
@@ -60,6 +60,11 @@ def engines(ctx: click.Context, param: click.Parameter, incomplete: str) -> Item
 
 
 def runs(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
+    """Return runs, as `folders` does."""
+    return folders(incomplete)
+
+
+def folders(incomplete: str) -> Items:
     """Return runs, and folders in which to look further, below what has been typed."""
     folder = Path(os.path.dirname(incomplete) or ".")
     found = _beginning(incomplete, ((path, "") for path in _folders(folder)))

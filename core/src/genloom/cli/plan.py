@@ -19,11 +19,17 @@ from genloom.options import LARGEST_SEED, configure, option, parse_assignments
 from genloom.runs.manifest import LAST_STEP
 from genloom.training.settings import TrainingSettings
 
-__all__ = ["Plan", "environment_settings", "gather", "read_config"]
+__all__ = ["Plan", "environment_settings", "gather", "read_config", "split_assignments"]
 
 _TABLES = ("model", "data", "training", "versions")
 # What run.toml records beside what was asked for; a run can so be given as --config and is trained again.
 _RECORDED = {"data": ("fingerprint", "spec", "notes"), "training": ("steps_per_epoch",), "model": ("hash", "plugin")}
+#: How the tables of a file are written, for those who wrote something else.
+_WRITTEN = {
+    "model": 'Write [model], and below it id = "vae/mlp".',
+    "data": 'Write [data], and below it address = "digits".',
+    "training": "Write [training], and below it settings such as epochs = 10.",
+}
 _EXCLUSIVE = (("epochs", "steps"), ("seed", "seeds"))
 
 
@@ -37,7 +43,7 @@ class _Schedule:
     seed: int | None = option(None, "seed of weights, order and noise", minimum=0, maximum=LARGEST_SEED)
     seeds: tuple[int, ...] | None = option(None, "one run per seed", minimum=0, maximum=LARGEST_SEED)
     stop_when: str | None = option(None, "METRIC<VALUE")
-    patience: int | None = option(None, "epochs without improvement", minimum=1)
+    patience: int | None = option(None, "epochs without a better number, of those that measure it", minimum=1)
     init_from: str | None = option(None, "run whose weights to start from")
     out: str | None = option(None, "run directory")
     backend: str | None = option(None, "engine")
@@ -81,7 +87,7 @@ def gather(
         ConfigError: no model or data, two exclusive settings in one layer, a wrong type, an unknown table.
     """
     model, data = dict(config.get("model", {})), dict(config.get("data", {}))
-    set_model, set_training = _split(parse_assignments(assignments))
+    set_model, set_training = split_assignments(assignments)
     asked = _layered(dict(config.get("training", {})), {**environment}, set_training | {**flags})
     named = _named(flags, environment.keys() - set_training.keys())
     # run.toml keeps the seed of the weights with the model; as a request it is the seed of the run.
@@ -130,7 +136,7 @@ def read_config(path: str | pathlib.Path) -> dict[str, dict[str, Any]]:
 def _check_kinds(path: str | pathlib.Path, content: Mapping[str, Any]) -> None:
     """Refuse what is no table where one is read, and no string where a name is."""
     for name in _TABLES:
-        _check_kind(path, name, content.get(name, {}), dict)
+        _check_kind(path, name, content.get(name, {}), dict, mend=_WRITTEN.get(name))
     model, data = content.get("model", {}), content.get("data", {})
     _check_kind(path, "model.options", model.get("options", {}), dict)
     for name, value in (("model.id", model.get("id")), ("model.preset", model.get("preset"))):
@@ -138,10 +144,10 @@ def _check_kinds(path: str | pathlib.Path, content: Mapping[str, Any]) -> None:
     _check_kind(path, "data.address", data.get("address", ""), str)
 
 
-def _check_kind(path: str | pathlib.Path, name: str, value: Any, kind: type) -> None:
+def _check_kind(path: str | pathlib.Path, name: str, value: Any, kind: type, mend: str | None = None) -> None:
     if not isinstance(value, kind):
         what = "a table" if kind is dict else "a string"
-        raise ConfigError(f"{name!r} in {str(path)!r} must be {what}, got {value!r}.")
+        raise ConfigError(f"{name!r} in {str(path)!r} must be {what}, got {value!r}.", mend=mend)
 
 
 def environment_settings() -> dict[str, str]:
@@ -174,11 +180,11 @@ def _named(flags: Collection[str], environment: Collection[str]) -> Callable[[st
     return named
 
 
-def _split(assignments: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Part "k=v" from "training.k=v"; "model.k=v" is the first kind as well."""
+def split_assignments(assignments: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Part the words of --set, "k=v" from "training.k=v"; "model.k=v" is the first kind as well."""
     model: dict[str, str] = {}
     training: dict[str, str] = {}
-    for key, value in assignments.items():
+    for key, value in parse_assignments(assignments).items():
         prefix, dot, name = key.partition(".")
         if dot and prefix == "training":
             training[name] = value

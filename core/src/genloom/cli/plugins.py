@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import click
 
 from genloom.cli import offers
-from genloom.cli.flags import json_flag
+from genloom.cli.flags import Number, json_flag
 from genloom.cli.install import dry_run_flag, goes_ahead, installed_and_checked, yes_flag
 from genloom.cli.output import note, print_json, say, table
 from genloom.errors import NotFoundError, PluginError, nearest
@@ -61,7 +61,7 @@ def show_plugin(name: str, as_json: bool) -> None:
 
 @plugins.command("check")
 @click.argument("names", nargs=-1, metavar="[NAME]…", shell_complete=offers.plugins)
-@click.option("--seconds", type=click.FloatRange(0.1, 86_400), default=60.0, show_default=True, help="Limit for each.")
+@click.option("--seconds", type=Number(0.1, 86_400), default=60.0, show_default=True, help="Limit for each.")
 @json_flag
 def check_plugins(names: tuple[str, ...], seconds: float, as_json: bool) -> None:
     """Load plugins and what they offer, each in a process of its own, and say what is wrong with them.

@@ -6,8 +6,10 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
-from genloom.cli.flags import json_flag
+from genloom.cli import offers
+from genloom.cli.flags import Whole, json_flag
 from genloom.cli.install import agreed, dry_run_flag, yes_flag
 from genloom.cli.output import note, on_terminal, print_json, table
 from genloom.errors import GenLoomError
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["runs"]
 
-_directory = click.argument("directory", metavar="[DIR]", type=click.Path(), default="runs", required=False)
+_directory = click.argument(
+    "directory", metavar="[DIR]", type=click.Path(), default="runs", required=False, shell_complete=offers.runs
+)
 
 
 class _ListByDefault(click.Group):
@@ -27,7 +31,14 @@ class _ListByDefault(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put "list" before what names no subcommand; a folder called prune is ./prune."""
         named = args[:1] and (args[0] in self.commands or args[0] in ctx.help_option_names)
-        return super().parse_args(ctx, args if named else ["list", *args])
+        completing = not args and ctx.resilient_parsing
+        return super().parse_args(ctx, args if named or completing else ["list", *args])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return subcommands and the folders that may stand in their place, or flags of `list`."""
+        if incomplete.startswith("-"):
+            return self.commands["list"].shell_complete(ctx, incomplete)
+        return [*super().shell_complete(ctx, incomplete), *offers.folders(incomplete)]
 
 
 @click.group(cls=_ListByDefault)
@@ -71,7 +82,7 @@ def list_command(directory: str, as_json: bool) -> None:
 
 @runs.command("prune")
 @_directory
-@click.option("--keep", type=click.IntRange(min=2), metavar="K", help="Newest checkpoints kept; as trained by default.")
+@click.option("--keep", type=Whole(min=2), metavar="K", help="Newest checkpoints kept; as trained by default.")
 @click.option("--best", metavar="METRIC", help="Number whose best is kept too; as trained, else val_loss, by default.")
 @click.option("--best-mode", type=click.Choice(("min", "max")), help="Which number is best; as trained by default.")
 @yes_flag

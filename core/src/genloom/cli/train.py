@@ -11,7 +11,7 @@ from click.core import ParameterSource
 
 from genloom import engine
 from genloom.cli import offers
-from genloom.cli.flags import SEED, backend, json_flag, set_flag, setting
+from genloom.cli.flags import SEED, Whole, backend, json_flag, set_flag, setting
 from genloom.cli.output import note, print_json, say, table
 from genloom.cli.plan import Plan, environment_settings, gather, read_config
 from genloom.errors import ConfigError
@@ -38,11 +38,15 @@ __all__ = ["train"]
 )
 @set_flag("A model option, or training.K=V (repeatable).")
 @click.option("--config", metavar="F.toml", type=click.Path(), help="Tables [model], [data] and [training].")
-@setting("--epochs", type=click.IntRange(min=0), help="Train for this many passes over the data.")
-@setting("--steps", type=click.IntRange(min=0), help="Train for this many optimizer steps.")
-@setting("--batch-size", type=click.IntRange(min=1), help="Samples per step.")
+@setting("--epochs", type=Whole(min=0), help="Train for this many passes over the data.")
+@setting("--steps", type=Whole(min=0), help="Train for this many optimizer steps.")
+@setting("--batch-size", type=Whole(min=1), help="Samples per step.")
 @setting("--stop-when", metavar="METRIC<VALUE", help="Stop once a metric passes a value, such as 'val_loss<90'.")
-@setting("--patience", type=click.IntRange(min=1), help="Stop after this many epochs without improvement.")
+@setting(
+    "--patience",
+    type=Whole(min=1),
+    help="Stop after this many epochs without a better number, of those that measure it.",
+)
 @setting(
     "--post",
     multiple=True,
@@ -122,9 +126,11 @@ def _config(config: str | None, resume: bool, out: str | None, begun_anew: bool)
     if out is None:
         raise ConfigError("--resume needs the run to go on with.", mend="Give --out RUN.")
     from genloom.runs import Run
+    from genloom.runs.directory import check_place
 
     run = Run(out)
     if not run.exists and (config is not None or begun_anew):
+        check_place(out)
         note(f"There is no run in {out}: it begins.")
         return found
     return found or _identity(run)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import click
 
 from genloom import engine
 from genloom.cli import offers
-from genloom.cli.flags import COUNT, STEPS, backend, json_flag, run_argument, seed_flag, set_flag
+from genloom.cli.flags import COUNT, STEPS, Number, backend, json_flag, run_argument, seed_flag, set_flag
 from genloom.cli.output import note, print_json, table
+from genloom.cli.plan import split_assignments
 from genloom.errors import ConfigError
-from genloom.options import LARGEST
+from genloom.options import LARGEST, configure
+from genloom.training.settings import TrainingSettings
 
 __all__ = ["update"]
 
@@ -28,7 +31,7 @@ __all__ = ["update"]
 )
 @click.option(
     "--tolerance",
-    type=click.FloatRange(0, LARGEST),
+    type=Number(0, LARGEST),
     default=0.02,
     show_default=True,
     help="By which share it may be worse on old data.",
@@ -43,7 +46,7 @@ __all__ = ["update"]
 @click.option("--adapt", metavar="lora[:K=V,…]", help="Train adapters in place of the weights.")
 @click.option("--epochs", type=COUNT, help="Passes over the new data; the run's own by default.")
 @click.option("--steps", type=STEPS, help="Steps, in place of epochs.")
-@set_flag("Another training setting (repeatable).")
+@set_flag("Another setting, training.K=V (repeatable).")
 @seed_flag("Seed of the training.")
 @click.option("--rollback", is_flag=True, help="Take the last promoted update back.")
 @backend
@@ -57,10 +60,11 @@ def update(ctx: click.Context, /, run: str, rollback: bool, as_json: bool, **ask
     """
     if rollback == (asked["data"] is not None):
         raise ConfigError("An update needs data, a rollback has none.", mend="Give --data NEW or --rollback.")
-    engine.choose(asked.pop("backend"))
+    settings = {} if rollback else _settings(asked)
+    engine.choose(asked["backend"])
     from genloom import continual
 
-    entry = continual.rollback(run) if rollback else continual.update(run, **_settings(asked))
+    entry = continual.rollback(run) if rollback else continual.update(run, **settings)
     if as_json:
         print_json(**entry)
     else:
@@ -73,12 +77,22 @@ def update(ctx: click.Context, /, run: str, rollback: bool, as_json: bool, **ask
 
 
 def _settings(asked: dict[str, Any]) -> dict[str, Any]:
-    from genloom.options import parse_assignments
-
     own = {name: asked[name] for name in ("data", "gate", "tolerance", "adapt", "seed")}
     length = {name: asked[name] for name in ("epochs", "steps") if asked[name] is not None}
     retain = None if asked["retain"] == "none" else asked["retain"]
-    return {**own, "retain": retain, **length, **parse_assignments(asked["assignments"])}
+    return {**own, "retain": retain, **length, **_assigned(asked["assignments"])}
+
+
+def _assigned(assignments: Iterable[str]) -> dict[str, str]:
+    """Return the settings of --set; options of the model are those of the run."""
+    options, settings = split_assignments(assignments)
+    for name, value in options.items():
+        raise ConfigError(
+            f"An update keeps the options of its model, got --set {name}={value}.",
+            mend=f"A setting of the training is given as --set training.{name}={value}.",
+        )
+    configure(TrainingSettings, settings, named=lambda name: f"training.{name}")
+    return settings
 
 
 def _verdict(score: dict[str, Any]) -> str:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import numbers
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genloom.adaptation import old_data
+from genloom.arguments import instance, seed_number
 from genloom.continual.judging import Judge
 from genloom.data.agreement import check_classes, check_units
 from genloom.errors import ConfigError
@@ -73,8 +75,11 @@ def update(
         DataError: data that cannot be opened, or old data that changed.
         RunError: the training failed; the old weights stay.
     """
+    instance("tolerance", tolerance, numbers.Real, "a number", mend="0.02 allows 2 % worse.")
     if not 0 <= tolerance <= LARGEST:
         raise ConfigError(f"tolerance must not be negative, and at most {LARGEST:g}, got {tolerance}.")
+    instance("gate", gate, str, "a text", mend="Use a measure with a direction, such as test_loss or fd.")
+    seed = seed_number(seed)
     home = open_run(run, head=False)
     with home.lock():
         current = Run(head(home.path))

@@ -9,7 +9,12 @@ from typing import Any
 
 from genloom.errors import DataError
 
-__all__ = ["Address"]
+__all__ = ["IN_MEMORY", "Address"]
+
+#: The scheme of arrays that were handed over in Python, which no address opens.
+IN_MEMORY = "arrays"
+
+_SEE = "see: genloom list datasets"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +41,7 @@ class Address:
         body, options = _split_options(text)
         scheme, colon, rest = body.partition(":")
         if not scheme or not _is_scheme(scheme) or (not colon and Path(body).exists()):
-            raise DataError(f"{text!r} names no kind of data.", mend=f"Write scheme:rest, such as {_guess(body)!r}.")
+            raise DataError(f"{text!r} names no kind of data.", mend=_advice(body))
         return cls(scheme, rest, options)
 
     def __str__(self) -> str:
@@ -62,10 +67,28 @@ def _is_scheme(text: str) -> bool:
     return text.replace("_", "").replace("-", "").replace("/", "").isalnum() and not text.startswith("/")
 
 
-def _guess(path: str) -> str:
-    if Path(path).suffix == ".npz":
-        return f"npz:{path}"
-    return f"images:{path}" if path else "digits"
+def _advice(path: str) -> str:
+    """Say how a path is written as an address: by what it is, else by its ending."""
+    from genloom.data.sources.pictures import SUFFIXES
+
+    given = Path(path)
+    ending, schemes = given.suffix.lower(), _schemes()
+    if ending in SUFFIXES:
+        return f"Write the folder that the pictures are in, {f'images:{given.parent}'!r}."
+    if given.is_dir() or ending in schemes or not path:
+        example = f"{schemes.get(ending, 'images')}:{path}" if path else "digits"
+        return f"Write scheme:rest, such as {example!r}."
+    if given.is_file():
+        saved = str(given.with_suffix(".npz"))
+        return f"Save its numbers, numpy.savez({saved!r}, x=array), then write {f'npz:{saved}'!r}; or {_SEE}."
+    return f"Write scheme:rest, such as 'npz:FILE' or 'images:FOLDER'; {_SEE}."
+
+
+def _schemes() -> dict[str, str]:
+    """Return ending → the scheme of the source that declares to read such files."""
+    from genloom.plugins.registry import components
+
+    return {ending: each.name for each in components("dataset") for ending in each.endings}
 
 
 def _plain(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import zip_longest
 
 from genloom.data.spec import DataSpec
@@ -74,14 +75,19 @@ def _distances(new: DataSpec, kept: DataSpec) -> list[tuple[int, tuple[float, fl
     if not (new.scale and kept.scale) or new.shape != kept.shape:
         return []
     places = zip(new.mean, new.scale, kept.mean, kept.scale, strict=True)
-    return [(i, (abs(m - mean) / scale, _ratio(s, scale))) for i, (m, s, mean, scale) in enumerate(places)]
+    return [(i, (_shift(m - mean, scale), _ratio(s, scale))) for i, (m, s, mean, scale) in enumerate(places)]
+
+
+def _shift(distance: float, kept: float) -> float:
+    """What was constant is drawn as that value alone: any other is far."""
+    return abs(distance) / kept if kept else (math.inf if distance else 0.0)
 
 
 def _ratio(new: float, kept: float) -> float:
-    """A scale of 1 stands for a constant too, beside which the narrower is no other unit: a month of a year."""
-    if new < kept and 1.0 in (new, kept):
+    """A constant, of scale 0 or in older runs 1, is no narrower unit: a month of a year."""
+    if new == kept or (new < kept and (new == 0.0 or 1.0 in (new, kept))):
         return 1.0
-    return max(new / kept, kept / new)
+    return max(new / kept, kept / new) if kept else math.inf
 
 
 def _compared(new: DataSpec, kept: DataSpec, place: int) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +37,8 @@ def check(data: Data, out: str | Path | None = None, **options: Any) -> dict[str
     Returns:
         Plain values for JSON: schema_version, address, fingerprint, spec, notes, treatment (what is done to values
         before a model sees them), train and test (each with samples, dtype, minimum, maximum, mean, deviation,
-        constant, duplicates, nan, out_of_range and, when labelled, classes as name -> count), leaked (test samples
-        that are in train too), warnings (sentences), and out.
+        constant, duplicates, nan, out_of_range and, when labelled, classes as name -> count; of tokens the four
+        numbers of the values are None), leaked (test samples that are in train too), warnings (sentences), and out.
 
     Raises:
         DataError: the data cannot be used; names the file and the mend.
@@ -58,7 +57,7 @@ def inspect(dataset: Dataset, out: str | Path | None = None) -> dict[str, Any]:
         "fingerprint": dataset.fingerprint,
         "spec": dataset.spec.to_dict(),
         "notes": list(dataset.notes),
-        "treatment": treatment(dataset.spec, train.constant_places),
+        "treatment": treatment(dataset.spec),
         "train": train.to_dict(),
         "test": test.to_dict(),
         "leaked": sum(name in seen for name in test.hashes),
@@ -71,31 +70,29 @@ def inspect(dataset: Dataset, out: str | Path | None = None) -> dict[str, Any]:
         ),
         *_warnings(report),
         *_narrow(report["train"], dataset.spec),
-        *_coarse(dataset.spec, train.constant_places),
+        *_coarse(dataset.spec),
     ]
     if out is not None:
         report["out"] = str(_draw(dataset, Path(out)))
     return report
 
 
-def treatment(spec: DataSpec, constant: Sequence[int] = ()) -> str:
-    """Say what is done to values before a model sees them; samples come back in the data's own units.
-
-    Args:
-        spec: of the data.
-        constant: places of the last axis that have one value only.
-    """
+def treatment(spec: DataSpec) -> str:
+    """Say what is done to values before a model sees them; samples come back in the data's own units."""
     if spec.value_range is not None:
         low, high = spec.value_range
         return f"Values from {low:g} to {high:g}: models see them from -1 to 1."
     if not spec.scale:
-        return "Models see the values as they are."
+        return f"Models see the {'tokens' if spec.vocabulary else 'values'} as they are."
     what = _what(spec)
-    varying = [place for place in range(len(spec.scale)) if place not in constant]
-    shown = [f"{_place(spec, place)}: {spec.mean[place]:.5g} ± {spec.scale[place]:.5g}" for place in varying]
+    shown = [
+        f"{_place(spec, place)}: {spec.mean[place]:.5g} ± {deviation:.5g}"
+        for place, deviation in enumerate(spec.scale)
+        if deviation
+    ]
     text = f"Unbounded: models see (x - mean) / deviation of each {what} ({listed(shown)}), samples are in x's units."
-    names = listed([_place(spec, place) for place in constant])
-    return text + (f" One value only, and so only shifted: {what} {names}." if constant else "")
+    constant = [_place(spec, place) for place, deviation in enumerate(spec.scale) if not deviation]
+    return text + (f" One value only, which samples have exactly: {what} {listed(constant)}." if constant else "")
 
 
 def _narrow(train: dict[str, Any], spec: DataSpec) -> list[str]:
@@ -103,12 +100,12 @@ def _narrow(train: dict[str, Any], spec: DataSpec) -> list[str]:
     return [] if warning is None else [warning]
 
 
-def _coarse(spec: DataSpec, constant: Sequence[int]) -> list[str]:
+def _coarse(spec: DataSpec) -> list[str]:
     """Warn of places whose mean is so large that float32 leaves their spread few steps."""
     coarse = [
         _place(spec, place)
-        for place in range(len(spec.scale))
-        if place not in constant and spec.scale[place] < _STEPS * abs(spec.mean[place]) * np.finfo(np.float32).eps
+        for place, (mean, deviation) in enumerate(zip(spec.mean, spec.scale, strict=True))
+        if 0 < deviation < _STEPS * abs(mean) * np.finfo(np.float32).eps
     ]
     words = "the mean is so large that float32 keeps few digits of what varies; subtract it before."
     return [f"In {_what(spec)} {listed(coarse)} {words}"] if coarse else []

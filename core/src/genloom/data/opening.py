@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from genloom.data.address import Address
+from genloom.data.address import IN_MEMORY, Address
 from genloom.data.dataset import Dataset, Split
 from genloom.data.spec import is_text
 from genloom.data.standardising import standardised
@@ -19,8 +19,6 @@ __all__ = ["Data", "open"]
 
 Data = str | os.PathLike[str] | Dataset | ArrayLike | tuple[Any, ...] | Mapping[str, Any]
 """What data are named by or handed over as: an address, an open data set, arrays."""
-
-_IN_MEMORY = "arrays"
 
 
 def open(data: Data, **options: Any) -> Dataset:
@@ -68,7 +66,7 @@ def _addressed(address: str, options: Mapping[str, Any]) -> Dataset:
     if not is_text(address):
         raise DataError(f"{os.fsencode(address)!r} is no UTF-8: a run cannot keep it.", mend="Rename file and folder.")
     parsed = Address.parse(address)
-    if parsed.scheme == _IN_MEMORY:
+    if parsed.scheme == IN_MEMORY:
         raise DataError(
             f"{address!r} stands for arrays that were handed over in Python.",
             mend="Hand the same ones over again, as in genloom.evaluate(run, dataset=(x, label)).",
@@ -88,7 +86,7 @@ def _in_memory(data: Any, options: Mapping[str, Any]) -> Dataset:
 
     given = _given(options)
     dataset = from_memory(data, configure(ArraysOptions, given))
-    return dataclasses.replace(dataset, address=str(Address(_IN_MEMORY, "", given)))
+    return dataclasses.replace(dataset, address=str(Address(IN_MEMORY, "", given)))
 
 
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,8 +31,8 @@ class DataSpec:
         value_range: (lowest, highest) value of a sample, or None when values are unbounded.
         mean: of unbounded data: the training samples' mean, one for each place of the last axis (a column, a
             channel). Empty means 0. `genloom.data.open` and `genloom.train` measure it.
-        scale: of unbounded data: their standard deviation, laid out as `mean`; 1 where a column is constant. Empty
-            means 1.
+        scale: of unbounded data: their standard deviation, laid out as `mean`; 0 where a column is constant, which
+            samples then have exactly. Empty means 1.
         classes: number of classes, 0 without labels, `MOST_CLASSES` at most.
         class_names: one name per class, or empty.
         class_frequencies: share of each class in the training data; labels are drawn from it when no
@@ -66,10 +67,12 @@ class DataSpec:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ConfigError(f"Unknown kind of data {self.kind!r}.", mend=f"Use one of {', '.join(KINDS)}.")
-        if not self.shape or any(int(side) < 1 for side in self.shape):
-            raise ConfigError(f"A sample's shape needs positive sides, got {self.shape}.")
-        if self.value_range is not None and not self.value_range[0] < self.value_range[1]:
-            raise ConfigError(f"value_range must be (lowest, highest), got {self.value_range}.")
+        if not _is_row(self.shape, numbers.Integral) or not all(side > 0 for side in self.shape):
+            raise ConfigError(f"A sample's shape needs positive sides, such as (28, 28, 1), got {self.shape!r}.")
+        if self.value_range is not None and not _is_range(self.value_range):
+            raise ConfigError(f"value_range must be (lowest, highest), got {self.value_range!r}.")
+        if not isinstance(self.classes, numbers.Integral):
+            raise ConfigError(f"classes must be a whole number, got {self.classes!r}.")
         for name in ("class_names", "class_frequencies"):
             if getattr(self, name) and len(getattr(self, name)) != self.classes:
                 raise ConfigError(f"{name} has {len(getattr(self, name))} entries for {self.classes} classes.")
@@ -85,7 +88,7 @@ class DataSpec:
             self._check_scale()
 
     def _check_scale(self) -> None:
-        """Raise ConfigError unless mean and scale are finite, positive where they divide, and one per place."""
+        """Raise ConfigError unless mean and scale are finite, the scale not negative, and one per place."""
         wanted = int(self.shape[-1])
         if self.value_range is not None:
             raise ConfigError(f"Data in {self.value_range} have no mean and scale.", mend="Give value_range=None.")
@@ -94,8 +97,11 @@ class DataSpec:
                 f"mean and scale have {len(self.mean)} and {len(self.scale)} entries; samples of {self.shape} need "
                 f"{wanted}."
             )
-        if not all(map(math.isfinite, self.mean)) or not all(0 < value < math.inf for value in self.scale):
-            raise ConfigError("mean must be finite and scale positive.", mend="See: genloom data check SRC.")
+        if not all(map(math.isfinite, self.mean)) or not all(0 <= value < math.inf for value in self.scale):
+            raise ConfigError(
+                f"mean must be finite and scale 0 or more, got {self.mean} and {self.scale}.",
+                mend="See: genloom data check SRC.",
+            )
 
     @property
     def size(self) -> int:
@@ -104,6 +110,11 @@ class DataSpec:
         for side in self.shape:
             total *= side
         return total
+
+    @property
+    def holds_tokens(self) -> bool:
+        """Whether samples are tokens, whole numbers below `vocabulary`."""
+        return self.vocabulary > 0 or self.kind == "text"
 
     @property
     def centre(self) -> float:
@@ -116,10 +127,15 @@ class DataSpec:
         return 1.0 if self.value_range is None else (self.value_range[1] - self.value_range[0]) / 2
 
     @property
+    def divisors(self) -> tuple[float, ...]:
+        """What normalising unbounded data divides by: the scale, 1 where a column is constant."""
+        return tuple(value or 1.0 for value in self.scale)
+
+    @property
     def log_volume(self) -> float:
         """Log of how many times more volume a sample has than its normalised form: what a density in nats loses."""
         if self.scale:
-            return self.size / len(self.scale) * sum(map(math.log, self.scale))
+            return self.size / len(self.scale) * sum(map(math.log, self.divisors))
         return self.size * math.log(self.half_width)
 
     def class_name(self, label: int) -> str:
@@ -131,27 +147,27 @@ class DataSpec:
 
         The value range goes to [-1, 1]; unbounded data get mean 0 and deviation 1. Any floating array or tensor.
         """
-        mean, scale = self._units(x)
+        mean, scale = self._units(x, self.divisors)
         return (x - mean) / scale
 
     def denormalise(self, x: Any) -> Any:
-        """Map samples back to the data's own units: the inverse of `normalise`."""
-        mean, scale = self._units(x)
+        """Map samples back to the data's own units: the inverse of `normalise`; a constant column has its value."""
+        mean, scale = self._units(x, self.scale)
         return x * scale + mean
 
-    def _units(self, x: Any) -> tuple[Any, Any]:
-        """Return what normalising subtracts and divides by: numbers, or rows as long as the last axis of x."""
+    def _units(self, x: Any, scale: tuple[float, ...]) -> tuple[Any, Any]:
+        """Return mean and scale: numbers, or rows as long as the last axis of x."""
         if not self.scale:
             return self.centre, self.half_width
         import numpy as np
 
         repeats = max(1, int(x.shape[-1]) // len(self.scale))
-        mean, scale = np.tile(self.mean, repeats), np.tile(self.scale, repeats)
+        rows = np.tile(self.mean, repeats), np.tile(scale, repeats)
         if isinstance(x, np.ndarray):
-            return mean.astype(x.dtype), scale.astype(x.dtype)
+            return rows[0].astype(x.dtype), rows[1].astype(x.dtype)
         from keras import ops  # x is a tensor, so an engine is there
 
-        return ops.convert_to_tensor(mean, x.dtype), ops.convert_to_tensor(scale, x.dtype)
+        return ops.convert_to_tensor(rows[0], x.dtype), ops.convert_to_tensor(rows[1], x.dtype)
 
     def replace(self, **changes: Any) -> DataSpec:
         """Return a copy with some fields changed; a mean and scale are left out of one with another range or shape."""
@@ -175,6 +191,16 @@ class DataSpec:
         if values.get("value_range") == "unbounded":
             values["value_range"] = None
         return cls(**values)
+
+
+def _is_row(value: Any, kind: type) -> bool:
+    """Say whether a value is a list or tuple of numbers of a kind, one at least."""
+    numeric = isinstance(value, (tuple, list)) and all(isinstance(x, kind) and not isinstance(x, bool) for x in value)
+    return numeric and len(value) > 0
+
+
+def _is_range(value: Any) -> bool:
+    return _is_row(value, numbers.Real) and len(value) == 2 and value[0] < value[1]
 
 
 def is_text(name: str) -> bool:

@@ -32,14 +32,14 @@ def standardised(dataset: Dataset) -> Dataset:
 
 
 def _unbounded(spec: DataSpec) -> bool:
-    return spec.value_range is None and not spec.scale and not spec.vocabulary and spec.kind != "text"
+    return spec.value_range is None and not spec.scale and not spec.holds_tokens
 
 
 def moments(split: Split, spec: DataSpec, address: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return mean and standard deviation of each place of the last axis, in float64, a few samples at a time.
 
-    The scale of a constant place is 1. Chunks are merged as Chan, Golub and LeVeque 1979 do, which loses no digits to
-    a large mean.
+    That of a constant place is 0. Chunks are merged as Chan, Golub and LeVeque 1979 do: no digits are lost to a large
+    mean.
 
     Raises:
         DataError: NaN or infinite values, counted.
@@ -59,7 +59,7 @@ def moments(split: Split, spec: DataSpec, address: str) -> tuple[tuple[float, ..
     deviation = np.sqrt(squares / max(count, 1))
     # What rounding leaves of a constant is no spread: a float32 carries 24 bits of its size.
     constant = deviation <= np.abs(mean) * 2.0**-24
-    scale = np.where(constant, 1.0, deviation)
+    scale = np.where(constant, 0.0, deviation)
     return tuple(map(float, mean)), tuple(map(float, scale))
 
 

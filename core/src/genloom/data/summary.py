@@ -34,8 +34,6 @@ class Summary:
         self._dtype = ""
         self._count, self._total, self._squares = 0, 0.0, 0.0
         self._low, self._high = np.inf, -np.inf
-        self._lowest: NDArray[np.float64] = np.array(np.inf)  # of each place of the last axis, once samples are there
-        self._highest: NDArray[np.float64] = np.array(-np.inf)
         self._nan = self._outside = self._constant = 0
         self._classes = np.zeros(spec.classes, dtype=np.int64)
         self._labelled = False
@@ -47,9 +45,6 @@ class Summary:
         self.hashes += [hashlib.sha256(sample.tobytes()).digest()[:16] for sample in x]
         flat = x.reshape(len(x), -1).astype(np.float64)
         finite = np.isfinite(flat)
-        rows = flat.reshape(-1, x.shape[-1])
-        self._lowest = np.fmin(self._lowest, rows.min(axis=0))
-        self._highest = np.fmax(self._highest, rows.max(axis=0))
         self._add_values(flat[finite])
         self._nan += int((~finite.all(axis=1)).sum())
         self._constant += int((flat.min(axis=1) == flat.max(axis=1)).sum())
@@ -59,11 +54,6 @@ class Summary:
         if "label" in batch:
             self._labelled = True
             self._add_labels(batch["label"])
-
-    @property
-    def constant_places(self) -> list[int]:
-        """The places of the last axis, columns or channels, that have one value in all samples."""
-        return np.flatnonzero(self._lowest == self._highest).tolist()
 
     def _add_values(self, values: NDArray[np.float64]) -> None:
         self._count += values.size
@@ -81,16 +71,20 @@ class Summary:
             )
         self._classes += np.bincount(label, minlength=len(self._classes))
 
+    def _span(self) -> dict[str, float | None]:
+        """Return where the values lie; numbers of tokens are names, which have no mean."""
+        if not self._count or self._spec.vocabulary:
+            return dict.fromkeys(("minimum", "maximum", "mean", "deviation"))
+        mean = self._total / self._count
+        deviation = float(np.sqrt(max(self._squares / self._count - mean**2, 0.0)))
+        return {"minimum": float(self._low), "maximum": float(self._high), "mean": mean, "deviation": deviation}
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values; see `genloom.data.check.check` for the keys."""
-        mean = self._total / max(self._count, 1)
         summary: dict[str, Any] = {
             "samples": self.samples,
             "dtype": self._dtype,
-            "minimum": float(self._low) if self._count else None,
-            "maximum": float(self._high) if self._count else None,
-            "mean": mean,
-            "deviation": float(np.sqrt(max(self._squares / max(self._count, 1) - mean**2, 0.0))),
+            **self._span(),
             "constant": self._constant,
             "duplicates": len(self.hashes) - len(set(self.hashes)),
             "nan": self._nan,

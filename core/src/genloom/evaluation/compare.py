@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from genloom.arguments import many
 from genloom.errors import ConfigError
 from genloom.metrics.measured import row
 from genloom.metrics.table import table
@@ -31,7 +32,8 @@ def compare(runs: Sequence[Run | str | Path]) -> dict[str, Any]:
         ConfigError: no runs, or one that is none or was not evaluated.
         RunError: all runs are damaged.
     """
-    if not runs:
+    named: list[Any] = [] if runs is None else many("runs", runs, object, "a list of runs or their paths")
+    if not named:
         raise ConfigError("There is nothing to compare.", mend="Name one run or more.")
-    rows, damaged = usable(runs, lambda run: row(run if isinstance(run, Run) else open_run(run)))
+    rows, damaged = usable(named, lambda run: row(run if isinstance(run, Run) else open_run(run)))
     return {**table(rows), "damaged": list(damaged)}

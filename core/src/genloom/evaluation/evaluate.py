@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genloom.arguments import many, seed_number, whole
 from genloom.data.mixture import IsotropicMixture
 from genloom.errors import ConfigError, DataError, RunError
 from genloom.files.atomic import make_folder, write_atomic
@@ -19,7 +20,8 @@ from genloom.messages import tell
 from genloom.metrics.fingerprint import Fingerprint
 from genloom.metrics.measured import model_of
 from genloom.metrics.result import MetricResult
-from genloom.postprocess import chain
+from genloom.options import MOST_SAMPLES
+from genloom.postprocess import chain, listed
 from genloom.runs import Run, open_run
 from genloom.sampling.sample import own_post
 
@@ -83,9 +85,14 @@ def evaluate(
         DataError: the data changed since the training, or hold too few samples.
         RunError: the model drew samples that are not finite, or the disk refused.
     """
+    seed = seed_number(seed)
+    if metrics is not None:
+        metrics = many("metrics", metrics, str, "a list of names, such as ['precision', 'recall']")
+    if sampler is not None and not callable(sampler):
+        raise ConfigError(f"sampler must be a function of (n, seed), got {sampler!r}.")
     run = run if isinstance(run, Run) else open_run(run)
     config = run.config
-    texts = own_post(run) if post is None else tuple(post)
+    texts = own_post(run) if post is None else listed(post)
     steps = chain(texts)
     dataset = _checked_data(run, dataset)
     steps.check(dataset.spec)
@@ -143,9 +150,7 @@ def _checked_data(run: Run, given: Data | None) -> Dataset:
 def _count(n: int | None, dataset: Dataset) -> int:
     if len(dataset.test) < 2:
         raise DataError(f"{dataset.address!r} holds {len(dataset.test)} test samples; measuring needs two or more.")
-    if n is not None and n < 1:
-        raise ConfigError(f"n must be at least 1, got {n}.")
-    return min(len(dataset.test), _DEFAULT_N) if n is None else n
+    return min(len(dataset.test), _DEFAULT_N) if n is None else whole("n", n, 1, MOST_SAMPLES)
 
 
 def _context(dataset: Dataset, count: int) -> MetricContext:

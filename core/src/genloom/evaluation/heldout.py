@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from keras import ops
 
 from genloom import backend
 from genloom.data import validation_batches
 from genloom.errors import DataError
+from genloom.model.promises import check_held_out
 
 if TYPE_CHECKING:
     from genloom.data.dataset import Split
@@ -27,8 +28,15 @@ def losses(model: GenerativeModel, split: Split, batch_size: int = 64) -> dict[s
 
     Raises:
         DataError: no sample has a weight.
+        PluginError: the model gives other values than it declares, or not one per sample.
     """
-    validate = backend.compiled(lambda batch: (model.validate(batch), model.validation_weights(batch)), model)
+
+    def held_out(batch: dict[str, Any]) -> tuple[Any, Any]:
+        values, weights = model.validate(batch), model.validation_weights(batch)
+        check_held_out(type(model).__name__, model.validation, values, weights, int(batch["x"].shape[0]))
+        return values, weights
+
+    validate = backend.compiled(held_out, model)
     sums, total = dict.fromkeys(model.validation, 0.0), 0.0
     for batch in validation_batches(split, batch_size):
         values, weights = validate({name: ops.convert_to_tensor(array) for name, array in batch.items()})

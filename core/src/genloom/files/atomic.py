@@ -33,6 +33,7 @@ _RIGHTS = "Name a place that may be written to, or mend its permissions."
 _TAKEN = "A file stands where a folder should be: name another place, or move the file away."
 _LINK = "A link stands in its place, which is not followed: remove it."
 _GONE = "Was the folder removed or moved meanwhile? Put it back, or name another one."
+_NO_PLACE = "The folder takes no files: name another one."
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 #: What helps against a refusal of the disk, by its number.
 _MENDS = {
@@ -132,8 +133,16 @@ def writing(path: Path, needs: int = 0) -> Iterator[None]:
         yield
     except (OSError, SafetensorError) as cause:
         number, reason = _refusal(cause)
-        mend = _room(path, needs) + _MENDS.get(number, _RIGHTS) if number in _FULL else _MENDS.get(number, _RIGHTS)
+        mend = _NO_PLACE if _in_place(cause) else _MENDS.get(number, _RIGHTS)
+        mend = _room(path, needs) + mend if number in _FULL else mend
         raise DiskError(f"{str(path)!r} could not be written: {reason}.", mend=mend) from cause
+
+
+def _in_place(cause: Exception) -> bool:
+    """Say whether a file was not to be made in a folder that is there, as in /proc."""
+    if not isinstance(cause, FileNotFoundError) or cause.filename is None:
+        return False
+    return Path(os.fsdecode(cause.filename)).absolute().parent.is_dir()
 
 
 def _room(path: Path, needs: int) -> str:

@@ -28,4 +28,6 @@ def read_toml(path: str | Path, what: str) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"The {what} {str(path)!r} cannot be read: {reason(error)}.") from error
     except ValueError as error:
+        if Path(path).is_dir():
+            raise ConfigError(f"{str(path)!r} is a folder, no {what}.", mend="Name a TOML file.") from None
         raise ConfigError(f"The {what} {str(path)!r} is no TOML: {error}.", mend="Mend the file.") from error

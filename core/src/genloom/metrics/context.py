@@ -144,5 +144,5 @@ class MetricContext:
             return low, high - low
         if spec.scale:
             repeats = spec.size // len(spec.scale)
-            return np.tile(spec.mean, repeats), np.tile(spec.scale, repeats)
+            return np.tile(spec.mean, repeats), np.tile(spec.divisors, repeats)
         return 0.0, self.once("spread", lambda: float(np.std(self.train.x, dtype=np.float64)) or 1.0)

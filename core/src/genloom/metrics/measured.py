@@ -33,7 +33,8 @@ def row(run: Run) -> dict[str, Any]:
     shared = {"model": model_of(config), "data": data.get("fingerprint"), "training": alike}
     # Runs are compared as their models draw; what post-processing adds stands in each run's own report.
     measured = [entry for entry in results if entry.get("value") is not None and entry.get("role") != "post"]
-    head = {"run": str(run.path), "model": model["id"], "seed": model.get("seed", training.get("seed"))}
+    head = {"run": str(run.path), "model": model["id"], "data": data.get("address")}
+    head |= {"seed": model.get("seed", training.get("seed"))}
     return {**head, "config": shared, "step": run.scored_step, "outdated": run.outdated, "results": measured}
 
 

@@ -11,18 +11,18 @@ __all__ = ["table"]
 
 Entry = Mapping[str, Any]
 
-_STATED = ("run", "model", "seed", "step", "outdated")
+_STATED = ("run", "model", "data", "seed", "step", "outdated")
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Arrange results in columns by name and fingerprint.
 
     Args:
-        rows: one per run: "run", "model", "seed", "config" (what its seeds share), "step" that was measured, whether it
-            is "outdated", and "results" (metrics.json).
+        rows: one per run: "run", "model", "data" (its address), "seed", "config" (what its seeds share), "step" that
+            was measured, whether it is "outdated", and "results" (metrics.json).
 
     Returns:
-        "columns": name, fingerprint, n, lower_is_better, protocol; "rows": run, model, seed, step, outdated and
+        "columns": name, fingerprint, n, lower_is_better, protocol; "rows": run, model, data, seed, step, outdated and
         "values" aligned with the columns, None where not measured; "references": the floor and the opponents, aligned
         too; "spread": for each model with several seeds, mean and standard deviation (n − 1) per column.
     """

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from genloom.errors import ConfigError
+from genloom.errors import ConfigError, PluginError
 from genloom.model.muon import hidden_matrices
 from genloom.model.naming import own_layers
 from genloom.model.phase import Phase
@@ -57,11 +57,11 @@ class Family:
 
     def phases(self) -> list[Phase]:
         """Return the ordered update phases of one training step."""
-        raise NotImplementedError(f"{type(self).__name__} must implement phases().")
+        raise PluginError(f"{type(self).__name__} must implement phases().")
 
     def draw(self, keys: Any, condition: dict[str, Any], **options: Any) -> Any:
         """Return samples (n, *spec.shape) in the spec's value range for per-sample keys (n, 2). Pure."""
-        raise NotImplementedError(f"{type(self).__name__} must implement draw().")
+        raise PluginError(f"{type(self).__name__} must implement draw().")
 
     # What it may implement, for training.
 

@@ -17,14 +17,17 @@ import numpy as np
 from keras import ops
 
 from genloom import backend, random
+from genloom.arguments import instance, whole
 from genloom.data.spec import DataSpec
-from genloom.errors import ConfigError, DataError, nearest
+from genloom.errors import ConfigError, DataError, PluginError, nearest
+from genloom.model.batches import checked, read, refuse_apart
 from genloom.model.family import Family
 from genloom.model.initializers import reseed
 from genloom.model.optimizers import PhaseOptimizers
 from genloom.model.phase import Phase
+from genloom.model.promises import check_held_out, check_phases
 from genloom.model.step import Update
-from genloom.options import RESERVED, check_names, configure
+from genloom.options import LARGEST_SEED, RESERVED, check_names, configure
 
 __all__ = ["GenerativeModel", "Phase"]
 
@@ -79,6 +82,7 @@ class GenerativeModel(Family, backend.StepMixin, keras.Model, metaclass=_Built):
         **values: Any,
     ) -> None:
         super().__init__(name=type(self).__name__.lower())
+        instance("spec", spec, DataSpec, "a DataSpec", mend="A data set has one: genloom.data.open(data).spec.")
         if noise not in ("native", "portable"):
             raise ConfigError(f"noise must be 'native' or 'portable', got {noise!r}.")
         policy = keras.config.dtype_policy().name
@@ -90,7 +94,8 @@ class GenerativeModel(Family, backend.StepMixin, keras.Model, metaclass=_Built):
             )
         elif values:
             raise ConfigError(f"{type(self).__name__} takes no options, got {sorted(values)}.")
-        self.spec, self.seed, self.noise = spec, int(seed), noise
+        # Below 0 for runs from before there was one rule for seeds.
+        self.spec, self.seed, self.noise = spec, whole("seed", seed, -LARGEST_SEED, LARGEST_SEED), noise
         self._step = self.add_weight(shape=(), dtype="int32", initializer="zeros", trainable=False, name="step")
         self._samplers: dict[Any, Any] = {}
         self._swapped = False
@@ -163,13 +168,14 @@ class GenerativeModel(Family, backend.StepMixin, keras.Model, metaclass=_Built):
             **kwargs: Keras's own `run_eagerly`, `jit_compile` (True means Inductor on torch), `steps_per_execution`.
 
         Raises:
-            ConfigError: unknown phase names, a trainable variable that no phase moves, loss or metrics given to
-                Keras's compile, an optimizer with its own moving average or accumulation.
+            ConfigError: unknown phase names, loss or metrics given to Keras's compile, an optimizer with its own
+                moving average or accumulation.
+            PluginError: the model has no phases, or a trainable variable that none of them moves.
         """
         for name in ("loss", "metrics", "weighted_metrics", "loss_weights"):
             if kwargs.get(name) is not None:
                 raise ConfigError(f"compile() got {name}={kwargs[name]!r}.", mend="A model's phases hold its losses.")
-        phases = self.phases()
+        phases = check_phases(type(self).__name__, self.phases())
         variables = {phase.name: phase.resolve() for phase in phases}
         _check_covered(self, variables)
         chosen = _per_phase(self.default_optimizers() if optimizer is None else optimizer, list(variables))
@@ -184,7 +190,7 @@ class GenerativeModel(Family, backend.StepMixin, keras.Model, metaclass=_Built):
         """Run one training step on a batch dict; return the running means of losses and metrics."""
         stream = random.NoiseStream(self.seed, self._step.value, self.noise)
         with random.training_noise(stream):
-            values = self._update(_batch(data))
+            values = self._update(read(data, self.spec))
         for name, (value, weight) in values.items():
             self._means[name].update_state(value, sample_weight=weight)
         self.after_step()
@@ -198,26 +204,46 @@ class GenerativeModel(Family, backend.StepMixin, keras.Model, metaclass=_Built):
 
     def validate_batch(self, data: Any) -> dict[str, Any]:
         """Return the running means of held-out values, each sample by its weight, the padding masked."""
-        batch = _batch(data)
+        batch = read(data, self.spec)
         n = ops.shape(batch["x"])[0]
         batch.setdefault("index", ops.arange(n, dtype="int32"))
         mask = ops.cast(batch.get("mask", ops.ones((n,))), "float32")
         values = self.validate(batch)
-        if set(values) != set(self.validation):
-            raise ConfigError(f"validate() returned {sorted(values)}, declared are {sorted(self.validation)}.")
-        weights = mask * ops.cast(self.validation_weights(batch), "float32")
+        weights = self.validation_weights(batch)
+        check_held_out(type(self).__name__, self.validation, values, weights, n)
+        weights = mask * ops.cast(weights, "float32")
         for name, value in values.items():
             self._means[name].update_state(ops.cast(value, "float32"), sample_weight=weights)
         return {name: self._means[name].result() for name in self.validation}
 
-    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
-        """Keras's evaluate, on the averaged weights when there are any.
+    def fit(self, x: Any = None, y: Any = None, *args: Any, validation_data: Any = None, **kwargs: Any) -> Any:
+        """Keras's fit, on batches that are what the model's spec says.
+
+        Args:
+            x: an array (n, *shape), {"x": such an array, "label": class numbers (n,)}, a generator of (batch,), or a
+                data set of Keras, TensorFlow or torch. Before the first step arrays are checked whole, else one batch.
+            y: None, for labels are in the batch.
+            *args: Keras's own, as are **kwargs.
+            validation_data: held-out samples in the same forms.
+
+        Raises:
+            ConfigError: labels or weights beside the batch, or a DataError: see `genloom.data.fitting.check_batch`.
+        """
+        refuse_apart(y=y, sample_weight=kwargs.get("sample_weight"), class_weight=kwargs.get("class_weight"))
+        held_out = None if validation_data is None else checked(validation_data, self)
+        return super().fit(checked(x, self), None, *args, validation_data=held_out, **kwargs)
+
+    def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Keras's evaluate, on the averaged weights when there are any; takes, and refuses, what `fit` does.
 
         Raises:
             DataError: no sample has a weight, as in a text that only prompts fill.
         """
+        refuse_apart(y=y, sample_weight=kwargs.get("sample_weight"))
+        if not kwargs.get("_use_cached_eval_dataset"):  # within `fit`, which has checked it
+            x = checked(x, self)
         with self.averaged_weights():
-            found = super().evaluate(*args, **kwargs)
+            found = super().evaluate(x, None, *args, **kwargs)
         for name in self.validation:
             if float(ops.convert_to_numpy(self._means[name].count)) == 0.0:
                 raise DataError(
@@ -292,32 +318,38 @@ def _as_dict(options: Any) -> Mapping[str, Any]:
     return {} if options is None else vars(options)
 
 
-def _batch(data: Any) -> dict[str, Any]:
-    """Unwrap what a data adapter hands over: a dict, possibly inside a one-element tuple."""
-    while isinstance(data, (tuple, list)):
-        data = data[0]
-    return dict(data) if isinstance(data, Mapping) else {"x": data}
-
-
 def _per_phase(optimizer: Any, names: list[str]) -> dict[str, Any]:
-    if isinstance(optimizer, str):
-        optimizer = keras.optimizers.get(optimizer)
     if not isinstance(optimizer, Mapping):
-        return dict.fromkeys(names, optimizer)
+        return dict.fromkeys(names, _optimizer(optimizer))
     for name in optimizer:
         if name not in names:
             raise ConfigError(f"There is no phase {name!r}; the phases are {names}.{nearest(name, names)}")
     for name in names:
         if name not in optimizer:
             raise ConfigError(f"Phase {name!r} has no optimizer.", mend=f"Give one for each of {names}.")
-    return {name: optimizer[name] for name in names}
+    return {name: _optimizer(optimizer[name]) for name in names}
+
+
+def _optimizer(given: Any) -> Any:
+    """Return an optimizer, by its name in Keras or as it is.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    try:
+        found = keras.optimizers.get(given) if isinstance(given, str) else given
+    except ValueError:
+        found = None
+    if not isinstance(found, keras.optimizers.Optimizer):
+        raise ConfigError(f"{given!r} is no optimizer of Keras.", mend="Use one such as keras.optimizers.Adam(1e-3).")
+    return found
 
 
 def _check_covered(model: keras.Model, variables: Mapping[str, list[Any]]) -> None:
     covered = {id(v) for group in variables.values() for v in group}
     for variable in model.trainable_variables:
         if id(variable) not in covered:
-            raise ConfigError(
+            raise PluginError(
                 f"No phase moves the trainable variable {variable.path}.",
                 mend="Add it to a phase's variables, or set trainable=False on its layer.",
             )

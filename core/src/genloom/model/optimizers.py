@@ -6,6 +6,7 @@ checkpoint hangs off this one: each phase's slots, its rate, and the averaged we
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -70,8 +71,9 @@ class PhaseOptimizers(keras.optimizers.Optimizer):
         statistics: Sequence[keras.Variable] = (),
     ) -> None:
         super().__init__(learning_rate=0.0, name="phases")
-        if ema is not None and not 0.0 < ema < 1.0:
-            raise ConfigError(f"ema must be a decay between 0 and 1, got {ema}.")
+        given: Any = ema
+        if ema is not None and not (isinstance(given, numbers.Real) and 0.0 < ema < 1.0):
+            raise ConfigError(f"ema must be a decay between 0 and 1, got {ema!r}.")
         clones = {}
         for phase, optimizer in optimizers.items():
             _refuse(phase, optimizer)

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from genloom.errors import ConfigError
+from genloom.errors import PluginError
 
 __all__ = ["Phase"]
 
@@ -38,7 +38,7 @@ class Phase:
     def __post_init__(self) -> None:
         for name in ("repeats", "every"):
             if getattr(self, name) < 1:
-                raise ConfigError(f"Phase {self.name!r} has {name}={getattr(self, name)}; it must be at least 1.")
+                raise PluginError(f"Phase {self.name!r} has {name}={getattr(self, name)}; it must be at least 1.")
 
     def resolve(self) -> list[Any]:
         """Return the variables as they are now, trainable ones only."""

@@ -9,8 +9,11 @@ from typing import Any
 from keras import ops
 
 from genloom import backend
+from genloom.arguments import whole
 from genloom.errors import ConfigError, nearest
 from genloom.model.phase import Phase
+from genloom.model.promises import check_loss
+from genloom.options import LARGEST_WHOLE
 
 __all__ = ["Update"]
 
@@ -28,17 +31,13 @@ class Update:
         accumulate: parts a phase's slice is split into.
 
     Raises:
-        ConfigError: an unknown rule, duplicate phase names, a non-positive number of parts.
+        ConfigError: an unknown rule, a non-positive number of parts.
     """
 
     def __init__(self, model: Any, phases: Sequence[Phase], rule: str, accumulate: int) -> None:
         if rule not in _RULES:
             raise ConfigError(f"update must be one of {_RULES}, got {rule!r}.{nearest(rule, _RULES)}")
-        if accumulate < 1:
-            raise ConfigError(f"accumulate must be at least 1, got {accumulate}.")
-        names = [phase.name for phase in phases]
-        if not names or len(set(names)) != len(names):
-            raise ConfigError(f"Phases need distinct names, got {names}.")
+        accumulate = whole("accumulate", accumulate, 1, LARGEST_WHOLE)
         self.model, self.phases, self.rule, self.accumulate = model, list(phases), rule, accumulate
         self.slices = max(phase.repeats for phase in phases)
         self.losses = {p.name: "loss" if len(phases) == 1 else f"{p.name}_loss" for p in phases}
@@ -108,16 +107,11 @@ class Update:
 
     def _differentiate(self, phase: Phase, part: dict[str, Any]) -> tuple[list[Any], dict[str, Any], Any]:
         def loss() -> tuple[Any, Any]:
-            mean, metrics, weight = phase.loss(part)
+            mean, metrics, weight = check_loss(phase, phase.loss(part))
             return ops.cast(mean, "float32"), (metrics, weight)
 
         variables = self.model.optimizer.phase_variables[phase.name]
         (mean, (metrics, weight)), gradients = backend.value_and_grad(loss, variables)
-        for name in {*metrics} ^ {*phase.metrics}:
-            raise ConfigError(
-                f"Phase {phase.name!r} reports the metrics {sorted(metrics)}, declared are {list(phase.metrics)}.",
-                mend=f"Make the two agree on {name!r}: names must exist before tracing.",
-            )
         weight = ops.cast(weight, "float32")
         logged = {self.losses[phase.name]: mean, **{k: ops.cast(v, "float32") for k, v in metrics.items()}}
         return gradients, {name: (value, weight) for name, value in logged.items()}, weight

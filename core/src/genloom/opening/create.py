@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from genloom.errors import ConfigError
+from genloom.arguments import instance, seed_number
+from genloom.data.spec import DataSpec
+from genloom.errors import ConfigError, PluginError, nearest
 from genloom.opening.memory import within_memory
 from genloom.options import RESERVED
 from genloom.plugins.offers import Component
 from genloom.plugins.registry import find
 
 if TYPE_CHECKING:
-    from genloom.data.spec import DataSpec
     from genloom.model import GenerativeModel
 
-__all__ = ["check_kind", "create", "instantiate"]
+__all__ = ["check_kind", "check_model", "checked_model", "create", "instantiate"]
 
 
 def create(
@@ -35,7 +36,7 @@ def create(
         id: the model, `vae/conv` or short while unique (`genloom list models`).
         spec: what one sample is; a data set has it as `.spec`.
         preset: named option values, such as "tiny".
-        seed: seed of the initial weights and of the training noise.
+        seed: seed of the initial weights and of the training noise, from 0 to 2⁶³ − 1.
         noise: "native" training noise, or "portable" across backends.
         networks: the caller's own Keras networks by the name of the constructor's argument, such as
             {"encoder": model}; they keep their weights.
@@ -50,6 +51,9 @@ def create(
         ConfigError: an unknown preset, option or network, a value out of range, or data of a kind the model
             does not take.
     """
+    seed = seed_number(seed)
+    instance("spec", spec, DataSpec, "a DataSpec", mend="A data set has one: genloom.data.open(data).spec.")
+    instance("networks", networks, (Mapping, type(None)), "a dict of networks by name")
     component = find("model", id)
     model = instantiate(component, spec, component.configure(preset, **options), seed, noise, networks or {})
     if compile:
@@ -64,12 +68,14 @@ def instantiate(
 
     Raises:
         ConfigError: data of a kind the model does not take, or a network it has no place for.
+        PluginError: what the component names is no whole model.
         RunError: it does not fit into memory.
     """
     from genloom import backend
 
     check_kind(component, spec)
     target = component.load()
+    check_model(component, target)
     _check_networks(component, target, networks)
     smaller = f"Choose smaller options: genloom show {component.id} lists them."
     with within_memory("The model", smaller), backend.building():
@@ -86,10 +92,32 @@ def check_kind(component: Component, spec: DataSpec) -> None:
         )
 
 
+def checked_model(model: Any, words: str = "a GenerativeModel") -> GenerativeModel:
+    """Return a model object.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    from genloom.model import GenerativeModel
+
+    found: GenerativeModel = instance(
+        "model", model, GenerativeModel, words, mend="Make one: genloom.create(id, spec)."
+    )
+    return found
+
+
+def check_model(component: Component, target: Any) -> None:
+    """Raise PluginError unless a component's target is a class of models that implements what each must."""
+    from genloom.model import GenerativeModel
+    from genloom.model.promises import check_methods
+
+    if not isinstance(target, type) or not issubclass(target, GenerativeModel):
+        raise PluginError(f"Component {component.id!r} names {target!r}, which is no subclass of GenerativeModel.")
+    check_methods(target, GenerativeModel)
+
+
 def _check_networks(component: Component, target: Any, networks: Mapping[str, Any]) -> None:
     import inspect
-
-    from genloom.errors import nearest
 
     parameters = inspect.signature(target.__init__).parameters.values()
     places = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD and p.name not in RESERVED]

@@ -10,7 +10,7 @@ from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, nearest
 from genloom.model.precision import policy
 from genloom.model.state import restore_weights, weights_by_name
-from genloom.opening.create import instantiate
+from genloom.opening.create import checked_model, instantiate
 from genloom.plugins.registry import required
 from genloom.runs import Run, load_latest, open_run
 
@@ -48,12 +48,12 @@ def load_with_step(
     """Open a run's model as `load` does, and say of which step its weights are."""
     if weights not in ("ema", "trained"):
         raise ConfigError(f"weights must be 'ema' or 'trained', got {weights!r}.{nearest(weights, ('ema', 'trained'))}")
-    opened = open_run(run) if isinstance(run, (str, Path)) else run
+    opened = run if isinstance(run, Run) else open_run(run)
     config = opened.config
     if model is None:
         _check_rebuilt(config)
     arrays, manifest = load_latest(opened)  # which vouches for run.toml, before a model of any size is built by it
-    built = rebuild(config) if model is None else model
+    built = rebuild(config) if model is None else checked_model(model)
     restore_weights(built, arrays, averaged=weights == "ema")
     built.loaded_step = int(manifest["step"])
     built.attach(opened)

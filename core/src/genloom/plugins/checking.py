@@ -7,18 +7,24 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from genloom.errors import NotFoundError, nearest
 from genloom.hookspecs import GROUP
 from genloom.plugins.entry_points import Declared, declared
+from genloom.plugins.offers import Component
 
 __all__ = ["SECONDS", "check", "chosen", "examined"]
 
 SECONDS = 60.0  # a component's target may import Keras and an engine from a cold disk
 
-_PROGRAM = "import sys; from genloom.plugins.checking import examined; examined(sys.argv[1])"
+_PROGRAM = """
+import sys
+from genloom.opening.create import check_model
+from genloom.plugins.checking import examined
+examined(sys.argv[1], check_model)
+"""
 
 
 def chosen(names: Sequence[str]) -> list[Declared]:
@@ -67,8 +73,13 @@ def check(plugin: Declared, seconds: float = SECONDS) -> dict[str, Any]:
     return found
 
 
-def examined(distribution: str) -> None:
-    """Print what is found of a plugin as one line of JSON; runs in the child process."""
+def examined(distribution: str, check_model: Callable[[Component, Any], None]) -> None:
+    """Print what is found of a plugin as one line of JSON; runs in the child process.
+
+    Args:
+        distribution: whose plugin.
+        check_model: raises for the target of a model that is none; handed in, for it imports Keras.
+    """
     from genloom.plugins.discovery import plugins
 
     with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is no part of the answer
@@ -76,7 +87,9 @@ def examined(distribution: str) -> None:
         defects = [f"{status.cause}{f' ({status.where})' if status.where else ''}"] if status.cause else []
         for component in status.components:
             try:
-                component.load()
+                target = component.load()
+                if component.kind == "model":
+                    check_model(component, target)
             except (Exception, SystemExit) as error:
                 defects.append(" ".join(str(error).split()) or type(error).__name__)
     state = status.status if status.status != "ok" or not defects else "failed"

@@ -9,10 +9,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import importlib
 import os
 import pathlib
 import sys
 import time
+import types
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -21,18 +23,17 @@ import pluggy
 from genloom import hookspecs
 from genloom.errors import NotFoundError, PluginError, nearest
 from genloom.messages import shown
+from genloom.plugins.blame import line, package
 from genloom.plugins.entry_points import Declared, declared
 from genloom.plugins.offers import Component
 from genloom.plugins.status import PluginStatus
 
-__all__ = ["HEAVY", "implementers", "load_file", "manager", "plugins", "report"]
+__all__ = ["HEAVY", "culprit", "implementers", "load_file", "load_module", "manager", "plugins", "report"]
 
 #: Modules that a plugin must not import at load time: they are slow, and they fix the backend before it is chosen.
 HEAVY = ("keras", "jax", "torch", "tensorflow")
 
 _CORE = "genloom"  # the distribution whose components are GenLoom's own
-
-_IMPORT_SYSTEM = (os.path.join("importlib", "__init__.py"),)
 
 
 def plugins() -> list[PluginStatus]:
@@ -54,6 +55,13 @@ def manager() -> pluggy.PluginManager:
     return _loaded().manager
 
 
+def culprit(error: BaseException) -> tuple[PluginStatus, str] | None:
+    """Return the loaded plugin whose code an error went through, and the line; None where none has to do with it."""
+    loaded = _loaded().statuses if _loaded.cache_info().currsize else []
+    found = ((status, line(error, status.packages)) for status in loaded)
+    return next(((status, where) for status, where in found if where), None)
+
+
 def load_file(path: str | os.PathLike[str]) -> PluginStatus:
     """Load a plugin from one file, without packaging (-p FILE.py); it may import Keras.
 
@@ -65,6 +73,15 @@ def load_file(path: str | os.PathLike[str]) -> PluginStatus:
     if not file.is_file():
         raise NotFoundError(f"There is no plugin file {str(path)!r}.", mend="Check the path after -p.")
     return _loaded().add_file(file)
+
+
+def load_module(name: str) -> PluginStatus:
+    """Load a plugin by its module of hooks, where no installed plugin has it: so a package is tested before.
+
+    Raises:
+        PluginError: the module cannot be imported, raises, or its hooks do not fit.
+    """
+    return _loaded().add_module(name)
 
 
 def report(status: PluginStatus) -> None:
@@ -106,7 +123,7 @@ class _Plugins:
         if other is not None:
             return source.status("failed", f"the entry point name {source.name!r} is taken by {other.distribution}")
         before = _heavy_modules()
-        module, cause, seconds, where = _import(entry_point.load)
+        module, cause, seconds, where = _import(entry_point.load, entry_point.module)
         dragged_in = _heavy_modules() - before
         if cause:
             return source.status("failed", cause, seconds=seconds, where=where)
@@ -115,12 +132,18 @@ class _Plugins:
         return self._register(source, module, seconds)
 
     def add_file(self, file: pathlib.Path) -> PluginStatus:
-        source = _Source(file.stem, str(file), "")
-        module, cause, seconds, where = _import(functools.partial(_import_file, file))
+        return self._add(_Source(file.stem, str(file), ""), functools.partial(_import_file, file), _module_name(file))
+
+    def add_module(self, name: str) -> PluginStatus:
+        known = (s for s in self.statuses if isinstance(s.module, types.ModuleType) and s.module.__name__ == name)
+        return next(known, None) or self._add(_Source(name, name, ""), lambda: importlib.import_module(name), name)
+
+    def _add(self, source: _Source, load: Callable[[], Any], name: str) -> PluginStatus:
+        """Add what was asked for by name: going on without it would surprise, so its defects are raised."""
+        module, cause, seconds, where = _import(load, name)
         status = source.status("failed", cause, where=where) if cause else self._register(source, module, seconds)
         status = self._with_components(status, may_be_heavy=True)
         if status.status != "ok":
-            # A file was asked for by name: going on without it would surprise.
             raise PluginError(status.defect())
         if status.cause:
             report(status)
@@ -163,7 +186,7 @@ class _Plugins:
             dragged_in = set() if may_be_heavy else _heavy_modules() - before
             cause = _too_heavy(dragged_in) if dragged_in else ""
         except (Exception, SystemExit) as error:
-            cause, where = _cause(error), _where(error)
+            cause, where = _cause(error), line(error, status.packages)
         if not cause:
             return dataclasses.replace(status, components=components)
         self._unregister(status.name)
@@ -208,8 +231,8 @@ def _too_heavy(modules: set[str]) -> str:
     return f"it imports {', '.join(sorted(modules))} at load time; move models to a second file"
 
 
-def _import(load: Callable[[], Any]) -> tuple[Any, str, float, str]:
-    """Return (module, cause of failure or "", seconds, where in the plugin it failed or "")."""
+def _import(load: Callable[[], Any], name: str) -> tuple[Any, str, float, str]:
+    """Import the module `name`; return (module, cause of failure or "", seconds, where in it that was or "")."""
     start = time.perf_counter()
     module, cause, where = None, "", ""
     try:
@@ -217,27 +240,18 @@ def _import(load: Callable[[], Any]) -> tuple[Any, str, float, str]:
         with contextlib.redirect_stdout(sys.stderr):
             module = load()
     except (Exception, SystemExit) as error:
-        cause, where = _cause(error), _where(error)
+        cause, where = _cause(error), line(error, [package(name)])
     return module, cause, time.perf_counter() - start, where
 
 
-def _where(error: BaseException) -> str:
-    """Return the innermost line of code outside GenLoom and the import system that an error went through."""
-    if isinstance(error, SyntaxError) and error.filename:
-        return f"{error.filename}, line {error.lineno}"
-    own, trace, found = str(pathlib.Path(__file__).parents[1]), error.__traceback__, ""
-    while trace is not None:
-        file = trace.tb_frame.f_code.co_filename
-        if not file.startswith((own, "<frozen")) and not file.endswith(_IMPORT_SYSTEM):
-            found = f"{file}, line {trace.tb_lineno}"
-        trace = trace.tb_next
-    return found
+def _module_name(file: pathlib.Path) -> str:
+    return f"genloom_file_{file.stem}"
 
 
 def _import_file(file: pathlib.Path) -> Any:
     import importlib.util
 
-    name = f"genloom_file_{file.stem}"
+    name = _module_name(file)
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise PluginError(f"{str(file)!r} is not a Python file.")

@@ -36,10 +36,19 @@ class Declared:
     distribution: str
     version: str
 
+    @property
+    def module(self) -> str:
+        """The module that it names."""
+        return self._parts[0].strip()
+
+    @property
+    def _parts(self) -> tuple[str, str, str]:
+        return self.value.partition("[")[0].partition(":")
+
     def load(self) -> Any:
         """Import what the entry point names."""
-        module, _, attributes = self.value.partition("[")[0].strip().partition(":")
-        loaded: Any = importlib.import_module(module.strip())
+        loaded: Any = importlib.import_module(self.module)
+        _, _, attributes = self._parts
         for attribute in filter(None, attributes.strip().split(".")):
             loaded = getattr(loaded, attribute)
         return loaded

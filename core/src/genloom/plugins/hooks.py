@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import traceback
 from typing import Any
 
 import pluggy
 
 from genloom.errors import PluginError
-from genloom.plugins.discovery import implementers, manager, plugins, report
+from genloom.plugins.discovery import culprit, implementers, manager, report
 from genloom.plugins.offers import SampleRequest
 from genloom.plugins.status import PluginStatus
 
@@ -58,16 +57,8 @@ def sample(run: Any, request: SampleRequest) -> Any:
     except Exception as error:
         if isinstance(error, PluginError) or any(error is raised for raised in drawing):
             raise
+        known = culprit(error)
         raise PluginError(
-            f"{_culprit(error)}: genloom_sample raised {type(error).__name__}: {error}.",
+            f"{known[0].title if known else 'A plugin'}: genloom_sample raised {type(error).__name__}: {error}.",
             mend="Skip the plugin with GENLOOM_DISABLE_PLUGINS=NAME.",
         ) from error
-
-
-def _culprit(error: Exception) -> str:
-    """Name the plugin whose file the error went through."""
-    files = {frame.filename for frame in traceback.extract_tb(error.__traceback__)}
-    for status in plugins():
-        if status.name != "genloom" and getattr(status.module, "__file__", None) in files:
-            return f"Plugin {status.name!r} ({status.distribution} {status.version})"
-    return "A plugin"

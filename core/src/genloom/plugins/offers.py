@@ -8,8 +8,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from genloom.errors import ConfigError, PluginError, nearest
+from genloom.errors import ConfigError, GenLoomError, PluginError, nearest
 from genloom.options import RESERVED, check_names, configure
+from genloom.plugins.blame import at_line, package
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -82,6 +83,7 @@ class Component:
         accepts: kinds of data it takes, such as ("image",); empty means any.
         training: of a model: the training settings that it recommends under every preset.
         metric: of a metric: how it is measured.
+        endings: of a data set: endings of the files that it reads, such as (".npz",).
         whole: of a post-processor: whether it looks at all samples at once, or at the model and the data behind them.
 
     Raises:
@@ -98,6 +100,7 @@ class Component:
     accepts: tuple[str, ...] = ()
     training: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     metric: MetricTraits = MetricTraits()
+    endings: tuple[str, ...] = ()
     whole: bool = False
 
     def __post_init__(self) -> None:
@@ -134,15 +137,18 @@ class Component:
         """Import the target and return it.
 
         Raises:
-            PluginError: the module cannot be imported, or has no such attribute.
+            PluginError: the module cannot be imported, or has no such attribute; names the line at fault.
         """
         module, _, attribute = self.target.partition(":")
         try:
             loaded: Any = importlib.import_module(module)
             for part in attribute.split("."):
                 loaded = getattr(loaded, part)
-        except (ImportError, AttributeError) as error:
-            raise PluginError(f"Component {self.id!r} cannot be loaded from {self.target!r}: {error}.") from error
+        except GenLoomError:
+            raise
+        except (Exception, SystemExit) as error:
+            cause = f"{type(error).__name__}: {error}{at_line(error, [package(module)])}"
+            raise PluginError(f"Component {self.id!r} cannot be loaded from {self.target!r}: {cause}.") from error
         return loaded
 
     def configure(self, preset: str | None = None, **values: Any) -> Any:
@@ -151,7 +157,7 @@ class Component:
         Raises:
             ConfigError: an unknown preset or option (with the nearest name), or a value of the wrong type or range.
         """
-        if preset is not None and preset not in self.presets:
+        if preset is not None and (not isinstance(preset, str) or preset not in self.presets):
             known = ", ".join(self.presets) or "none"
             raise ConfigError(
                 f"{self.id} has no preset {preset!r}.{nearest(preset, self.presets)}",

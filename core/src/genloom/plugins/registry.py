@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from genloom.arguments import instance
 from genloom.errors import ConfigError, NotFoundError, PluginError, nearest
 from genloom.plugins.discovery import plugins
 from genloom.plugins.first_party import FIRST_PARTY
@@ -21,9 +22,10 @@ def find(kind: str, id: str) -> Component:
 
     Raises:
         NotFoundError: nothing has that id; names the nearest one.
-        ConfigError: the short name is ambiguous; names the ids.
+        ConfigError: the short name is ambiguous; names the ids. What was given is no name.
         PluginError: two plugins claim the id; names both.
     """
+    instance(f"The id of a {kind}", id, str, "a text", mend=f"See: genloom list {kind}s.")
     _refuse_clash(kind, id)
     named = [component for component in components(kind) if component.id == id]
     named = named or [component for component in components(kind) if component.name == id]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import types
 from typing import Any
 
+from genloom.plugins.blame import package
 from genloom.plugins.offers import Component
 
 __all__ = ["PluginStatus"]
@@ -41,18 +43,31 @@ class PluginStatus:
     module: Any = dataclasses.field(default=None, repr=False, compare=False)
 
     @property
+    def packages(self) -> set[str]:
+        """The top packages that its code is in; none for GenLoom's own components."""
+        modules = [component.target.partition(":")[0] for component in self.components]
+        modules += [self.module.__name__] if isinstance(self.module, types.ModuleType) else []
+        return {package(module) for module in modules} - {"genloom"}
+
+    @property
+    def title(self) -> str:
+        """What to call it in a message: "Plugin 'vae' (genloom-vae 0.1.0)"."""
+        return f"Plugin {self.name!r} ({self.source})"
+
+    @property
     def source(self) -> str:
         """Where it comes from, as a run remembers it: "genloom-vae 0.1.0", or the path of a file given with -p."""
         return f"{self.distribution} {self.version}".rstrip()
 
     def defect(self) -> str:
-        """Return one line: distribution, version, cause, and how to skip or remove the plugin."""
-        title = f"Plugin {self.name!r} ({self.distribution} {self.version})".replace(" )", ")")
+        """Return one line: distribution, version, cause and line at fault, and how to skip or remove the plugin."""
+        where = f" ({self.where})" if self.where else ""
+        said = f"{self.title}: {_one_line(self.cause)}{where}"
         if self.distribution.endswith(".py"):
-            return f"{title}: {_one_line(self.cause)}. Leave out -p {self.distribution} to skip it."
+            return f"{said}. Leave out -p {self.distribution} to skip it."
         # Two distributions may share one entry point name, so the distribution is the name that always works.
         return (
-            f"{title}: {_one_line(self.cause)}. Skip it with GENLOOM_DISABLE_PLUGINS={self.distribution}"
+            f"{said}. Skip it with GENLOOM_DISABLE_PLUGINS={self.distribution}"
             f" or remove it with: genloom uninstall {self.distribution}"
         )
 

@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from genloom.arguments import many
 from genloom.errors import ConfigError, PluginError
 from genloom.postprocess.origin import Origin
 
@@ -115,7 +116,16 @@ def chain(texts: Iterable[str]) -> Chain:
         NotFoundError: nothing has that name; names the nearest.
         ConfigError: an unknown option (with the nearest name), or a value of the wrong type or range.
     """
-    return Chain(tuple(_step(text) for text in texts))
+    return Chain(tuple(_step(text) for text in listed(texts)))
+
+
+def listed(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return post-processors as they were written.
+
+    Raises:
+        ConfigError: no list of texts.
+    """
+    return tuple(many("post", texts, str, "a list of post-processors, such as ['clip']"))
 
 
 def _step(text: str) -> Step:

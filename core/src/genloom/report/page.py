@@ -9,6 +9,7 @@ from typing import Any
 
 from genloom.errors import ConfigError
 from genloom.files.atomic import make_folder, write_atomic
+from genloom.metrics.ways import alike
 from genloom.plugins.offers import Section
 from genloom.report import curves, facts, standing
 from genloom.report.definitions import definition, definitions
@@ -79,7 +80,7 @@ def comparison_page(
         "panels": curves.shared_panels(models),
         "measured": measured,
         "definitions": definitions(row for group in measured for row in group["rows"]),
-        "warnings": [*damaged.values(), *(warning for run in opened if (warning := facts.score_warning(run)))],
+        "warnings": [*damaged.values(), *_score_warnings(opened), *alike(_arranged(opened))],
         "references": [name for name, _ in measured[0]["rows"][0]["references"]] if measured else [],
         "seeds": max(len(members) for members in models.values()),
         "runs": [(str(run.path), " ".join(facts.command(run))) for run in opened],
@@ -109,6 +110,10 @@ def sequence_page(found: Mapping[str, Any], out: Path) -> Path:
         "panels": curves.shared_panels({name: [run] for name, run in runs.items()}),
     }
     return _written("sequence.html.j2", context, (), out)
+
+
+def _score_warnings(runs: Sequence[Run]) -> list[str]:
+    return [warning for run in runs if (warning := facts.score_warning(run))]
 
 
 def _over_time(run: Run) -> list[Shown]:
@@ -151,15 +156,16 @@ def _arranged(runs: Sequence[Run]) -> dict[str, Any]:
     ]
     return table(
         [
-            {"run": str(run.path), "model": "", "seed": index, "config": str(run.path), "results": results, **_age(run)}
+            {"model": "", "seed": index, "config": str(run.path), "results": results, **_stated(run)}
             for index, (run, results) in enumerate(measured)
             if results
         ]
     )
 
 
-def _age(run: Run) -> dict[str, Any]:
-    return {"step": run.scored_step, "outdated": run.outdated}
+def _stated(run: Run) -> dict[str, Any]:
+    data = facts.table(run.config, "data").get("address")
+    return {"run": str(run.path), "data": data, "step": run.scored_step, "outdated": run.outdated}
 
 
 def _common(runs: Sequence[Run]) -> list[tuple[str, str]]:

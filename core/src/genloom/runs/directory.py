@@ -9,14 +9,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from genloom import arguments
 from genloom.errors import ConfigError, DamagedRunError, RunError, listed
 from genloom.files import bounded
 from genloom.files.atomic import make_folder, open_here, plain, reading, write_atomic, writing
 from genloom.messages import tell
 from genloom.runs import lineage, log, manifest
+from genloom.runs.form import formed
 from genloom.runs.lock import LOCK_NAME, RunLock, holder
 
-__all__ = ["Run", "create_run", "open_run"]
+__all__ = ["Run", "check_place", "create_run", "open_run"]
 
 CONFIG = "run.toml"
 LOG = "log.jsonl"
@@ -31,10 +33,13 @@ class Run:
 
     Args:
         path: the directory. It need not exist; `open_run` insists on a run, `create_run` makes one.
+
+    Raises:
+        ConfigError: no path.
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = arguments.path("A run", path, mend="Name the folder that genloom.train wrote.")
         self._lock = RunLock(self.path)
 
     def __repr__(self) -> str:
@@ -61,7 +66,7 @@ class Run:
             )
         try:
             with reading(self.path / CONFIG):
-                return _formed(bounded.table(bounded.content(self.path / CONFIG)))
+                return formed(bounded.table(bounded.content(self.path / CONFIG)))
         except (OSError, ValueError) as cause:
             raise DamagedRunError(f"{str(self.path / CONFIG)!r} cannot be read: {cause}.", mend=_RESTORE) from cause
 
@@ -278,23 +283,6 @@ class Run:
         return None not in (self.scored_step, self.saved_step) and self.scored_step != self.saved_step
 
 
-def _formed(config: dict[str, Any]) -> dict[str, Any]:
-    """Return what a run.toml holds, when its parts are of the form that all readers count on.
-
-    Raises:
-        ValueError: a part is no table, or no model is named.
-    """
-    for name in ("model", "data", "training", "versions"):
-        if not isinstance(config.get(name, {}), dict):
-            raise ValueError(f"{name} is no table")
-    if not isinstance(config.get("model", {}).get("id"), str):
-        raise ValueError("[model] names no id")
-    stretches = config.get("stretches", [])
-    if not isinstance(stretches, list) or not all(isinstance(each, dict) for each in stretches):
-        raise ValueError("stretches is no list of tables")
-    return config
-
-
 def open_run(path: str | Path, *, head: bool = True) -> Run:
     """Return the run at `path`, or the update of it that was promoted last.
 
@@ -323,19 +311,30 @@ def create_run(path: str | Path, resume: bool = False) -> Run:
             is False.
     """
     run = Run(path)
-    if run.path.exists() and not run.path.is_dir():
-        raise ConfigError(f"{str(run.path)!r} is a file, not a folder.", mend="Choose another --out.")
     if run.exists and not resume:
         from genloom.runs.going_on import way_on
 
         raise ConfigError(f"{str(run.path)!r} already holds a run.", mend=f"Choose another --out. {way_on(run)}")
-    if not run.exists and run.path.is_dir() and _occupied(run.path):
-        raise ConfigError(
-            f"The folder {str(run.path)!r} is not empty and is not a run.", mend="Choose another --out or empty it."
-        )
+    if not run.exists:
+        check_place(run.path)
     for name in ("checkpoints", "samples"):
         make_folder(run.path / name)
     return run
+
+
+def check_place(path: str | Path) -> None:
+    """Refuse a file, or a folder of something else, where a run is to begin.
+
+    Raises:
+        ConfigError: it is one.
+    """
+    place = Path(path)
+    if place.exists() and not place.is_dir():
+        raise ConfigError(f"{str(path)!r} is a file, not a folder.", mend="Choose another --out.")
+    if place.is_dir() and _occupied(place):
+        raise ConfigError(
+            f"The folder {str(path)!r} is not empty and is not a run.", mend="Choose another --out or empty it."
+        )
 
 
 def _is_file(path: Path) -> bool:

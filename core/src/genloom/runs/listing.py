@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from genloom.errors import ConfigError, DamagedRunError, ForbiddenError, RunError
+from genloom.errors import ConfigError, ForbiddenError, RunError
 from genloom.messages import tell
 from genloom.runs.directory import LOG, Run
+from genloom.runs.lock import held_elsewhere
 from genloom.runs.log import lines
 from genloom.runs.stretches import history
 
@@ -26,8 +27,9 @@ def list_runs(directory: str | Path) -> list[dict[str, Any]]:
         (planned, None when unknown), "saved" (step of the newest checkpoint, None without any), "losses" (last
         logged), "seconds", "scored" (step that was measured, None without any), "outdated" (whether the run was trained
         further since), "history" (what changed while it was trained, None where nothing did) and "status": finished,
-        interrupted, running, forbidden where this user may not read a file of it, or damaged where run.toml or the log
-        cannot be used, of which stderr says why, or the checkpoint of a finished run is gone.
+        interrupted, running, forbidden where this user may not read a file of it or enter the folder, run or not, or
+        damaged where run.toml or the log cannot be used, of which stderr says why, or the checkpoint of a finished run
+        is gone.
 
     Raises:
         ConfigError: `directory` is not a folder.
@@ -48,7 +50,8 @@ def runs_below(directory: str | Path) -> list[Run]:
 
 
 def _run_folders(root: Path) -> Iterator[Path]:
-    for folder, below, files in os.walk(root, onerror=_passed_over):
+    closed: list[Path] = []
+    for folder, below, files in os.walk(root, onerror=lambda error: _passed_over(error, closed)):
         depth = len(Path(folder).relative_to(root).parts)
         if "run.toml" in files:
             yield Path(folder)
@@ -56,10 +59,22 @@ def _run_folders(root: Path) -> Iterator[Path]:
         elif depth >= DEEPEST:
             below.clear()
         below[:] = [name for name in below if not name.startswith(".")]
+    yield from filter(_perhaps_run, closed)
 
 
-def _passed_over(error: OSError) -> None:
-    tell(f"{str(error.filename)!r} cannot be searched for runs: {error.strerror}.")
+def _perhaps_run(folder: Path) -> bool:
+    try:
+        return Run(folder).exists
+    except ForbiddenError:
+        return True
+
+
+def _passed_over(error: OSError, closed: list[Path]) -> None:
+    """Keep a folder that may not be searched; tell of one that cannot be for another reason."""
+    if isinstance(error, PermissionError):
+        closed.append(Path(os.fsdecode(error.filename)))
+    else:
+        tell(f"{str(error.filename)!r} cannot be searched for runs: {error.strerror}.")
 
 
 def _row(path: Path) -> dict[str, Any]:
@@ -72,6 +87,8 @@ def _row(path: Path) -> dict[str, Any]:
         row |= {"saved": run.saved_step, **_scores(run)}
         status, whole = run.status, _logged(run, row)
         row["status"] = status if whole else "damaged"
+        if status == "running" and (held := held_elsewhere(path)):
+            tell(f"{str(path)!r}: {held}")
     except ForbiddenError as error:
         row["status"] = "forbidden"
         tell(str(error))
@@ -84,15 +101,12 @@ def _stated(run: Run) -> dict[str, Any]:
     """Return what run.toml says.
 
     Raises:
-        DamagedRunError: it cannot be read, or says something else than text and numbers.
+        DamagedRunError: it cannot be read.
     """
     config = run.config
-    model, data, training, versions = (_table(config, key) for key in ("model", "data", "training", "versions"))
-    row = {"id": model.get("id"), "data": data.get("address"), "seed": training.get("seed", model.get("seed"))}
+    model, data, training, versions = (config.get(key, {}) for key in ("model", "data", "training", "versions"))
+    row = {"id": model["id"], "data": data.get("address"), "seed": training.get("seed", model.get("seed"))}
     row["engine"] = training.get("backend") or versions.get("backend")
-    for name, value in row.items():
-        if value is not None and not isinstance(value, int if name == "seed" else str):
-            raise DamagedRunError(f"{str(run.path)!r} states the {name} {str(value)[:40]!r}.")
     return {**row, "steps": run.planned_steps, "history": history(config)}
 
 
@@ -111,8 +125,3 @@ def _scores(run: Run) -> dict[str, Any]:
         return {"scored": run.scored_step, "outdated": run.outdated}
     except RunError:  # a damaged metrics.json, which is measured again
         return {}
-
-
-def _table(config: dict[str, Any], key: str) -> dict[str, Any]:
-    value = config.get(key)
-    return value if isinstance(value, dict) else {}

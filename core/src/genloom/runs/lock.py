@@ -15,10 +15,12 @@ from genloom.errors import ConfigError
 from genloom.files import bounded
 from genloom.files.atomic import open_here, writing
 
-__all__ = ["LOCK_NAME", "RunLock", "holder"]
+__all__ = ["LOCK_NAME", "RunLock", "held_elsewhere", "holder"]
 
 LOCK_NAME = "run.lock"
 RETRIES = 20  # a lock file may vanish between opening and locking it when its owner ends just then
+_LONGEST = 255  # characters of a host's name
+_HOURS = 48  # from here on an age is told in days
 CLOCK_TOLERANCE_SECONDS = 2.0  # start times are read from the kernel's clock ticks
 
 
@@ -94,10 +96,9 @@ class RunLock:
 
     def _busy(self) -> ConfigError:
         owner = _read(self.path)
-        who = f"process {owner['pid']} on {owner['host']}" if owner else "another process"
         return ConfigError(
-            f"The run {str(self.path.parent)!r} is being written by {who}.",
-            mend="Wait for it, stop it, or choose another --out.",
+            f"The run {str(self.path.parent)!r} is being written by {_named(owner) if owner else 'another process'}.",
+            mend=f"Wait for it, stop it, or choose another --out.{_removal(self.path, owner)}",
         )
 
 
@@ -115,6 +116,26 @@ def holder(run_path: Path) -> dict[str, Any] | None:
     started = _started(owner["pid"])
     alive = started is not None and abs(started - owner["started"]) <= CLOCK_TOLERANCE_SECONDS
     return owner if alive else None
+
+
+def held_elsewhere(run_path: Path) -> str | None:
+    """Return who holds the run from another host, where nobody here can see whether it lives, and how to end that."""
+    owner = holder(run_path)
+    if owner is None or owner["host"] == socket.gethostname():
+        return None
+    return f"it is being written by {_named(owner)}.{_removal(run_path / LOCK_NAME, owner)}"
+
+
+def _named(owner: dict[str, Any]) -> str:
+    hours = max(0.0, time.time() - owner["started"]) / 3600
+    age = f"{hours:.3g} hours" if hours < _HOURS else f"{hours / 24:.3g} days"
+    return f"process {owner['pid']} on {owner['host']}, which began {age} ago"
+
+
+def _removal(path: Path, owner: dict[str, Any] | None) -> str:
+    if owner is None or owner["host"] == socket.gethostname():
+        return ""
+    return f" If that process is no more, remove {str(path)!r}."
 
 
 def _lock(handle: int, path: Path) -> bool:
@@ -150,4 +171,4 @@ def _read(path: Path) -> dict[str, Any] | None:
         pid, host, started = int(owner["pid"]), str(owner["host"]), float(owner["started"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return {"pid": pid, "host": host, "started": started} if 0 < pid < 2**31 else None
+    return {"pid": pid, "host": host[:_LONGEST], "started": started} if 0 < pid < 2**31 else None

@@ -12,7 +12,7 @@ from genloom.errors import ConfigError, RunError
 from genloom.files.atomic import writing
 from genloom.runs import pruning
 from genloom.runs.checkpoint import load
-from genloom.runs.lock import holder
+from genloom.runs.lock import held_elsewhere, holder
 
 if TYPE_CHECKING:
     from genloom.runs.directory import Run
@@ -61,7 +61,8 @@ def plan(run: Run, keep: int | None = None, best: str | None = None, best_mode: 
     if least < pruning.LEAST_KEPT:
         raise ConfigError(f"{pruning.LEAST_KEPT} checkpoints are kept at least, got {least}: one may turn out damaged.")
     if holder(run.path) is not None:
-        return Retention(run, tuple(run.checkpoints()), why="it is being written")
+        why = held_elsewhere(run.path) or "it is being written"
+        return Retention(run, tuple(run.checkpoints()), why=why)
     folders = run.checkpoints()
     oldest = _oldest_kept(folders, least)
     if oldest is None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from genloom.arguments import instance
 from genloom.data.objects import without_objects
 from genloom.errors import ConfigError, nearest
 
@@ -33,6 +34,7 @@ def conditions(
     Raises:
         ConfigError: a condition the model does not take, of another length, or a label out of range.
     """
+    instance("condition", given, (Mapping, type(None)), "a dict by name, such as {'label': 3}")
     labelled = model.takes_labels
     known = {*(name for name in model.spec.condition if name != "label"), *model.conditions}
     known |= {"label"} if labelled else set()
@@ -95,7 +97,7 @@ def _labels(value: Any, n: int, spec: DataSpec) -> np.ndarray[Any, Any]:
     if isinstance(value, (list, tuple)) and all(isinstance(item, (str, int)) for item in value):
         labels = np.array([class_number(item, spec) for item in value], np.int32)
     else:
-        labels = np.asarray(value)
+        labels = _array(value)
     if labels.dtype.kind == "U":
         labels = np.array([class_number(str(name), spec) for name in labels.ravel()], np.int32).reshape(labels.shape)
     if labels.dtype.kind not in "iu":
@@ -107,6 +109,13 @@ def _labels(value: Any, n: int, spec: DataSpec) -> np.ndarray[Any, Any]:
     if len(wrong):
         raise ConfigError(f"There is no class {int(wrong[0])}.", mend=f"Labels go from 0 to {spec.classes - 1}.")
     return labels.astype(np.int32)
+
+
+def _array(value: Any) -> np.ndarray[Any, Any]:
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError):
+        return np.empty(0, object)  # lists of several lengths, which hold no labels
 
 
 def _rows(name: str, given: Any, n: int) -> np.ndarray[Any, Any]:

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from genloom.data.fitting import SLACK
+from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, RunError, nearest
 from genloom.messages import tell
-from genloom.options import LARGEST_SEED, MOST_SAMPLES, check_number
+from genloom.options import check_number
 from genloom.sampling.conditions import conditions
 from genloom.sampling.samples import Samples
 
@@ -29,7 +31,6 @@ __all__ = ["draw_samples"]
 _MOST_AT_ONCE = 256
 _HELD = 128  # a network's activations, as a multiple of its sample: a U-Net of some hundred channels
 _SHARE = 8  # of the memory, one part is for a chunk
-_SLACK = 1e-3  # share of the value range that rounding may leave it by
 
 
 def draw_samples(
@@ -45,7 +46,6 @@ def draw_samples(
 ) -> Samples:
     """Draw samples as `sample` does, without the plugins' wrappers and post-processors."""
     options = dict(options or {})
-    _check_numbers(n, seed, offset, chunk)
     _check_options(model, options)
     if weights not in ("ema", "trained"):
         raise ConfigError(f"weights must be 'ema' or 'trained', got {weights!r}.{nearest(weights, ('ema', 'trained'))}")
@@ -64,16 +64,6 @@ def draw_samples(
         compile_seconds=compile_seconds,
         step=model.loaded_step,
     )
-
-
-def _check_numbers(n: int, seed: int, offset: int, chunk: int | None) -> None:
-    bounds = {"n": (n, 1, MOST_SAMPLES), "seed": (seed, -LARGEST_SEED, LARGEST_SEED)}
-    bounds |= {"offset": (offset, 0, MOST_SAMPLES), "chunk": (1 if chunk is None else chunk, 1, MOST_SAMPLES)}
-    for name, (value, least, most) in bounds.items():
-        if value < least:
-            raise ConfigError(f"{name} must be at least {least}, got {value}.")
-        if value > most:
-            raise ConfigError(f"{name} must be at most {most}, got {value}.")
 
 
 def _check_options(model: GenerativeModel, options: Mapping[str, Any]) -> None:
@@ -136,6 +126,7 @@ def _in_chunks(
     from keras import ops
 
     from genloom import random
+    from genloom.model.promises import check_drawn
 
     n, seed, offset = numbers
     parts, compile_seconds = [], 0.0
@@ -146,6 +137,7 @@ def _in_chunks(
             rows = np.minimum(np.arange(start, start + size), n - 1)  # the padding repeats the last condition
             condition = {name: array[rows] for name, array in arrays.items()}
             drawn = draw(random.keys(seed, size, offset + start), condition)
+            check_drawn(type(model).__name__, drawn, (size, *model.spec.shape))
             parts.append(ops.convert_to_numpy(drawn)[: n - start])
             if first and start == 0:
                 compile_seconds = time.perf_counter() - begin
@@ -153,10 +145,8 @@ def _in_chunks(
 
 
 def _checked(values: np.ndarray[Any, Any], model: GenerativeModel) -> np.ndarray[Any, Any]:
-    """Return samples as float32 (tokens as int32) after checking shape, numbers and range."""
+    """Return samples as float32 (tokens as int32) after checking numbers and range."""
     name, spec = type(model).__name__, model.spec
-    if values.shape[1:] != tuple(spec.shape):
-        raise RunError(f"{name} drew samples of shape {values.shape[1:]}, its data has {tuple(spec.shape)}.")
     if np.issubdtype(values.dtype, np.integer):
         return values.astype(np.int32)
     values = values.astype(np.float32)
@@ -167,7 +157,7 @@ def _checked(values: np.ndarray[Any, Any], model: GenerativeModel) -> np.ndarray
         )
     if spec.value_range is not None:
         low, high = spec.value_range
-        slack = _SLACK * (high - low)
+        slack = SLACK * (high - low)
         if values.min() < low - slack or values.max() > high + slack:
             raise RunError(
                 f"{name} drew values in [{values.min():.4g}, {values.max():.4g}], its data is in [{low:g}, {high:g}].",

@@ -25,13 +25,15 @@ def opened_for(model: Any, address: str) -> Dataset:
     """Open data that a model reads.
 
     Raises:
-        ConfigError: samples of another shape than the model's.
+        ConfigError: samples of another shape than the model's, or values outside its range.
     """
     from genloom import data
+    from genloom.data.fitting import check_split
 
     dataset = data.open(address)
     if dataset.spec.shape != model.spec.shape:
         raise ConfigError(f"Samples of {dataset.address} are {dataset.spec.shape}, the run's are {model.spec.shape}.")
+    check_split(dataset.test, model.spec, dataset.address)
     return dataset
 
 

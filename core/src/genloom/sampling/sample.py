@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
+from genloom.arguments import seed_number, whole
 from genloom.errors import PluginError
+from genloom.opening.create import checked_model
+from genloom.options import MOST_SAMPLES
 from genloom.sampling.drawing import draw_samples
 from genloom.sampling.samples import Samples
 
@@ -34,7 +38,7 @@ def sample(
     Args:
         model_or_run: a model, a run, or a run's path.
         n: number of samples.
-        seed: any integer; fixes every sample.
+        seed: from 0 to 2⁶³ − 1; fixes every sample.
         condition: arrays by name with n rows, or single values for all: {"label": 3}, {"label": "cat"},
             {"label": ["cat", "dog"]}. What is written as text or number is a class's name first; an array of integers
             holds numbers of classes, as batches and `Samples.labels` do. Without a label a conditional model gets
@@ -48,17 +52,18 @@ def sample(
         **options: the model's own sampling options, the keywords of its `draw`.
 
     Raises:
-        ConfigError: n or chunk below 1, an unknown option, a condition that does not fit, a post-processor that does
-            not take these data.
+        ConfigError: no run or model, numbers that are none or out of bounds, an unknown option, a condition that does
+            not fit, a post-processor that does not take these data.
         NotFoundError: a post-processor that nothing offers.
         RunError: the model drew values that are not finite or leave the range of its data, or the memory does not
             hold one sample.
-        PluginError: a plugin's `genloom_sample` failed.
+        PluginError: a plugin's `genloom_sample` failed, or the model drew samples of another shape than its data's.
     """
     from genloom.plugins import hooks
     from genloom.plugins.offers import SampleRequest
     from genloom.postprocess import Origin, chain
 
+    n, seed, offset, chunk = _numbers(n, seed, offset, chunk)
     run = _run(model_or_run)
     steps = chain(own_post(run) if post is None else post)  # before the model is opened: a wrong name costs nothing
     model = _model(run, model_or_run, weights)
@@ -90,14 +95,23 @@ def _run(source: Any) -> Run | None:
     """Return the run, or None for a model."""
     from genloom.runs import Run, open_run
 
-    if isinstance(source, (str, Path)):
-        return open_run(source)
+    if isinstance(source, (str, os.PathLike)):
+        return open_run(Path(source))
     return source if isinstance(source, Run) else None
 
 
 def _model(run: Run | None, source: Any, weights: str) -> GenerativeModel:
     if run is None:
-        return cast("GenerativeModel", source)
+        return checked_model(source, "a model, a run, or a run's path")
     from genloom.opening.load import load
 
     return load(run, weights=weights)  # type: ignore[arg-type]
+
+
+def _numbers(n: Any, seed: Any, offset: Any, chunk: Any) -> tuple[int, int, int, int | None]:
+    return (
+        whole("n", n, 1, MOST_SAMPLES),
+        seed_number(seed),
+        whole("offset", offset, 0, MOST_SAMPLES),
+        None if chunk is None else whole("chunk", chunk, 1, MOST_SAMPLES),
+    )

@@ -8,6 +8,7 @@ import pathlib
 import re
 from typing import TYPE_CHECKING, Any
 
+from genloom import arguments
 from genloom.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def write(drawn: Samples, out: str | pathlib.Path) -> pathlib.Path:
     Raises:
         ConfigError: an ending that is unknown or that this kind of data does not have, or a folder that is not empty.
     """
-    path = check_ending(out)
+    path = check_ending(arguments.path("out", out))
     if path.is_dir() or not path.suffix:
         return _folder(drawn, path)
     from genloom.files.atomic import make_folder, write_atomic

@@ -17,28 +17,19 @@ from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, DataError
 from genloom.metrics.context import MetricContext, SampleSet
 from genloom.options import configure
-from genloom.plugins.offers import Component
-from genloom.plugins.registry import find
 from genloom.postprocess import Chain, Origin, Step
 from genloom.sampling.samples import Samples
 from genloom.testing.data import made_up
-from genloom.testing.imports import LightImport
+from genloom.testing.offered import Offered
 
 __all__ = ["DatasetConformance", "MetricConformance", "PostprocessorConformance"]
 
 
-class _Conformance(LightImport):
-    """What the kits share: the component under test, and the promises that all kinds make."""
+class _Conformance(Offered):
+    """What the kits of what runs without Keras share: the promises that all of these kinds make."""
 
-    kind: ClassVar[str]
-    id: ClassVar[str] = ""
-    """The component's id, as `genloom list` shows it."""
     options: ClassVar[dict[str, Any]] = {}
     """Option values to test it with."""
-
-    def component(self) -> Component:
-        """Return the component under test."""
-        return find(self.kind, self.id)
 
     def test_configuration_round_trips(self) -> None:
         """Options survive being written as JSON and read again."""
@@ -69,6 +60,7 @@ class DatasetConformance(_Conformance):
 
     def opened(self) -> Dataset:
         """Return the data set, opened anew."""
+        self.component()
         return open(f"{self.id}:{self.rest}" if self.rest else self.id, **self.options)
 
     def test_samples_are_what_the_spec_says(self) -> None:

@@ -28,7 +28,7 @@ from genloom.sampling.conditions import conditions
 from genloom.sampling.drawing import draw_samples
 from genloom.testing.data import made_up
 from genloom.testing.experiment import Experiment, run_experiment
-from genloom.testing.imports import LightImport
+from genloom.testing.offered import Offered
 from genloom.testing.precision import Precision
 from genloom.testing.probes import Probe, built_in, derivatives, probes_of, uncovered
 
@@ -38,15 +38,14 @@ _SAVED = ("model/", "ema/", "optimizer/", "counter/")
 _STORED = "GENLOOM_CONFORMANCE_STORED"  # set for the processes of the other engines: the file to compare with
 
 
-class ModelConformance(LightImport):
+class ModelConformance(Offered):
     """Inherit in a test module, as `class TestMine(ModelConformance): id = "my/model"; spec = DataSpec(...)`.
 
     One short training serves most tests, so the whole class takes seconds with a small model. Override `make` for a
     model outside the registry, `batch` for data of your own.
     """
 
-    id: ClassVar[str] = ""
-    """The model's id, as `genloom list models` shows it."""
+    kind = "model"
     spec: ClassVar[DataSpec] = DataSpec((8, 8, 1))
     """Data to build it for; keep it small."""
     preset: ClassVar[str | None] = None
@@ -73,6 +72,7 @@ class ModelConformance(LightImport):
 
     def make(self, seed: int = 0) -> Any:
         """Return a new model, not compiled."""
+        self.component()
         return create(self.id, self.spec, preset=self.preset, seed=seed, compile=False, **self.options)
 
     def batch(self, step: int) -> dict[str, np.ndarray]:

@@ -83,8 +83,7 @@ def _from_plugins(session: Session) -> list[Any]:
         for callback in given or ():
             if not isinstance(callback, keras.callbacks.Callback):
                 raise PluginError(
-                    f"Plugin {status.name!r} ({status.distribution} {status.version}): genloom_callbacks gave "
-                    f"{callback!r}, which is no keras.callbacks.Callback."
+                    f"{status.title}: genloom_callbacks gave {callback!r}, which is no keras.callbacks.Callback."
                 )
             found.append(callback)
     return found

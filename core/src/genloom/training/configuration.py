@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from genloom.adaptation import EWC, L2SP, adapt, needs_memory, old_data, parse_adapter, parse_retention, retain
+from genloom.arguments import instance, seed_number
 from genloom.data.agreement import check_units, tell_classes, tell_units
+from genloom.data.fitting import check_split
 from genloom.data.opening import Data
 from genloom.data.opening import open as open_data
 from genloom.data.spec import DataSpec
@@ -20,7 +22,7 @@ from genloom.errors import ConfigError, DataError
 from genloom.messages import tell
 from genloom.model.precision import policy
 from genloom.model.state import restore_weights
-from genloom.opening.create import check_kind, instantiate
+from genloom.opening.create import check_kind, checked_model, instantiate
 from genloom.opening.load import trained_weights
 from genloom.options import configure, describe
 from genloom.plugins.offers import Component
@@ -28,6 +30,7 @@ from genloom.plugins.registry import find, owner
 from genloom.postprocess import chain
 from genloom.runs import Run, open_run
 from genloom.training.settings import TrainingSettings, typed
+from genloom.training.stored import stored_config
 
 if TYPE_CHECKING:
     from genloom.data.dataset import Dataset
@@ -168,15 +171,20 @@ def resolve(
         preset: named option values and training settings of the component.
         options: the model's options; below them those of the run to resume, or of `init_from` when no preset is named.
         asked: training settings the caller gave; None counts as not given.
-        seed: any integer.
+        seed: from 0 to 2⁶³ − 1.
         init_from: a run; None for a run to resume takes the one that it began from.
         stored: run.toml of the run to resume, None for a new one.
 
     Raises:
         ConfigError: anything unknown, out of range or contradictory; data in other units than those of `init_from`.
+        DataError: samples that are not what the spec says.
         NotFoundError: no such model or data source.
     """
     asked = {name: value for name, value in asked.items() if value is not None}
+    if not isinstance(model, str):
+        _check_given(model)
+    seed = seed_number(seed)
+    instance("options", options, (Mapping, type(None)), "a dict of the model's options by name")
     if "epochs" in asked and "steps" in asked:
         raise ConfigError(f"epochs={asked['epochs']} and steps={asked['steps']} exclude each other.", mend="Give one.")
     begun = stored or {}
@@ -190,6 +198,7 @@ def resolve(
         check_kind(component, dataset.spec)
     elif not isinstance(model, str):
         _say_units(model, dataset.spec)
+    _check_samples(model, dataset)
     names = {field.name for field in dataclasses.fields(TrainingSettings)}
     _check_place(component, options or {}, asked, names)
     kept = {name: value for name, value in begun.get("training", {}).items() if name in names}
@@ -200,7 +209,7 @@ def resolve(
     settings = configure(TrainingSettings, *_one_length(layers))
     chain(settings.post).check(dataset.spec)
     _check_adaptation(settings, started=start is not None)
-    known = begun or ({} if before is None or preset is not None else before.config)
+    known = begun or ({} if before is None or preset is not None else stored_config(before))
     if component is not None and known:
         options = {**_options_of(known, component), **(options or {})}
     return Job(
@@ -210,9 +219,18 @@ def resolve(
         options=component.configure(preset, **(options or {})) if component else cast("GenerativeModel", model).options,
         dataset=dataset,
         settings=settings,
-        seed=int(seed),
+        seed=seed,
         init_from=start,
     )
+
+
+def _check_given(model: Any) -> None:
+    """Raise ConfigError for what is no model, PluginError for one that leaves out what every model has."""
+    from genloom.model import GenerativeModel
+    from genloom.model.promises import check_methods
+
+    checked_model(model, "a model's id, such as 'vae/conv', or a GenerativeModel")
+    check_methods(type(model), GenerativeModel)
 
 
 def _start(asked: str | Path | None, stored: Mapping[str, Any]) -> str | None:
@@ -242,6 +260,14 @@ def _compare(dataset: Dataset, kept: DataSpec, before: Run) -> None:
     check_units(*beside)
     tell_units(*beside)
     tell_classes(*beside)
+
+
+def _check_samples(model: str | GenerativeModel, dataset: Dataset) -> None:
+    """Refuse samples that are not what the model's spec says, or their own."""
+    if isinstance(model, str):
+        check_split(dataset.train, dataset.spec, dataset.address)
+    else:
+        check_split(dataset.train, model.spec, dataset.address, labelled=model.takes_labels)
 
 
 def _say_units(model: GenerativeModel, spec: DataSpec) -> None:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from genloom.model.promises import check_loss
 from genloom.training.assembly import check_rules
 from genloom.training.configuration import Job
 from genloom.training.feeding import Feed
@@ -87,7 +88,7 @@ def _probe(model: GenerativeModel, feed: Feed) -> tuple[float, float]:
     for phase in model.phases():
         # In a stateless scope batch statistics and seeds are read, and what is written to them is dropped.
         with _counting(model) as counts, keras.StatelessScope():
-            phase.loss(batch)
+            check_loss(phase, phase.loss(batch))
         flops += counts["flops"] * phase.repeats / phase.every / _PROBE_ROWS
         largest = max(largest, counts["values"] / _PROBE_ROWS)
     return flops, largest

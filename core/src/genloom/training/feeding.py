@@ -11,6 +11,7 @@ from genloom.adaptation import rehearsed
 from genloom.backend.executions import next_stack
 from genloom.data.loader import Loader
 from genloom.data.validation import ValidationBatches, split_validation
+from genloom.model.promises import check_phases
 from genloom.training.plan import Stretch
 from genloom.training.settings import TrainingSettings
 
@@ -61,7 +62,7 @@ class Feed:
             self.held_out = HeldOut(ValidationBatches(aside, settings.batch_size))
         if memory:
             self.train = rehearsed(self.train, [old.train for old in memory], settings.retain or "")
-        self.repeats = max(phase.repeats for phase in model.phases())
+        self.repeats = max(phase.repeats for phase in check_phases(type(model).__name__, model.phases()))
         self.loader = Loader(self.train, settings.batch_size, seed, repeats=self.repeats)
         self.most = settings.steps_per_execution
 

@@ -73,7 +73,9 @@ class TrainingSettings:
     keep: int = option(2, "Newest checkpoints kept.", minimum=2)
     best: str | None = option(None, "Logged number whose best checkpoint is kept as well, such as val_loss.")
     best_mode: str = option("min", "Whether the lowest or the highest number is best.", choices=("min", "max"))
-    patience: int | None = option(None, "Validations without a better number before training stops.", minimum=1)
+    patience: int | None = option(
+        None, "Epochs without a better number, of those that measure it, before training stops.", minimum=1
+    )
     stop_when: str | None = option(None, "Stop when a logged number passes a bound: 'METRIC<VALUE'.")
     sample_every: int = option(1, "Epochs between two pictures of samples, 0 for none.", minimum=0)
     sample_count: int = option(64, "Samples in a picture.", minimum=1)

@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import keras
+
+from genloom.arguments import many, seed_number
 from genloom.errors import ConfigError
 from genloom.files.atomic import write_atomic
 from genloom.messages import tell
@@ -25,6 +28,7 @@ from genloom.training.optimizing import compile_model
 from genloom.training.plan import Plan
 from genloom.training.resuming import check_same
 from genloom.training.session import Session
+from genloom.training.stored import stored_config
 
 if TYPE_CHECKING:
     from genloom.data.opening import Data
@@ -67,12 +71,12 @@ def train(
         epochs: passes over the training data.
         steps: training steps in all, instead of epochs.
         batch_size: samples per update.
-        seed: of the weights, the order of the data and the noise.
+        seed: of the weights, the order of the data and the noise; from 0 to 2⁶³ − 1.
         seeds: train one run for each, `<out>-seed<seed>`.
         out: the run directory; a new one under `runs` by default.
         resume: go on with the run in `out` where it stopped; bitwise on the same machine, backend and versions, on CPU.
         stop_when: "METRIC<VALUE" (also <=, >, >=), looked at after each epoch.
-        patience: epochs without a better held-out number before training stops.
+        patience: epochs without a better held-out number, of those that measure it, before training stops.
         init_from: a run whose weights to start from, names and shapes checked; without a preset the model has its
             options, but for those given.
         dry_run: build the model and describe the training, write nothing.
@@ -92,6 +96,7 @@ def train(
     if seeds is not None:
         request = {name: value for name, value in locals().items() if name not in ("seed", "seeds", "out", "settings")}
         return _each_seed(request, seeds, out, settings)
+    callbacks = many("callbacks", callbacks, keras.callbacks.Callback, "a list of Keras callbacks")
     lengths = {"epochs": epochs, "steps": steps, "batch_size": batch_size}
     asked = {**settings, **lengths, "stop_when": stop_when, "patience": patience}
     stored = _stored(out, resume)
@@ -209,13 +214,14 @@ def _stored(out: str | Path | None, resume: bool) -> dict[str, Any] | None:
 
     Raises:
         ConfigError: `resume` without `out`, or with a run that was not trained here.
+        DamagedRunError: its run.toml says what it cannot.
     """
     if not resume:
         return None
     if out is None:
         raise ConfigError("resume needs the run to go on with.", mend="Give out=RUN (--out RUN).")
     run = Run(out)
-    return run.config if run.exists and run.address else None
+    return stored_config(run) if run.exists and run.address else None
 
 
 def _each_seed(request: dict[str, Any], seeds: Sequence[int], out: Any, settings: dict[str, Any]) -> list[Any]:
@@ -224,6 +230,7 @@ def _each_seed(request: dict[str, Any], seeds: Sequence[int], out: Any, settings
     Raises:
         ConfigError: no seeds, one twice, or a model object, whose weights are drawn already.
     """
+    seeds = [seed_number(seed) for seed in many("seeds", seeds, object, "a list of whole numbers, such as [1, 2]")]
     if not seeds or len(set(seeds)) != len(seeds):
         raise ConfigError(f"seeds must be different whole numbers, got {list(seeds)}.")
     if not isinstance(request["model"], str):

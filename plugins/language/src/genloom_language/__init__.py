@@ -39,7 +39,12 @@ def genloom_components() -> list[Component]:
             training=_TRAINING,
         ),
         Component(
-            "dataset", "language/text", "genloom_language.text:open_text", "text:FILE, any text.", options=TextOptions
+            "dataset",
+            "language/text",
+            "genloom_language.text:open_text",
+            "text:FILE, any text.",
+            options=TextOptions,
+            endings=(".txt",),
         ),
         Component(
             "dataset",
@@ -47,6 +52,7 @@ def genloom_components() -> list[Component]:
             "genloom_language.documents:open_jsonl",
             "jsonl:FILE, documents, prompts or conversations, packed.",
             options=JsonlOptions,
+            endings=(".jsonl",),
         ),
         Component(
             "dataset",

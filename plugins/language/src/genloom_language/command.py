@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import click
 
+from genloom.cli.flags import Whole
 from genloom.messages import shown
 
 __all__ = ["chat"]
@@ -14,12 +15,10 @@ __all__ = ["chat"]
 
 @click.command()
 @click.argument("run", metavar="RUN", type=click.Path())
-@click.option(
-    "-n", "n", type=click.IntRange(1, 1_000_000), default=200, show_default=True, help="Tokens of an answer, at most."
-)
+@click.option("-n", "n", type=Whole(1, 1_000_000), default=200, show_default=True, help="Tokens of an answer, at most.")
 @click.option("--set", "assignments", multiple=True, metavar="K=V", help="A sampling rule, such as temperature=0.8.")
 @click.option("--stop", metavar="TEXT", help=r"End an answer where this begins; \n is a line's end.")
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Seed of the answers.")
+@click.option("--seed", type=Whole(0, 2**63 - 1), default=0, show_default=True, help="Seed of the answers.")
 @click.option("--backend", metavar="ENGINE", help="Engine to run on: jax, torch or tensorflow.")
 def chat(run: str, n: int, assignments: tuple[str, ...], stop: str | None, seed: int, backend: str | None) -> None:
     """Go on with every line of the standard input, in the words of RUN.

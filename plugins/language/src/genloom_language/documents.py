@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from genloom.data import Dataset
 from genloom.errors import DataError
 from genloom.messages import tell
+from genloom_language.json_lines import objects
 from genloom_language.packing import Packed, Packer, has_before, held, pack, window_type
 from genloom_language.reading import FITTED, TextFiles, halves, lines
 from genloom_language.stored import Stretch, keep, key_of
@@ -209,16 +210,7 @@ def _described(made: Making, tokenizer: Any, facts: Mapping[str, Any], train: Pa
 
 
 def _lines(name: str, parts: Iterable[str]) -> Iterator[list[Part]]:
-    for number, line in enumerate(lines(parts, name), 1):
-        if not line.strip():
-            continue
-        try:
-            parsed = json.loads(line)
-            if not isinstance(parsed, dict):
-                raise ValueError("no object")
-            yield parts_of(parsed)
-        except (ValueError, AttributeError, RecursionError) as error:
-            raise DataError(f"Line {number} of {name!r} cannot be used: {error}.", mend="Mend or remove it.") from error
+    return objects(lines(parts, name), name, lambda _, line: parts_of(line))
 
 
 def _plain(texts: Iterable[str]) -> Iterator[str]:

@@ -19,6 +19,9 @@ HELD_BYTES = 4 << 20
 #: Characters that a bpe tokenizer is fitted on, at most: by far more than its merges need.
 FITTED = 64 << 20
 
+#: Bytes of a text, at most: more than hours of reading, or a file with a hole.
+MOST_BYTES = 16 << 30
+
 #: Characters of a line, at most.
 LONGEST = 16 << 20
 
@@ -40,7 +43,7 @@ class TextFiles:
         """Return a file, or the files *.txt of a folder in the order of their names.
 
         Raises:
-            DataError: there is nothing to be read.
+            DataError: there is nothing to be read, or more than `MOST_BYTES`.
         """
         named = Path(path)
         files = tuple(sorted(named.glob("*.txt"))) if named.is_dir() else (named,)
@@ -53,6 +56,11 @@ class TextFiles:
                 file.open("rb").close()
             except OSError as error:
                 raise DataError(f"{str(file)!r} cannot be read as text: {reason(error)}.", mend=mend) from error
+        size = sum(file.stat().st_size for file in files)
+        if size > MOST_BYTES:
+            raise DataError(
+                f"{path!r} has {size:,} bytes of text, where {MOST_BYTES:,} are the most.", mend="Cut it up."
+            )
         return cls(files)
 
     @property

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from genloom.data.address import IN_MEMORY
 from genloom.data.dataset import Dataset
 from genloom.data.objects import without_objects
 from genloom.data.options import ArraysOptions
@@ -20,6 +21,7 @@ __all__ = ["KEYS", "check_key", "dataset_of_arrays", "from_memory"]
 
 KEYS = ("x", "label", "x_test", "label_test", "class_names")
 _BYTES = (0.0, 255.0)
+_ASKED = "genloom.data.open(x, value_range=(lowest, highest)) in place of x"
 
 
 def from_memory(given: Any, options: ArraysOptions) -> Dataset:
@@ -34,7 +36,7 @@ def from_memory(given: Any, options: ArraysOptions) -> Dataset:
         DataError: what cannot be made an array, and as `dataset_of_arrays`.
     """
     named = {key: _plain(value, key) for key, value in _by_key(given).items() if value is not None}
-    return dataset_of_arrays(named, "arrays", "arrays", options)
+    return dataset_of_arrays(named, IN_MEMORY, IN_MEMORY, options)
 
 
 def _by_key(given: Any) -> dict[str, Any]:
@@ -174,6 +176,8 @@ def _labelling(
         names = sorted({name for array in raw.values() if array.dtype.kind == "U" for name in array.ravel().tolist()})
     if len(set(names)) != len(names):
         raise DataError(f"{source}: class_names has a name twice: {listed(list(names))}.", mend="Give each its own.")
+    if not all(name.strip() for name in names):
+        raise DataError(f"{source} has an empty class name among {list(names)[:4]}.", mend="Give each class a name.")
     return _Labelling(source, raw, classes, tuple(names), notes)
 
 
@@ -195,6 +199,8 @@ def _samples(source: str, arrays: Mapping[str, NDArray[Any]], key: str) -> NDArr
     x = arrays[key]
     if not (np.issubdtype(x.dtype, np.integer) or np.issubdtype(x.dtype, np.floating) or x.dtype == np.bool_):
         raise DataError(f"{source}: {key} holds {x.dtype}, not numbers.", mend="Save integers or floats.")
+    if x.ndim and not len(x):
+        raise DataError(f"{source}: {key} has no samples, its shape is {x.shape}.", mend="At least two are needed.")
     if x.ndim not in (2, 3, 4) or 0 in x.shape:
         raise DataError(
             f"{source}: {key} has the shape {x.shape}.", mend="Use (n, features), (n, h, w) or (n, h, w, channels)."
@@ -202,6 +208,8 @@ def _samples(source: str, arrays: Mapping[str, NDArray[Any]], key: str) -> NDArr
     if x.ndim == 4 and x.shape[-1] not in (1, 3, 4):
         raise DataError(f"{source}: {key} has {x.shape[-1]} channels.", mend="Put 1, 3 or 4 channels on the last axis.")
     check_finite(x, f"{source}: {key}")
+    if x.dtype.itemsize > 8:
+        x = x.astype(np.float64)  # the bytes of a long double, which a fingerprint reads, differ by machine
     return x[..., None] if x.ndim == 3 else x
 
 
@@ -264,7 +272,8 @@ def _infer_range(source: str, x: NDArray[Any]) -> tuple[float, float]:
         if bounds[0] <= low and high <= bounds[1]:
             return bounds
     raise DataError(
-        f"{source}: pictures have values from {low:g} to {high:g}.", mend="Give ?value_range=lowest,highest."
+        f"{source}: pictures have values from {low:g} to {high:g}.",
+        mend=f"Give {_ASKED if source == IN_MEMORY else '?value_range=lowest,highest'}.",
     )
 
 

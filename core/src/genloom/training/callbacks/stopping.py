@@ -68,7 +68,7 @@ class Patience(keras.callbacks.Callback):
     Args:
         monitor: name of the number.
         mode: "min" or "max".
-        patience: epochs without a better value before training stops.
+        patience: epochs without a better value, of those that log it, before training stops.
     """
 
     def __init__(self, monitor: str, mode: str, patience: int) -> None:

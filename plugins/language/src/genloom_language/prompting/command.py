@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from genloom import engine
-from genloom.cli.flags import backend, json_flag, run_argument
+from genloom.cli.flags import Whole, backend, json_flag, run_argument
 from genloom.cli.output import note, print_json, table
 
 __all__ = ["prompt"]
@@ -18,9 +18,9 @@ __all__ = ["prompt"]
 @click.option(
     "--task", "address", required=True, metavar="FILE", help="A task file, or a built-in task: cipher, speaker."
 )
-@click.option("-k", "numbers", type=click.IntRange(0, 1_000_000), multiple=True, help="Examples before a question.")
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Seed of the examples.")
-@click.option("--limit", type=click.IntRange(1, 1_000_000), help="Ask only so many items, drawn once for all models.")
+@click.option("-k", "numbers", type=Whole(0, 1_000_000), multiple=True, help="Examples before a question.")
+@click.option("--seed", type=Whole(0, 2**63 - 1), help="Seed of the examples.")
+@click.option("--limit", type=Whole(1, 1_000_000), help="Ask only so many items, drawn once for all models.")
 @backend
 @json_flag
 def prompt(

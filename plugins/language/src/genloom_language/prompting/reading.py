@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from genloom.errors import ConfigError, DataError, reason
+from genloom.errors import ConfigError, reason
 from genloom.files import bounded
 from genloom.options import configure, option
+from genloom_language.json_lines import objects
 from genloom_language.prompting.task import KINDS, Item, Task
 
 __all__ = ["load_task", "read_item"]
@@ -129,20 +129,10 @@ def _texts(value: Any) -> bool:
 
 
 def _items(file: Path, content: bytes, kind: str) -> tuple[Item, ...]:
-    items = []
-    for number, line in enumerate(content.splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            parsed = json.loads(line)
-            if not isinstance(parsed, dict):
-                raise ValueError("no object")
-            items.append(read_item(parsed, kind, f"line {number} of {str(file)!r}"))
-        except (ValueError, RecursionError) as error:
-            raise DataError(
-                f"Line {number} of {str(file)!r} is no item of kind {kind!r}: {error}.", mend="Mend or remove it."
-            ) from error
-    return tuple(items)
+    def read(number: int, line: dict[str, Any]) -> Item:
+        return read_item(line, kind, f"line {number} of {str(file)!r}")
+
+    return tuple(objects(content.splitlines(), str(file), read))
 
 
 def _bytes(file: Path) -> bytes:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from genloom.cli.flags import Whole
 from genloom.messages import shown
 
 __all__ = ["adopt", "publish"]
@@ -20,7 +21,7 @@ _backend = click.option("--backend", metavar="ENGINE", help="Engine to run on: j
 @click.option("--out", metavar="RUN", type=click.Path(), required=True, help="Where to write the run.")
 @click.option(
     "--length",
-    type=click.IntRange(2, 1_000_000),
+    type=Whole(2, 1_000_000),
     help="Tokens of a window, context and one more; the longest by default.",
 )
 @_backend

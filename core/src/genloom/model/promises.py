@@ -1,0 +1,116 @@
+"""What a model promises, held against what it does: whoever wrote it is told which promise broke, and where.
+
+Everything here looks at names and shapes only, so it costs nothing in a compiled step.
+"""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from genloom.errors import PluginError
+from genloom.model.phase import Phase
+
+__all__ = ["check_drawn", "check_held_out", "check_loss", "check_methods", "check_phases"]
+
+_REQUIRED = ("phases", "draw")
+
+
+def check_methods(kind: type, base: type) -> None:
+    """Raise PluginError for a class of models that leaves out what its base cannot do for it."""
+    missing = [name for name in _REQUIRED if getattr(kind, name) is getattr(base, name)]
+    if missing:
+        raise PluginError(
+            f"{kind.__name__} has no {' and no '.join(f'{name}()' for name in missing)}.",
+            mend="A model implements phases(), which returns its losses, and draw(keys, condition), which samples.",
+        )
+
+
+def check_phases(name: str, phases: Sequence[Phase]) -> list[Phase]:
+    """Return the phases of a model when there is one at least, and each has a name of its own.
+
+    Raises:
+        PluginError: there is none, something that is no phase, or a name twice.
+    """
+    strangers = [_described(phase) for phase in phases if not isinstance(phase, Phase)]
+    names = [phase.name for phase in phases if isinstance(phase, Phase)]
+    if strangers or not names or len({*names}) != len(names):
+        raise PluginError(
+            f"{name}.phases() returned {[*names, *strangers]}.",
+            mend="Return one genloom.Phase or more, all named apart.",
+        )
+    return list(phases)
+
+
+def check_loss(phase: Phase, found: Any) -> tuple[Any, Mapping[str, Any], Any]:
+    """Return (mean, metrics, weight) as a phase's loss gave them: numbers, and the metrics that the phase declares.
+
+    Raises:
+        PluginError: something else; names the phase.
+    """
+    loss = f"The loss of phase {phase.name!r}"
+    if not isinstance(found, (tuple, list)) or len(found) != 3 or not isinstance(found[1], Mapping):
+        raise PluginError(f"{loss} returns {_described(found)}.", mend="Return (mean, dict of metrics, weight).")
+    mean, metrics, weight = found
+    for name in sorted({*metrics} ^ {*phase.metrics}, key=str):
+        raise PluginError(
+            f"{loss} reports the metrics {sorted(metrics)}, declared are {list(phase.metrics)}.",
+            mend=f"Make the two agree on {name!r}: names must exist before tracing.",
+        )
+    for name, value in {"its mean": mean, **metrics, "its weight": weight}.items():
+        if _shape(value) != ():
+            raise PluginError(
+                f"{loss} gives {name} as {_described(value)}, not as one number.", mend="Take its mean: keras.ops.mean."
+            )
+    return mean, metrics, weight
+
+
+def check_held_out(name: str, declared: tuple[str, ...], values: Any, weights: Any, n: int) -> None:
+    """Raise PluginError unless `validate` gave its declared values and `validation_weights` a weight, one per sample.
+
+    Args:
+        name: of the model's class.
+        declared: its `validation`.
+        values: what `validate` returned.
+        weights: what `validation_weights` returned.
+        n: samples in the batch.
+    """
+    if not isinstance(values, Mapping) or {*values} != {*declared}:
+        given = sorted(values) if isinstance(values, Mapping) else _described(values)
+        raise PluginError(
+            f"{name}.validate() returned {given}, declared are {list(declared)}.",
+            mend="Let the class attribute `validation` name what it returns.",
+        )
+    for what, value in {**values, "validation_weights()": weights}.items():
+        if _shape(value) != (n,):
+            raise PluginError(
+                f"{name} holds out {what} as {_described(value)} for {n} samples.", mend="Return one number per sample."
+            )
+
+
+def check_drawn(name: str, drawn: Any, wanted: tuple[int, ...]) -> None:
+    """Raise PluginError unless `draw` gave one array of the shape (keys, *spec.shape) that is wanted."""
+    if _shape(drawn) != wanted:
+        raise PluginError(
+            f"{name}.draw() returned {_described(drawn)}: {wanted[0]} keys and its data make the shape {wanted}."
+        )
+
+
+def _shape(value: Any) -> tuple[int, ...] | None:
+    """Return the shape of an array, a tensor or a number, None for anything else."""
+    if isinstance(value, numbers.Number):
+        return ()
+    held = isinstance(value, (np.ndarray, np.generic, keras.Variable)) or ops.is_tensor(value)
+    return tuple(value.shape) if held else None
+
+
+def _described(value: Any) -> str:
+    shape = _shape(value)
+    if shape is None:
+        return type(value).__name__
+    return f"an array of shape {shape}" if shape else "one number"

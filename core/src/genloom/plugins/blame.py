@@ -1,0 +1,33 @@
+"""Which line of a plugin's own code an error went through, and so whose fault it is."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterable
+
+__all__ = ["at_line", "line", "package"]
+
+
+def package(module: str) -> str:
+    """Return the top package of a module, which all code of a plugin shares."""
+    return module.partition(".")[0]
+
+
+def line(error: BaseException, packages: Iterable[str]) -> str:
+    """Return "file.py, line 3", the innermost line of some packages that an error went through; "" without any."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}, line {error.lineno}"
+    own = {*packages}
+    frames = traceback.walk_tb(error.__traceback__)
+    lines = [(frame.f_code.co_filename, number) for frame, number in frames if _of(frame.f_globals) in own]
+    return "{}, line {}".format(*lines[-1]) if lines else ""
+
+
+def at_line(error: BaseException, packages: Iterable[str]) -> str:
+    """Return `line` as the end of a sentence, " (file.py, line 3)"."""
+    found = line(error, packages)
+    return f" ({found})" if found else ""
+
+
+def _of(names: dict[str, object]) -> str:
+    return package(str(names.get("__name__", "")))
