@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import types
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from genloom.cli.conditions import condition, literal
 from genloom.data import ArraySplit, Dataset
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, DataError
+from genloom.model.family import Family
 from genloom.sampling.conditions import class_number
 from genloom.sampling.latents import interpolate, points_of_walk, reconstruct
 from genloom.sampling.samples import Samples
@@ -199,7 +199,7 @@ def test_sampling_options_read_as_what_they_look_like(text: str, value: Any) -> 
     assert type(literal(text)) is type(value)
 
 
-class Halving:
+class Halving(Family):
     """Codes are half the sample's values; decoding doubles them and adds 1, so that both calls show."""
 
     spec = POINTS
@@ -249,14 +249,25 @@ def test_walks_are_straight_in_the_latent_space(points: Dataset) -> None:
     np.testing.assert_allclose(longer.samples[7], longer.samples[8])  # the next walk begins where this one ended
 
 
+class Same(Family):
+    """Codes are the samples."""
+
+    spec = IMAGES
+
+    def encode(self, x: np.ndarray) -> np.ndarray:
+        return x
+
+    def decode(self, z: np.ndarray) -> np.ndarray:
+        return z
+
+
 @pytest.mark.parametrize(("n", "points_each"), [(1, 1), (3, 3), (8, 8), (10, 10), (13, 13), (14, 7), (24, 8), (64, 8)])
 def test_a_walk_is_one_row_of_the_picture(points: Dataset, n: int, points_each: int) -> None:
     assert points_of_walk(n) == points_each
     images = Dataset(
         "grey", IMAGES, *[ArraySplit(np.linspace(0, 1, 9).reshape(9, 1, 1, 1) * np.ones((4, 4, 1)))] * 2, "f"
     )
-    walking = types.SimpleNamespace(spec=IMAGES, encode=lambda x: x, decode=lambda z: z)
-    drawn = interpolate(walking, images, n)
+    drawn = interpolate(Same(), images, n)
     assert len(drawn) == n
     assert drawn.grid().size == (points_each * 50 - 2, n // points_each * 50 - 2)
 
@@ -292,9 +303,12 @@ def test_a_conditional_model_gets_the_labels_and_walks_stay_in_a_class() -> None
 
 
 def test_a_model_without_a_latent_space_says_so(points: Dataset) -> None:
+    class Blind(Family):
+        spec = POINTS
+
     for mode in (reconstruct, interpolate):
-        with pytest.raises(ConfigError, match="no 'encode'"):
-            mode(types.SimpleNamespace(spec=POINTS), points, 2)
+        with pytest.raises(ConfigError, match=r"Blind has no encode\(\)"):
+            mode(Blind(), points, 2)
     with pytest.raises(ConfigError, match="3 held-out samples, 4 are needed"):
         reconstruct(Halving(), points, 4)
 

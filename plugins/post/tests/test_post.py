@@ -11,6 +11,7 @@ import genloom
 from genloom import DataSpec, Samples
 from genloom.data import ArraySplit, Dataset
 from genloom.errors import ConfigError
+from genloom.model.family import Family
 from genloom.postprocess import Origin, chain
 from genloom.testing import PostprocessorConformance
 
@@ -251,7 +252,7 @@ def test_notes_move_to_the_beat_and_keep_one_unit() -> None:
         run("post/quantise:per_quarter=3", roll(), ROLL)
 
 
-class Judge:
+class Judge(Family):
     """A model that finds bright pictures real."""
 
     spec = UNIT
@@ -274,7 +275,7 @@ def test_rejection_sampling_turns_the_generated_density_into_the_real_one() -> N
     spec = DataSpec((1,), kind="signal", value_range=(0.0, 1.0))
     x = rng.random((20_000, 1)).astype("float32")  # q is uniform on [0, 1], p(x) = 2 x
 
-    class Ratio:
+    class Ratio(Family):
         def realness(self, x: Any, label: Any = None) -> Any:
             return np.log(2 * np.asarray(x)[:, 0] + 1e-12)
 
@@ -298,7 +299,7 @@ def test_rejection_by_a_classifier_leaves_the_samples_that_show_their_class() ->
 def test_who_cannot_judge_is_told() -> None:
     digits = genloom.data.open("digits")
     with pytest.raises(ConfigError, match="no discriminator"):
-        process("post/reject", flat(0.5), origin=Origin(model=object))
+        process("post/reject", flat(0.5), origin=Origin(model=Family))
     with pytest.raises(ConfigError, match="Put reject first"):
         process("post/reject:by=classifier", np.zeros((2, 16, 16, 1)), UNIT.replace(shape=(16, 16, 1)),
                 origin=Origin(dataset=digits))  # fmt: skip

@@ -25,6 +25,9 @@ __all__ = ["Family"]
 class Family:
     """The interface of `GenerativeModel`, apart from the engine that trains it."""
 
+    spec: DataSpec
+    """What one sample is."""
+
     Options: ClassVar[type] = type(None)
     """The family's frozen dataclass of options; none is called as an argument of the constructor, or as `RESERVED`."""
 
@@ -134,6 +137,12 @@ class Family:
     def realness(self, x: Any, label: Any = None) -> Any:
         """Return a discriminator's logits (n,) of samples: the higher, the more real."""
         self._lacks("discriminator", "Use a model with one, such as gan/dcgan.")
+
+    @property
+    def takes_labels(self) -> bool:
+        """Whether samples are asked for by class, see `conditional`."""
+        wherever = "label" in self.spec.condition
+        return bool(self.spec.classes) and (wherever if self.conditional is None else bool(self.conditional))
 
     def can(self, method: Literal["imitation", "new_prompt", "encode", "decode", "log_prob", "realness"]) -> bool:
         """Whether the family implements a method that has no default."""

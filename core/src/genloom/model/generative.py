@@ -109,12 +109,6 @@ class GenerativeModel(Family, backend.StepMixin, keras.Model, metaclass=_Built):
         """The number of finished steps, an int32 scalar readable in a loss."""
         return self._step
 
-    @property
-    def takes_labels(self) -> bool:
-        """Whether samples are asked for by class, see `conditional`."""
-        wherever = "label" in self.spec.condition
-        return bool(self.spec.classes) and (wherever if self.conditional is None else bool(self.conditional))
-
     def normal(self, shape: tuple[int, ...]) -> Any:
         """Draw float32 training noise N(0, 1) of `shape` (n, …): in a step keyed by its number, else ever new."""
         return self._stream().normal(shape)
