@@ -14,6 +14,7 @@ from genloom import DataSpec, GenerativeModel, Phase
 from genloom.data import ArraySplit
 from genloom.errors import PluginError
 from genloom.evaluation.heldout import losses
+from genloom.plugins.discovery import load_file
 
 SPEC = DataSpec((2,), kind="signal")
 X = np.linspace(0.0, 1.0, 16, dtype="float32").reshape(8, 2)
@@ -168,3 +169,22 @@ def test_phases_that_cannot_be_run_are_refused_by_compile(phases: Any, words: st
 def test_a_phase_is_run_once_at_least(name: str) -> None:
     with pytest.raises(PluginError, match=f"Phase 'fit' has {name}=0; it must be at least 1"):
         Phase("fit", [], lambda batch: None, **{name: 0})
+
+
+SOURCE = """
+import genloom
+
+@genloom.hookimpl
+def genloom_components():
+    return [genloom.Component("dataset", "promises/rows", "promises_rows:rows", "Rows.")]
+
+def rows(rest):
+    return [[0.0, 1.0]]
+"""
+
+
+def test_a_source_that_gives_no_data_set_is_named(tmp_path: Any) -> None:
+    (tmp_path / "promises_rows.py").write_text(SOURCE)
+    load_file(tmp_path / "promises_rows.py")
+    with pytest.raises(PluginError, match=r"promises/rows opened list, which is no genloom\.data\.Dataset"):
+        genloom.data.open("promises/rows")

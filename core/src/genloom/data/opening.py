@@ -13,7 +13,7 @@ from genloom.data.address import IN_MEMORY, Address
 from genloom.data.dataset import Dataset, Split
 from genloom.data.spec import is_text
 from genloom.data.standardising import standardised
-from genloom.errors import ConfigError, DataError
+from genloom.errors import ConfigError, DataError, PluginError
 
 __all__ = ["Data", "open"]
 
@@ -38,6 +38,7 @@ def open(data: Data, **options: Any) -> Dataset:
         NotFoundError: no source has this scheme; names the nearest.
         ConfigError: an option that the source does not have, or a value of the wrong type.
         DataError: the data cannot be used; names the file and the mend.
+        PluginError: the source gives something else than a data set.
     """
     if isinstance(data, (str, os.PathLike)):
         opened = _addressed(os.fspath(data), options)
@@ -75,7 +76,9 @@ def _addressed(address: str, options: Mapping[str, Any]) -> Dataset:
     given = _given({**parsed.options, **options})
     if component.options is None and given:
         raise ConfigError(f"{parsed.scheme} takes no options, got {', '.join(sorted(given))}.")
-    dataset: Dataset = component.load()(parsed.rest, **_values(component.configure(**given)))
+    dataset = component.load()(parsed.rest, **_values(component.configure(**given)))
+    if not isinstance(dataset, Dataset):
+        raise PluginError(f"{component.id} opened {type(dataset).__name__}, which is no genloom.data.Dataset.")
     return dataclasses.replace(dataset, address=str(Address(parsed.scheme, parsed.rest, given)))
 
 
