@@ -95,7 +95,7 @@ def test_weights_from_elsewhere_are_not_gone_on_with(tmp_path: Path) -> None:
     save(adopted, 0, {"w": np.zeros(3)})
     with pytest.raises(ConfigError) as taken:
         create_run(tmp_path / "run")
-    assert taken.value.mend == "Choose another --out. Nothing here can be gone on with."
+    assert taken.value.mend == "Choose another --out. Nothing here can be resumed."
 
 
 @pytest.mark.parametrize(("within", "told"), [(0, "nothing was saved"), (1, "what came after step 3 is lost")])

@@ -123,7 +123,7 @@ def test_a_resume_without_a_remedy_s_memory_needs_the_first_run_no_more(
 @pytest.mark.parametrize("remedy", ["replay", "agem", "ewc"])
 def test_a_remedy_without_old_data_is_refused(remedy: str, models: Any, folder: Path, tmp_path: Path) -> None:
     written = write_run("tests/vae", genloom.create("tests/vae", models.SPEC, compile=False), tmp_path / "written")
-    with pytest.raises(DataError, match=rf"{remedy} has no old data to keep in mind: '{written.path}' names none"):
+    with pytest.raises(DataError, match=rf"{remedy} needs earlier training data: '{written.path}' names none"):
         genloom.train("tests/vae", models.points(), init_from=written.path, retain=remedy, out=tmp_path / "x", **QUIET)
     anchored = {"init_from": written.path, "retain": "l2sp", "out": tmp_path / "y", "steps": 1, **QUIET}
     assert genloom.train("tests/vae", models.points(), **anchored).exists

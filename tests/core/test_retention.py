@@ -37,7 +37,7 @@ class Gaussian(genloom.GenerativeModel):
     def draw(self, keys: Any, condition: dict[str, Any]) -> Any:
         return genloom.random.normal(keys, (2,)) + self.theta
 
-    def imitation(self, batch: dict[str, Any], teacher: Any, temperature: float) -> Any:
+    def distillation_loss(self, batch: dict[str, Any], teacher: Any, temperature: float) -> Any:
         return 0.5 * ops.sum(ops.square(self.theta - ops.stop_gradient(teacher.theta.value)))
 
 
@@ -182,7 +182,7 @@ def test_a_remedy_without_a_past_is_refused(halves: list[str], tmp_path: Path) -
     with pytest.raises(ConfigError, match="Name a run: --init-from RUN"):
         genloom.train("vae/mlp", halves[1], retain="replay", out=tmp_path / "x")
     base = genloom.train("vae/mlp", halves[0], preset="tiny", steps=2, out=tmp_path / "base", **SETTINGS)
-    with pytest.raises(ConfigError, match="has no imitation"):
+    with pytest.raises(ConfigError, match="has no distillation_loss"):
         genloom.train("vae/mlp", halves[1], preset="tiny", retain="lwf", init_from=base.path, out=tmp_path / "y")
     with pytest.raises(ConfigError, match="adapt freezes"):
         genloom.train(

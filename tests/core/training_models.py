@@ -80,7 +80,7 @@ class VAE(Small):
         distance, kl = self.terms(batch["x"], noise, False)
         return {"loss": distance + kl}
 
-    def imitation(self, batch: dict[str, Any], teacher: Any, temperature: float) -> Any:
+    def distillation_loss(self, batch: dict[str, Any], teacher: Any, temperature: float) -> Any:
         z = batch["x"][:, : self.options.latent] / temperature
         return ops.mean((self.decoder(z) - ops.stop_gradient(teacher.decoder(z))) ** 2)
 

@@ -165,11 +165,11 @@ def test_imitation_is_nothing_of_oneself_and_what_the_outputs_differ_by_of_anoth
     perturb(teacher)
     batch = {"x": ops.convert_to_tensor(ring(6))}
 
-    def imitation(of: Diffusion) -> float:
+    def distillation_loss(of: Diffusion) -> float:
         with random.training_noise(random.NoiseStream(0, model.step.value, "portable")):
-            return float(ops.convert_to_numpy(model.imitation(batch, of, 1.0)))
+            return float(ops.convert_to_numpy(model.distillation_loss(batch, of, 1.0)))
 
-    assert imitation(model) == 0.0
+    assert distillation_loss(model) == 0.0
     stream = random.NoiseStream(0, model.step.value, "portable")
     x = model.spec.normalise(batch["x"])
     t = model.process.time(stream.uniform((6,)))
@@ -183,7 +183,7 @@ def test_imitation_is_nothing_of_oneself_and_what_the_outputs_differ_by_of_anoth
     ]
     error = np.square(outputs[0] - outputs[1]).mean(-1)
     weights = model_weight(model, t)
-    assert imitation(teacher) == pytest.approx(float((error * weights).mean()), rel=1e-4)
+    assert distillation_loss(teacher) == pytest.approx(float((error * weights).mean()), rel=1e-4)
 
 
 def model_weight(model: Diffusion, t: object) -> np.ndarray:

@@ -29,7 +29,7 @@ from genloom.model.naming import variable_names
 from genloom_language.model import Transformer
 
 SPEC = DataSpec((12,), kind="text", dtype="int32", value_range=None, vocabulary=11, maximum_length=12)
-SMALL = {"layers": 2, "heads": 4, "width": 16, "key_heads": 2}
+SMALL = {"layers": 2, "heads": 4, "width": 16, "kv_heads": 2}
 X = np.random.default_rng(0).integers(0, 11, (5, 12)).astype("int32")
 
 
@@ -149,7 +149,7 @@ def test_every_kind_learns_beside_frozen_weights_and_is_saved_alone(options: Any
 def test_imitation_is_the_divergence_of_softened_distributions() -> None:
     model, teacher = transformer(), Transformer(SPEC, seed=2, **SMALL)
     weight = np.random.default_rng(1).integers(0, 2, X.shape).astype("float32")
-    found = float(numbers(model.imitation({"x": X, "weight": weight}, teacher, 2.0)))
+    found = float(numbers(model.distillation_loss({"x": X, "weight": weight}, teacher, 2.0)))
 
     def softened(of: Any) -> np.ndarray:
         z = numbers(of.logits(X[:, :-1])).astype("float64") / 2.0
@@ -158,7 +158,7 @@ def test_imitation_is_the_divergence_of_softened_distributions() -> None:
     p, q = softened(teacher), softened(model)
     each = (np.exp(p) * (p - q)).sum(-1)
     assert found == pytest.approx(4.0 * (each * weight[:, 1:]).sum() / weight[:, 1:].sum(), rel=1e-4)
-    assert float(numbers(model.imitation({"x": X}, model, 2.0))) == pytest.approx(0.0, abs=1e-6)
+    assert float(numbers(model.distillation_loss({"x": X}, model, 2.0))) == pytest.approx(0.0, abs=1e-6)
 
 
 def test_a_run_with_a_prompt_is_opened_sampled_and_resumed(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ TEXT = "to be, or not to be: that is the question.\nwhether 'tis nobler in the m
 SHAPES: dict[str, dict[str, Any]] = {
     "gpt": {"layers": 2, "heads": 2, "width": 16},
     "llama": {
-        "layers": 2, "heads": 4, "key_heads": 2, "width": 16, "position": "rotary", "norm": "rms",
+        "layers": 2, "heads": 4, "kv_heads": 2, "width": 16, "position": "rotary", "norm": "rms",
         "activation": "swiglu", "tied": False,
     },
 }  # fmt: skip

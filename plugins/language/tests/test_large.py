@@ -18,7 +18,7 @@ SPEC = DataSpec((17,), kind="text", dtype="int32", value_range=None, vocabulary=
 SHAPES: dict[str, dict[str, Any]] = {
     "gpt": {"layers": 2, "heads": 2, "width": 16, "dropout": 0.3},
     "llama": {
-        "layers": 2, "heads": 4, "key_heads": 2, "width": 16, "position": "rotary", "norm": "rms",
+        "layers": 2, "heads": 4, "kv_heads": 2, "width": 16, "position": "rotary", "norm": "rms",
         "activation": "swiglu", "tied": False, "dropout": 0.3,
     },
 }  # fmt: skip

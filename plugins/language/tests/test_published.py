@@ -242,7 +242,7 @@ def test_models_without_biases_are_written_with_zeros_and_averages_and_adapters_
 @pytest.mark.parametrize(
     ("options", "words"),
     [({"position": "rotary"}, "no norm=layer"), ({"position": "rotary", "norm": "rms"}, "no activation=gelu"),
-     ({"norm": "rms"}, "no norm=rms"), ({"key_heads": 1}, "no key_heads=1")],
+     ({"norm": "rms"}, "no norm=rms"), ({"kv_heads": 1}, "no kv_heads=1")],
 )  # fmt: skip
 def test_a_model_without_a_counterpart_is_not_written(options: dict[str, Any], words: str, tmp_path: Path) -> None:
     spec = genloom.DataSpec((9,), kind="text", dtype="int32", value_range=None, vocabulary=7)

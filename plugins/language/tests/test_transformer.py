@@ -37,7 +37,7 @@ class TestGPT(ModelConformance):
 class TestLlama(ModelConformance):
     id, hooks, spec, precision = "language/transformer", "genloom_language", TOKENS, PRECISION
     options: ClassVar[dict[str, Any]] = {
-        "layers": 2, "heads": 4, "key_heads": 2, "width": 16, "position": "rotary", "norm": "rms",
+        "layers": 2, "heads": 4, "kv_heads": 2, "width": 16, "position": "rotary", "norm": "rms",
         "activation": "swiglu", "tied": False, "dropout": 0.1,
     }  # fmt: skip
 
@@ -46,7 +46,7 @@ SPEC = TOKENS.replace(shape=(12,), vocabulary=11)
 SHAPES: dict[str, dict[str, Any]] = {
     "gpt": {"layers": 2, "heads": 2, "width": 16},
     "llama": {
-        "layers": 2, "heads": 4, "key_heads": 2, "width": 16, "position": "rotary", "norm": "rms",
+        "layers": 2, "heads": 4, "kv_heads": 2, "width": 16, "position": "rotary", "norm": "rms",
         "activation": "swiglu", "tied": False,
     },
 }  # fmt: skip
@@ -112,7 +112,7 @@ def plain(model: Any, x: np.ndarray, shape: str, looks: np.ndarray | None = None
     """The same transformer in NumPy, head by head and place by place, after the papers; `looks` gets its attention."""
     o = {name: array(v.value) for name, v in variable_names(model).items()}
     options, heads = model.options, model.options.heads
-    size, key_heads = options.width // heads, options.key_heads or heads
+    size, kv_heads = options.width // heads, options.kv_heads or heads
 
     def norm(h: np.ndarray, scale: np.ndarray) -> np.ndarray:
         h = h - h.mean(-1, keepdims=True) if shape == "gpt" else h
@@ -135,7 +135,7 @@ def plain(model: Any, x: np.ndarray, shape: str, looks: np.ndarray | None = None
         q, k, v = (y @ w[f"{name}/kernel"] for name in ("query", "key", "value"))
         mixed = np.zeros_like(h)
         for head in range(heads):
-            own, shared = slice(head * size, (head + 1) * size), head // (heads // key_heads)
+            own, shared = slice(head * size, (head + 1) * size), head // (heads // kv_heads)
             theirs = slice(shared * size, (shared + 1) * size)
             for t in range(len(x)):
                 scores = np.array([turn(q[t, own], t) @ turn(k[s, theirs], s) for s in range(t + 1)]) / np.sqrt(size)
@@ -265,7 +265,7 @@ def test_rules_out_of_range_are_refused(wrong: dict[str, float]) -> None:
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [({"heads": 3}, "must divide width"), ({"heads": 4, "key_heads": 3}, "key_heads=3"),
+    [({"heads": 3}, "must divide width"), ({"heads": 4, "kv_heads": 3}, "kv_heads=3"),
      ({"width": 6, "heads": 2, "position": "rotary"}, "turn pairs of values")],
 )  # fmt: skip
 def test_heads_that_do_not_fit_are_refused(options: dict[str, Any], words: str) -> None:

@@ -257,7 +257,7 @@ class Judge(Family):
 
     spec = UNIT
 
-    def realness(self, x: Any, label: Any = None) -> Any:
+    def discriminator_logits(self, x: Any, label: Any = None) -> Any:
         return np.asarray(x).mean(axis=(1, 2, 3)) * 10
 
 
@@ -276,7 +276,7 @@ def test_rejection_sampling_turns_the_generated_density_into_the_real_one() -> N
     x = rng.random((20_000, 1)).astype("float32")  # q is uniform on [0, 1], p(x) = 2 x
 
     class Ratio(Family):
-        def realness(self, x: Any, label: Any = None) -> Any:
+        def discriminator_logits(self, x: Any, label: Any = None) -> Any:
             return np.log(2 * np.asarray(x)[:, 0] + 1e-12)
 
     Ratio.spec = spec  # type: ignore[attr-defined]

@@ -100,7 +100,7 @@ class Paired(Split):
 
 def _check_alike(new: Split, old: Sequence[Split]) -> None:
     if not old:
-        raise DataError("There are no old data to keep in mind.", mend="Start from a run that was trained on some.")
+        raise DataError("Replay needs earlier training data.", mend="Start from a run that was trained on some.")
     own = {name: array.shape[1:] for name, array in new.take([0]).items()}
     for split in old:
         other = {name: array.shape[1:] for name, array in split.take([0]).items()}

@@ -62,7 +62,7 @@ class EWC:
 
 @dataclasses.dataclass(frozen=True)
 class LwF:
-    """Answer on new samples as the old model does (Li and Hoiem 2017): λ times the family's `imitation`."""
+    """Answer on new samples as the old model does (Li and Hoiem 2017): λ times the family's `distillation_loss`."""
 
     strength: float = option(1.0, "λ", minimum=0.0)
     temperature: float = option(2.0, "of both distributions, for families that have one", minimum=0.01)
@@ -128,7 +128,7 @@ def retain(
         measure: False where a checkpoint is read next: EWC's F comes from there, too.
 
     Raises:
-        ConfigError: LwF of a family that does not say what imitation is, or EWC of a network that writes in training.
+        ConfigError: LwF of a family without a distillation loss, or EWC of a network that writes in training.
     """
     if isinstance(options, Replay):
         return
@@ -137,8 +137,8 @@ def retain(
         _replace(model, [_guarded(phase) for phase in phases])
         return
     if isinstance(options, LwF):
-        if not model.can("imitation"):
-            raise ConfigError(f"{type(model).__name__} has no imitation(batch, teacher, temperature), which lwf needs.")
+        if not model.can("distillation_loss"):
+            raise ConfigError(f"{type(model).__name__} has no distillation_loss(), which lwf needs.")
         model.teacher = teacher()
         model.teacher.trainable = False
         _replace(model, [_penalised(phase, len(phases), _distance(model, options)) for phase in phases])
@@ -160,7 +160,7 @@ def _pull(anchor: Anchor, strength: float) -> Callable[[dict[str, Any]], Any]:
 
 
 def _distance(model: Any, options: LwF) -> Callable[[dict[str, Any]], Any]:
-    return lambda batch: options.strength * model.imitation(batch, model.teacher, options.temperature)
+    return lambda batch: options.strength * model.distillation_loss(batch, model.teacher, options.temperature)
 
 
 def _replace(model: Any, phases: list[Phase]) -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Family"]
 
+Optional = Literal["decode", "discriminator_logits", "distillation_loss", "encode", "log_prob", "new_prompt"]
+
 
 class Family:
     """The interface of `GenerativeModel`, apart from the engine that trains it."""
@@ -95,9 +97,9 @@ class Family:
         """Return what the optimizer Muon moves: the kernels of each network but its last."""
         return hidden_matrices(self)
 
-    def imitation(self, batch: dict[str, Any], teacher: Any, temperature: float) -> Any:
+    def distillation_loss(self, batch: dict[str, Any], teacher: Any, temperature: float) -> Any:
         """Return how far the predictions for a batch are from a teacher's, a scalar (Hinton et al. 2015, section 2)."""
-        self._lacks("imitation(batch, teacher, temperature)", "Use another remedy, such as replay.")
+        self._lacks("distillation_loss(batch, teacher, temperature)", "Use another remedy, such as replay.")
 
     def new_prompt(self, kind: str, vectors: int, seed: int) -> Any:
         """Return a layer that is a learned prompt of kind "soft" or "prefix", with `kind`, `vectors` and `memory`."""
@@ -134,7 +136,7 @@ class Family:
         """Return the log density (n,) of samples, in nats, or a lower bound of it."""
         self._lacks("log_prob()", "Use a model with a likelihood, such as vae/conv.")
 
-    def realness(self, x: Any, label: Any = None) -> Any:
+    def discriminator_logits(self, x: Any, label: Any = None) -> Any:
         """Return a discriminator's logits (n,) of samples: the higher, the more real."""
         self._lacks("discriminator", "Use a model with one, such as gan/dcgan.")
 
@@ -144,7 +146,7 @@ class Family:
         wherever = "label" in self.spec.condition
         return bool(self.spec.classes) and (wherever if self.conditional is None else bool(self.conditional))
 
-    def can(self, method: Literal["imitation", "new_prompt", "encode", "decode", "log_prob", "realness"]) -> bool:
+    def can(self, method: Optional) -> bool:
         """Whether the family implements a method that has no default."""
         return getattr(type(self), method) is not getattr(Family, method)
 

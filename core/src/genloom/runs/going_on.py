@@ -18,7 +18,7 @@ def way_on(run: Run) -> str:
     try:
         address = run.address
     except ConfigError:  # damaged, or with weights from elsewhere
-        return "Nothing here can be gone on with."
+        return "Nothing here can be resumed."
     if run.latest() is None and not begins_anew(run):
         return f"There is no checkpoint to go on from; remove {path!r} to begin again."
     model = run.config["model"]

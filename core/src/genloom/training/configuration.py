@@ -120,7 +120,7 @@ class Job:
         found = [] if self.init_from is None else old_data(Run(self.init_from))
         if not found:
             raise DataError(
-                f"{self.settings.retain} has no old data to keep in mind: {self.init_from!r} names none.",
+                f"{self.settings.retain} needs earlier training data: {self.init_from!r} names none.",
                 mend="Start from a run that was trained on data with an address, or take l2sp or lwf.",
             )
         return found

@@ -104,7 +104,7 @@ class Diffusion(GenerativeModel):
             z / ops.sqrt(alpha * alpha + sigma * sigma), self.process.position(t), label, training=training
         )
 
-    def imitation(self, batch: dict[str, Any], teacher: Any, temperature: float) -> Any:
+    def distillation_loss(self, batch: dict[str, Any], teacher: Any, temperature: float) -> Any:
         """Return how far the network's outputs are from a teacher's at the same noise, weighted as in the loss.
 
         Args:

@@ -148,7 +148,7 @@ class GAN(GenerativeModel):
         """Return the discriminator's logits (n, 1) for normalised samples."""
         return _float(run_network(self.discriminator, x, labels, training))
 
-    def realness(self, x: Any, label: Any = None) -> Any:
+    def discriminator_logits(self, x: Any, label: Any = None) -> Any:
         """Return how real samples look to the discriminator: logits (n,), high for real.
 
         Args:

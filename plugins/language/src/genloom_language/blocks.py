@@ -54,8 +54,8 @@ class Block(keras.layers.Layer):
         super().__init__(**kwargs)
         self.heads, self.size = o.heads, o.width // o.heads
         self.rotary_base = o.rotary_base if o.position == "rotary" else None
-        self.key_heads = o.key_heads or o.heads
-        inner = o.inner or 4 * o.width
+        self.kv_heads = o.kv_heads or o.heads
+        inner = o.mlp_width or 4 * o.width
         gated = o.activation == "swiglu"
         deep = o.initializer_range / math.sqrt(2 * o.layers)  # what is added to the residual stream 2 · layers times
 
@@ -67,8 +67,8 @@ class Block(keras.layers.Layer):
 
         self.attention_norm = Norm(o.norm, o.width, o.bias, o.epsilon, name="attention_norm")
         self.query = dense("query", o.width, o.width)
-        self.key = dense("key", o.width, self.key_heads * self.size)
-        self.value = dense("value", o.width, self.key_heads * self.size)
+        self.key = dense("key", o.width, self.kv_heads * self.size)
+        self.value = dense("value", o.width, self.kv_heads * self.size)
         self.mix = dense("mix", o.width, o.width, deep)
         self.network_norm = Norm(o.norm, o.width, o.bias, o.epsilon, name="network_norm")
         self.up = dense("up", o.width, inner)
@@ -85,7 +85,7 @@ class Block(keras.layers.Layer):
             x: (n, t, width).
             place: int32 (n, t), the tokens' places, for rotary positions.
             seen: bool (n, 1, t, t), which tokens each may look at; None for all that are earlier.
-            memory: keys and values (1, m, key_heads, size) that every token may look at as well, or None.
+            memory: keys and values (1, m, kv_heads, size) that every token may look at as well, or None.
             training: whether units are left out.
         """
 
@@ -131,8 +131,8 @@ class Block(keras.layers.Layer):
         return x + self._dropped(self._network(self.network_norm(x)), training)
 
     def empty_cache(self, n: int, length: int, memory: Any = None) -> tuple[Any, Any]:
-        """Return keys and values (n, key_heads, m + length, size) of no token, behind m of a memory."""
-        shape = (n, length, self.key_heads, self.size)
+        """Return keys and values (n, kv_heads, m + length, size) of no token, behind m of a memory."""
+        shape = (n, length, self.kv_heads, self.size)
         empty = ops.zeros(shape, dtype=self.compute_dtype), ops.zeros(shape, dtype=self.compute_dtype)
         pair = empty if memory is None else (_behind(memory[0], empty[0]), _behind(memory[1], empty[1]))
         return ops.transpose(pair[0], (0, 2, 1, 3)), ops.transpose(pair[1], (0, 2, 1, 3))
@@ -145,31 +145,31 @@ class Block(keras.layers.Layer):
         n, t = int(x.shape[0]), int(x.shape[1])
         q, k, v = self._heads(self.attention_norm(x), place)
         keys, values = (_written(part, new, place + before) for part, new in zip(cache, (k, v), strict=True))
-        # Queries in groups that share a key: (n, key_heads, group · t, size).
-        group, m = self.heads // self.key_heads, int(keys.shape[2])
-        grouped = ops.transpose(ops.reshape(q, (n, t, self.key_heads, group, self.size)), (0, 2, 3, 1, 4))
-        grouped = ops.reshape(grouped, (n, self.key_heads, group * t, self.size))
+        # Queries in groups that share a key: (n, kv_heads, group · t, size).
+        group, m = self.heads // self.kv_heads, int(keys.shape[2])
+        grouped = ops.transpose(ops.reshape(q, (n, t, self.kv_heads, group, self.size)), (0, 2, 3, 1, 4))
+        grouped = ops.reshape(grouped, (n, self.kv_heads, group * t, self.size))
         scores = ops.cast(ops.matmul(grouped, ops.transpose(keys, (0, 1, 3, 2))), "float32") / math.sqrt(self.size)
         seen = ops.less_equal(ops.arange(m, dtype="int32"), place[..., None] + before)  # (n, t, m)
-        scores = ops.where(seen[:, None, None], ops.reshape(scores, (n, self.key_heads, group, t, m)), -1e30)
-        p = ops.reshape(ops.cast(ops.softmax(scores, axis=-1), x.dtype), (n, self.key_heads, group * t, m))
-        mixed = ops.reshape(ops.matmul(p, values), (n, self.key_heads, group, t, self.size))
+        scores = ops.where(seen[:, None, None], ops.reshape(scores, (n, self.kv_heads, group, t, m)), -1e30)
+        p = ops.reshape(ops.cast(ops.softmax(scores, axis=-1), x.dtype), (n, self.kv_heads, group * t, m))
+        mixed = ops.reshape(ops.matmul(p, values), (n, self.kv_heads, group, t, self.size))
         mixed = ops.reshape(ops.transpose(mixed, (0, 3, 1, 2, 4)), (n, t, self.heads * self.size))
         return self._rest(x, mixed, False), (keys, values)
 
     def _heads(self, y: Any, place: Any) -> tuple[Any, Any, Any]:
-        """Return queries (n, t, heads, size), keys and values (n, t, key_heads, size)."""
+        """Return queries (n, t, heads, size), keys and values (n, t, kv_heads, size)."""
         n, t = int(y.shape[0]), int(y.shape[1])
         q = ops.reshape(self.query(y), (n, t, self.heads, self.size))
-        k = ops.reshape(self.key(y), (n, t, self.key_heads, self.size))
-        v = ops.reshape(self.value(y), (n, t, self.key_heads, self.size))
+        k = ops.reshape(self.key(y), (n, t, self.kv_heads, self.size))
+        v = ops.reshape(self.value(y), (n, t, self.kv_heads, self.size))
         if self.rotary_base is None:
             return q, k, v
         return _turned(q, place, self.rotary_base), _turned(k, place, self.rotary_base), v
 
     def _shared(self, k: Any) -> Any:
         """Repeat each head of keys or values for the queries that share it."""
-        return k if self.key_heads == self.heads else ops.repeat(k, self.heads // self.key_heads, axis=2)
+        return k if self.kv_heads == self.heads else ops.repeat(k, self.heads // self.kv_heads, axis=2)
 
     def _network(self, y: Any) -> Any:
         inner = self.up(y)

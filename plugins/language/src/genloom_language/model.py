@@ -134,7 +134,7 @@ class Transformer(GenerativeModel):
         """By which losses of different tokenizers compare; 1 where the data does not say."""
         return float(self.spec.rate or 1.0)
 
-    def imitation(self, batch: dict[str, Any], teacher: Any, temperature: float) -> Any:
+    def distillation_loss(self, batch: dict[str, Any], teacher: Any, temperature: float) -> Any:
         """Return T² Σ p log(p / q) of the teacher's tokens p and this model's q, a mean over the tokens that count.
 
         Both distributions are taken at temperature T (Hinton et al. 2015; Li and Hoiem 2017, equation 2).
@@ -386,7 +386,7 @@ def _normal(o: TransformerOptions) -> keras.initializers.Initializer:
 
 
 def _check_heads(o: TransformerOptions) -> None:
-    if o.width % o.heads or (o.key_heads and o.heads % o.key_heads):
-        raise ConfigError(f"heads={o.heads} must divide width={o.width}, and key_heads={o.key_heads} the heads.")
+    if o.width % o.heads or (o.kv_heads and o.heads % o.kv_heads):
+        raise ConfigError(f"heads={o.heads} must divide width={o.width}, and kv_heads={o.kv_heads} the heads.")
     if o.position == "rotary" and (o.width // o.heads) % 2:
         raise ConfigError(f"Rotary positions turn pairs of values; a head has {o.width // o.heads}.")

@@ -69,11 +69,11 @@ class TransformerOptions:
 
     layers: int = option(4, "transformer blocks", minimum=1)
     heads: int = option(4, "heads of queries, which divide the width", minimum=1)
-    key_heads: int = option(
+    kv_heads: int = option(
         0, "heads of keys and values, which divide the heads (Ainslie et al. 2023); 0: as many", minimum=0
     )
     width: int = option(128, "size of a token's vector", minimum=2)
-    inner: int = option(0, "units between the two layers of a block's network; 0: four times the width", minimum=0)
+    mlp_width: int = option(0, "units between the two layers of a block's network; 0: four times the width", minimum=0)
     position: str = option("learned", "learned vectors, or rotary (Su et al. 2021)", choices=("learned", "rotary"))
     rotary_base: float = option(1e4, "base of the rates by which rotary positions turn pairs", minimum=1.0)
     norm: str = option("layer", "LayerNorm, or RMSNorm (Zhang and Sennrich 2019)", choices=("layer", "rms"))
@@ -127,7 +127,7 @@ PRESETS: dict[str, Preset] = {
         {"schedule": "cosine"}),
     # A Llama (Touvron et al. 2023) of GPT-2's small shape; the context is the data's to set, such as length=1025.
     "llama-small": Preset({
-            "layers": 12, "heads": 12, "key_heads": 4, "width": 768, "inner": 2048, "position": "rotary",
+            "layers": 12, "heads": 12, "kv_heads": 4, "width": 768, "mlp_width": 2048, "position": "rotary",
             "norm": "rms", "activation": "swiglu", "learning_rate": 6e-4,
         },
         {"schedule": "cosine"}),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Memory", "Prefix", "SoftPrompt", "new_prompt"]
 
-#: Keys and values of one layer, each (1, vectors, key_heads, size).
+#: Keys and values of one layer, each (1, vectors, kv_heads, size).
 Memory = tuple[Any, Any]
 
 

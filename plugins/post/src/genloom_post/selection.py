@@ -80,7 +80,7 @@ def _by_discriminator(samples: Samples, origin: Origin) -> Scores:
     """Return the discriminator's logits."""
     from keras import ops
 
-    if not origin.model.can("realness"):
+    if not origin.model.can("discriminator_logits"):
         raise ConfigError(
             f"{type(origin.model).__name__} has no discriminator to reject by.",
             mend="Use by=classifier, or a model with one, such as gan/dcgan.",
@@ -89,7 +89,9 @@ def _by_discriminator(samples: Samples, origin: Origin) -> Scores:
     parts = []
     for start in range(0, len(samples), CHUNK):
         part = samples.take(np.arange(start, min(start + CHUNK, len(samples))))
-        parts.append(ops.convert_to_numpy(origin.model.realness(part.samples, part.labels)).astype(np.float64))
+        parts.append(
+            ops.convert_to_numpy(origin.model.discriminator_logits(part.samples, part.labels)).astype(np.float64)
+        )
     return np.concatenate(parts)
 
 

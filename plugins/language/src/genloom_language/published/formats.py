@@ -47,7 +47,7 @@ FORMATS = {
         "GPT2LMHeadModel",
         "transformer.",
         "n_positions",
-        {"norm": "layer", "activation": "gelu", "key_heads": None},
+        {"norm": "layer", "activation": "gelu", "kv_heads": None},
         gpt2.options,
         gpt2.keys,
         gpt2.targets,
@@ -89,9 +89,9 @@ def counterpart(o: TransformerOptions) -> Format:
         ConfigError: names the option that its nearest format does not have.
     """
     found = FORMATS["llama" if o.position == "rotary" else "gpt2"]
-    values = dataclasses.asdict(o) | {"key_heads": o.key_heads or o.heads}
+    values = dataclasses.asdict(o) | {"kv_heads": o.kv_heads or o.heads}
     for name, wanted in found.counterpart.items():
-        wanted = o.heads if name == "key_heads" else wanted
+        wanted = o.heads if name == "kv_heads" else wanted
         if values[name] != wanted:
             raise ConfigError(
                 f"A model with position={o.position!r} is written as {found.name}, which has no {name}={values[name]}.",

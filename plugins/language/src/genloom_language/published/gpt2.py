@@ -26,7 +26,7 @@ def options(config: Config) -> dict[str, Any]:
         "layers": config.whole("n_layer"),
         "heads": config.whole("n_head"),
         "width": config.whole("n_embd"),
-        "inner": config.whole("n_inner", 0),
+        "mlp_width": config.whole("n_inner", 0),
         "position": "learned",
         "norm": "layer",
         "activation": "gelu",
@@ -42,7 +42,7 @@ def keys(o: TransformerOptions) -> dict[str, Any]:
         "n_layer": o.layers,
         "n_head": o.heads,
         "n_embd": o.width,
-        "n_inner": o.inner or None,  # null: four times the width, as here
+        "n_inner": o.mlp_width or None,  # null: four times the width, as here
         "activation_function": "gelu_new",
         "layer_norm_epsilon": o.epsilon,
         "resid_pdrop": o.dropout,
@@ -54,7 +54,7 @@ def keys(o: TransformerOptions) -> dict[str, Any]:
 
 def targets(o: TransformerOptions, vocabulary: int, context: int) -> dict[str, Target]:
     """Return where the tensors belong, by their names without the prefix."""
-    inner = o.inner or 4 * o.width
+    inner = o.mlp_width or 4 * o.width
 
     def norm(name: str, ours: str) -> dict[str, Target]:
         parts = {"weight": "scale", "bias": "shift"}

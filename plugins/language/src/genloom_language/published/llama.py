@@ -30,9 +30,9 @@ def options(config: Config) -> dict[str, Any]:
     return {
         "layers": config.whole("num_hidden_layers"),
         "heads": heads,
-        "key_heads": config.whole("num_key_value_heads", heads),
+        "kv_heads": config.whole("num_key_value_heads", heads),
         "width": width,
-        "inner": config.whole("intermediate_size"),
+        "mlp_width": config.whole("intermediate_size"),
         "position": "rotary",
         "rotary_base": turning.number("rope_theta", config.number("rope_theta", 1e4)),
         "norm": "rms",
@@ -48,10 +48,10 @@ def keys(o: TransformerOptions) -> dict[str, Any]:
     return {
         "num_hidden_layers": o.layers,
         "num_attention_heads": o.heads,
-        "num_key_value_heads": o.key_heads or o.heads,
+        "num_key_value_heads": o.kv_heads or o.heads,
         "head_dim": o.width // o.heads,
         "hidden_size": o.width,
-        "intermediate_size": o.inner or 4 * o.width,
+        "intermediate_size": o.mlp_width or 4 * o.width,
         "hidden_act": "silu",
         "rms_norm_eps": o.epsilon,
         "rope_theta": o.rotary_base,  # where transformers 4 looks for it
@@ -64,7 +64,7 @@ def keys(o: TransformerOptions) -> dict[str, Any]:
 
 def targets(o: TransformerOptions, vocabulary: int, context: int) -> dict[str, Target]:
     """Return where the tensors belong, by their names without the prefix."""
-    inner, shared = o.inner or 4 * o.width, (o.key_heads or o.heads) * (o.width // o.heads)
+    inner, shared = o.mlp_width or 4 * o.width, (o.kv_heads or o.heads) * (o.width // o.heads)
 
     def norm(name: str, ours: str) -> dict[str, Target]:
         return {f"{name}.weight": Target((f"{ours}/scale",), (o.width,))}
