@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from genloom.data.spec import DataSpec
+from genloom.data import DataSpec
 from genloom.errors import ConfigError, DataError
 from genloom.model import GenerativeModel, Phase
 from genloom_language.beams import check_beams, searched

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from genloom import Component, hookimpl
-from genloom.data.spec import KINDS
+from genloom.data import KINDS
 from genloom_post import options
 
 __all__ = ["genloom_components"]

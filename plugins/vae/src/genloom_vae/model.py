@@ -10,7 +10,7 @@ import keras
 from keras import ops
 
 from genloom import random
-from genloom.data.spec import DataSpec
+from genloom.data import DataSpec
 from genloom.errors import ConfigError
 from genloom.model import GenerativeModel, Phase
 from genloom.model.networks import check_network, one_hot, run_network, takes_labels
