@@ -49,6 +49,12 @@ def test_errors_are_one_line_with_their_exit_code(words: list[str], code: int, m
     assert len(errors) == 1 and errors[0].startswith("Error: ")
 
 
+def test_a_command_of_an_absent_plugin_says_what_to_install(genloom: Genloom) -> None:
+    done = genloom("chat", GENLOOM_NO_PLUGINS="1")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "No such command 'chat'. It comes with the plugin language: genloom install language" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "kind", "code"),
     [

@@ -46,7 +46,7 @@ LIGHT = [
     ["report", "no-run"],
     ["evaluate", "no-run"],
     ["sample", "no-run"],
-    *([name, "--help"] for name in COMMANDS if name != "demo"),
+    *([name, "--help"] for name in COMMANDS),
 ]
 
 

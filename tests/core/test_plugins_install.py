@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from genloom.errors import ConfigError, NotFoundError, RunError
 from genloom.installing import environments, installation
 from genloom.installing.environments import Environment, detect
 from genloom.installing.resolution import resolve
-from genloom.plugins.first_party import FIRST_PARTY
+from genloom.plugins.first_party import FIRST_PARTY, THEIR_COMMANDS
 
 pytestmark = pytest.mark.any_engine
 
@@ -152,6 +153,16 @@ def test_wrong_words_have_their_exit_codes(words: tuple[str, ...], code: int, ru
     done = run(*words)
     assert done.returncode == code, done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_command_of_an_absent_plugin_names_the_plugin(repository: Path) -> None:
+    offered = {}
+    for file in repository.glob("plugins/*/src/*/__init__.py"):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.FunctionDef) and node.name == "genloom_commands":
+                commands = next(n for n in ast.walk(node) if isinstance(n, ast.Dict))
+                offered |= {ast.literal_eval(key): file.parents[2].name for key in commands.keys if key is not None}
+    assert offered == THEIR_COMMANDS
 
 
 def test_names_resolve_to_where_they_come_from(repository: Path, tmp_path: Path) -> None:

@@ -41,9 +41,8 @@ def test_the_two_commands_are_those_of_ci_and_nox(repository: Path) -> None:
     readme, ci = ((repository / name).read_text("utf-8") for name in ("README.md", ".ci/run"))
     assert "pip install nox && python -m nox -s tests\n" in readme
     assert "python -m nox -s tests\n" in ci
-    install = (
-        'pip install -c constraints.txt "./core[jax]" ./plugins/gan ./plugins/vae ./plugins/diffusion && genloom demo'
-    )
+    plugins = " ".join(f"./plugins/{name}" for name in ("gan", "vae", "diffusion", "demo"))
+    install = f'pip install -c constraints.txt "./core[jax]" {plugins} && genloom demo'
     assert f"python3 -m venv .venv && . .venv/bin/activate && {install}\n" in readme
     assert "as-user" in ci  # which runs the first command as it stands here
 

@@ -6,7 +6,6 @@ __all__ = ["COMMANDS"]
 
 #: name -> ("module:attr", help), in the order of `genloom --help`.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "demo": ("genloom.cli.demo:demo", "Train three families on real digits and compare them."),
     "train": ("genloom.cli.train:train", "Train a model on a data set."),
     "sample": ("genloom.cli.sample:sample", "Draw samples from a run and write them to a file."),
     "evaluate": ("genloom.cli.evaluate:evaluate", "Measure a run beside what real data scores."),

@@ -37,13 +37,21 @@ class GenloomGroup(click.Group):
         """Return the command to run, or say which one may have been meant."""
         name = click.utils.make_str(args[0])
         if not ctx.resilient_parsing and not name.startswith("-") and self.get_command(ctx, name) is None:
-            ctx.fail(f"No such command {name!r}.{nearest(name, self.list_commands(ctx))}")
+            ctx.fail(f"No such command {name!r}.{_advice(name, self.list_commands(ctx))}")
         return super().resolve_command(ctx, args)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Keep the raw arguments, in which `_load_files` looks for --backend."""
         ctx.meta[_ARGUMENTS] = list(args)
         return super().parse_args(ctx, args)
+
+
+def _advice(name: str, known: list[str]) -> str:
+    """Say which plugin of GenLoom's own brings an unknown command, or which one may have been meant."""
+    from genloom.plugins.first_party import THEIR_COMMANDS
+
+    plugin = THEIR_COMMANDS.get(name)
+    return nearest(name, known) if plugin is None else f" It comes with the plugin {plugin}: genloom install {plugin}"
 
 
 def _plugin_commands() -> dict[str, click.Command]:

@@ -48,7 +48,7 @@ def check_split(split: Split, spec: DataSpec, address: str, *, labelled: bool = 
     Raises:
         DataError: as `check_batch`; how many samples have wrong values, and the farthest, is said.
     """
-    streamed = bool(getattr(split, "streamed", False)) or spec.holds_tokens
+    streamed = split.streamed or spec.holds_tokens
     read = min(len(split), _LOOKED_AT if streamed else max(_LOOKED_AT, _MOST // spec.size))
     rows = np.arange(read) * len(split) // max(read, 1)
     size = max(1, _AT_ONCE // spec.size)

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-__all__ = ["FIRST_PARTY"]
+__all__ = ["FIRST_PARTY", "THEIR_COMMANDS"]
 
 #: Bare name -> distribution of GenLoom's own plugins.
 FIRST_PARTY = {
+    "demo": "genloom-demo",
     "diffusion": "genloom-diffusion",
     "gan": "genloom-gan",
     "language": "genloom-language",
     "post": "genloom-post",
     "vae": "genloom-vae",
+}
+
+#: Command → the bare name of the plugin that adds it.
+THEIR_COMMANDS = {
+    "adopt": "language",
+    "chat": "language",
+    "demo": "demo",
+    "prompt": "language",
+    "publish": "language",
 }

@@ -12,7 +12,7 @@ from genloom.files import bounded
 from genloom.metrics.measured import typed
 from genloom.report.embedding import Shown, embed, evenly
 from genloom.report.numerals import count, duration
-from genloom.runs import Run, manifest
+from genloom.runs import Run
 from genloom.runs.lineage import read as read_lineage
 from genloom.runs.stretches import history
 
@@ -24,7 +24,6 @@ __all__ = [
     "latest_sample",
     "lineage",
     "measured",
-    "parameters",
     "post",
     "post_chain",
     "post_scores",
@@ -52,7 +51,7 @@ def headline(run: Run) -> list[tuple[str, str]]:
         ("Steps", count(last.get("step"))),
         ("Epochs", count(last.get("epoch"))),
         ("Training", duration(last.get("seconds"))),
-        ("Parameters", count(parameters(run))),
+        ("Parameters", count(run.parameters)),
         ("GenLoom", versions.get("genloom")),
         ("Keras", versions.get("keras")),
         ("Status", run.status if run.status != "running" else None),  # a page cannot follow what runs on
@@ -111,17 +110,6 @@ def score_warning(run: Run) -> str | None:
     except RunError as error:
         fault = error.message
     return f"{fault} Measure again: genloom evaluate {run.path}"
-
-
-def parameters(run: Run) -> int | None:
-    """Return how many numbers the model holds, from the newest whole manifest."""
-    for folder in reversed(run.checkpoints()):
-        try:
-            arrays = manifest.read(folder)["arrays"]
-            return sum(math.prod(claim["shape"]) for name, claim in arrays.items() if name.startswith("model/"))
-        except (RunError, KeyError, TypeError):
-            continue
-    return None
 
 
 def latest_sample(run: Run, caption: str = "") -> Shown | None:

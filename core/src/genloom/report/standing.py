@@ -92,7 +92,7 @@ def cost_rows(models: Mapping[str, Sequence[Run]], references: Sequence[str]) ->
         _cost_row(
             "training time", {label: list(map(_seconds, members)) for label, members in models.items()}, duration
         ),
-        _cost_row("parameters", {label: list(map(facts.parameters, m)) for label, m in models.items()}, count),
+        _cost_row("parameters", {label: [run.parameters for run in m] for label, m in models.items()}, count),
     ]
     return [{**row, "references": [(name, ABSENT) for name in references]} for row in rows if row is not None]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -272,6 +273,17 @@ class Run:
         """
         steps = [result["step"] for result in self.metrics() if isinstance(result.get("step"), int)]
         return steps[-1] if steps else None
+
+    @property
+    def parameters(self) -> int | None:
+        """How many numbers the model holds, by the newest whole manifest; None without one."""
+        for folder in reversed(self.checkpoints()):
+            try:
+                arrays = manifest.read(folder)["arrays"]
+                return sum(math.prod(claim["shape"]) for name, claim in arrays.items() if name.startswith("model/"))
+            except (RunError, KeyError, TypeError):
+                continue
+        return None
 
     @property
     def outdated(self) -> bool:

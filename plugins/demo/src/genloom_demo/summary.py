@@ -9,10 +9,10 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from genloom.demo import plugin
-from genloom.demo.plan import FAMILIES, Demo
 from genloom.files.atomic import write_atomic
-from genloom.runs import Run, manifest
+from genloom.runs import Run
+from genloom_demo import plugin
+from genloom_demo.plan import FAMILIES, Demo
 
 __all__ = ["BARS", "ENGINE_TOLERANCE", "summarise", "write_report"]
 
@@ -57,7 +57,7 @@ def _family(demo: Demo, family: str, ledger: dict[str, Any]) -> dict[str, Any]:
         "runs": [str(run.path) for run in runs],
         "metrics": {name: _metric([table[name] for table in tables]) for name in _SCORES if name in tables[0]},
         "cost": {
-            "parameters": _parameters(runs[0]),
+            "parameters": runs[0].parameters or 0,
             "train_seconds": statistics.mean(_seconds(run) for run in runs),
             "peak_memory_mb": max((cost.get("peak_memory_mb") or 0.0 for cost in trained), default=0.0),
             "sample_seconds_per_1000": tables[0].get("seconds per 1,000 samples", {}).get("value"),
@@ -81,22 +81,6 @@ def _metric(entries: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _seconds(run: Run) -> float:
     return float(max((entry.get("seconds", 0.0) for entry in run.log()), default=0.0))
-
-
-def _parameters(run: Run) -> int:
-    """Count the weights in the newest checkpoint: of the model, without its average and optimizer slots."""
-    newest = run.latest()
-    if newest is None:
-        return 0
-    arrays = manifest.read(newest)["arrays"]
-    total = 0
-    for name, described in arrays.items():
-        if name.startswith("model/") and name != "model/step":
-            size = 1
-            for side in described["shape"]:
-                size *= side
-            total += size
-    return total
 
 
 def engine_differences(demo: Demo, family: str) -> dict[str, float]:
@@ -126,7 +110,7 @@ def _bars(demo: Demo, families: list[dict[str, Any]]) -> dict[str, Any]:
 
 def write_report(demo: Demo, found: dict[str, Any]) -> tuple[Path, Path]:
     """Write OUT/report.json and OUT/report.html; return both paths."""
-    from genloom.evaluation.compare import compare
+    from genloom import compare
     from genloom.report import Section, write_comparison
 
     runs = [path for family in found["families"] for path in family["runs"]]

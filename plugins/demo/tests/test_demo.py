@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from genloom import demo
-from genloom.cli import demo as command
 from genloom.errors import RunError
+from genloom_demo import command, plan, summary
 
 pytestmark = pytest.mark.any_engine
 
@@ -26,9 +25,9 @@ def finished(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
         told.append("report")
         return tmp_path / "report.json", tmp_path / "report.html"
 
-    monkeypatch.setattr(demo.Demo, "run", lambda plan, say: None)
-    monkeypatch.setattr(demo, "summarise", lambda plan: {"families": []})
-    monkeypatch.setattr(demo, "write_report", write_report)
+    monkeypatch.setattr(plan.Demo, "run", lambda plan, say: None)
+    monkeypatch.setattr(summary, "summarise", lambda plan: {"families": []})
+    monkeypatch.setattr(summary, "write_report", write_report)
     monkeypatch.setattr(command, "_print", lambda found: told.append("table"))
     for name in ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL"):
         monkeypatch.delenv(name, raising=False)

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from genloom.demo.plugin import try_plugin
 from genloom.errors import RunError
 from genloom.files.atomic import make_folder, write_atomic
 from genloom.runs import Run
+from genloom_demo.plugin import try_plugin
 
 __all__ = ["FAMILIES", "Demo", "Step"]
 

@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from genloom import engine
-from genloom.cli import offers
 from genloom.cli.flags import backend, json_flag
 from genloom.cli.output import note, print_json, say, table
 
@@ -22,7 +21,6 @@ __all__ = ["demo"]
     show_default=True,
     metavar="SRC",
     help="Pictures: digits, mnist, idx:DIR.",
-    shell_complete=offers.data,
 )
 @click.option("--out", default="runs/demo", show_default=True, type=click.Path(), metavar="DIR", help="Where to write.")
 @click.option("--quick", is_flag=True, help="Train for seconds only, to try the machinery.")
@@ -36,15 +34,16 @@ def demo(data: str, out: str, quick: bool, backend: str | None, as_json: bool) -
     Takes about five minutes on two cores with the embedded 8×8 digits, longer at 28×28. A demo that was stopped goes
     on where it was.
     """
-    from genloom.demo import Demo, summarise, write_report
+    from genloom_demo import summary
+    from genloom_demo.plan import Demo
 
     first, _ = engine.select(backend)
     engines = (first, *(name for name in engine.installed() if name != first))
     plan = Demo(data, Path(out), engines, seeds=(1,) if quick else (1, 2, 3), quick=quick)
     plan.run(note)
     failure = plan.try_plugin(note)
-    found = summarise(plan)
-    paths = write_report(plan, found)
+    found = summary.summarise(plan)
+    paths = summary.write_report(plan, found)
     if not as_json:
         _print(found)
         say(f"\nReport: {paths[1]}")
