@@ -30,6 +30,7 @@ include_patterns = [
     "examples/**README.md",
     "plugins/*/README.md",
 ]
+exclude_patterns = [".*", "runs", "site"]  # never walked through: environments, caches, what is made
 
 # A heading can be linked to as on a code host: `page.md#the-heading`.
 myst_heading_anchors = 3
