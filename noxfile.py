@@ -1,6 +1,6 @@
 """Every check of the repository as a session: one environment each, made by pip under constraints.txt.
 
-`nox` runs the quick ones; CI runs `nox -s tests` and then `lint types build as-user newest isolated` (see .ci/run).
+`nox` runs the quick ones; CI runs `tests` and then `lint types build site as-user newest isolated` (see .ci/run).
 Arguments after `--` go to the program that a session runs: `nox -s "tests(jax)" -- -k loader`.
 """
 
@@ -118,9 +118,26 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session
+def site(session: nox.Session) -> None:
+    """The documentation as a site, in site/: a broken link, an unreadable docstring, a page out of reach fail it."""
+    install(session, "./core[jax]", groups=("docs",))
+    _build_site(session)
+
+
+def _build_site(session: nox.Session) -> None:
+    for made in (ROOT / "site", ROOT / "docs" / "api"):
+        shutil.rmtree(made, ignore_errors=True)
+    strict = ("--fail-on-warning", "--keep-going", "--nitpicky")
+    doctrees = Path(session.create_tmp()).resolve() / "doctrees"
+    session.run("python", "-m", "sphinx", "-q", *strict, "-E", "-c", "docs", "-d", str(doctrees), ".", "site")
+    session.log("site/index.html")
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
-    """The documentation against the code, and the examples in their short form."""
-    install(session, *everything("jax"), groups=("test",))
+    """The site, the documentation against the code, and the examples in their short form."""
+    install(session, *everything("jax"), groups=("test", "docs"))
+    _build_site(session)
     session.run("python", "-m", "pytest", "tests/docs", *session.posargs, env=engine("jax") | {"GENLOOM_EXAMPLES": "1"})
 
 

@@ -17,7 +17,8 @@ from packaging.version import Version
 pytestmark = pytest.mark.any_engine
 
 PLUGINS = tuple(sorted(path.parent.name for path in Path(__file__).parents[2].glob("plugins/*/pyproject.toml")))
-NOT_IN_CI = {"gpu", "bench", "quality", "docs"}  # no accelerator there, minutes of training, or part of `tests` already
+# No accelerator there, minutes of training or of faults, or part of `tests` and `site` already.
+NOT_IN_CI = {"gpu", "bench", "quality", "faults", "docs"}
 
 
 @pytest.fixture(scope="module")

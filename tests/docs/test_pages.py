@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import pytest
 
 pytestmark = pytest.mark.any_engine
 
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
+FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.M | re.S)
 
 
 def pages(repository: Path) -> list[Path]:
@@ -81,11 +83,12 @@ def test_the_page_of_commands_names_every_command_and_flag_and_no_other(reposito
     assert found == real
 
 
-def test_the_shell_blocks_of_the_readme_use_known_commands_and_flags(repository: Path) -> None:
+@pytest.mark.parametrize(("page", "fewest"), [("README.md", 13), ("docs/tutorial.md", 11), ("docs/data.md", 1)])
+def test_the_shell_blocks_of_a_page_use_known_commands_and_flags(repository: Path, page: str, fewest: int) -> None:
     maker = _maker(repository)
-    blocks = [code for kind, code in FENCE.findall((repository / "README.md").read_text("utf-8")) if kind == "sh"]
+    blocks = [code for kind, code in FENCE.findall((repository / page).read_text("utf-8")) if kind == "sh"]
     lines = [line for code in blocks for line in code.splitlines() if "genloom " in line]
-    assert len(lines) > 12
+    assert len(lines) >= fewest
     for line in lines:
         words = line.partition("genloom ")[2].split()
         words = words[2:] if words[0] == "-p" else words
@@ -114,3 +117,36 @@ def test_the_page_of_plugins_names_every_shared_layer(repository: Path) -> None:
     rows = re.findall(r"^\| `(\w+)` \| (.+) \|$", page, re.M)
     assert [name for name, _ in rows] == sorted(layers.__all__)
     assert all(meaning.endswith(".") for _, meaning in rows)
+
+
+def test_the_index_lists_every_page_for_the_host_and_for_the_site(repository: Path) -> None:
+    text = (repository / "docs" / "index.md").read_text("utf-8")
+    listed = {link.removesuffix(".md") for link in re.findall(r"\]\(([^)]+)\)", text)}
+    trees = re.findall(r"^```\{toctree\}\n(?::\w+:[^\n]*\n)+\n(.*?)^```$", text, re.M | re.S)
+    in_trees = [line.partition("<")[2].removesuffix(">") or line for tree in trees for line in tree.splitlines()]
+    assert len(in_trees) == len(set(in_trees))
+    assert set(in_trees) == listed
+    docs = repository / "docs"
+    here = {path.relative_to(docs).with_suffix("").as_posix() for path in docs.rglob("*.md")} - {"index"}
+    assert here <= listed
+
+
+def test_the_page_of_public_names_lists_every_public_module(repository: Path) -> None:
+    import genloom
+
+    rows = re.findall(r"^   (genloom\S*)$", (repository / "docs" / "api.md").read_text("utf-8"), re.M)
+    public = {getattr(genloom, name).__name__ for name in genloom.__all__ if inspect.ismodule(getattr(genloom, name))}
+    assert rows == sorted({"genloom", "genloom.model.family", *public})
+
+
+def test_the_site_shows_docstrings_as_they_are_written(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", os.environ.get("KERAS_BACKEND", "jax"))  # which loading conf.py sets
+    conf = _maker(repository, "conf")
+    lines = ["Return (n, *shape), see `*x`.", "", "Returns:", "    The entry: what there is."]
+    conf.as_written(None, "function", "f", None, None, lines)
+    assert lines == [r"Return (n, \*shape), see `*x`.", "", "Returns:", "    \\", "    The entry: what there is."]
+    lines = ["Whether it is: or not."]
+    conf.as_written(None, "property", "p", None, None, lines)
+    assert lines == ["\\", "Whether it is: or not."]
+    long = "(x: ~numpy.ndarray[tuple[~typing.Any, ...], ~numpy.dtype[~typing.Any]] = <factory>)"
+    assert conf.short(None, "function", "f", None, None, long, None) == ["(x: NDArray[~typing.Any] = ...)", None]
