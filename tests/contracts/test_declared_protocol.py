@@ -16,7 +16,7 @@ BACKEND = "core/src/genloom/backend/"  # asks engines what they have
 FOREIGN = {
     *("_operations_by_depth", "_seed_generators", "data_format", "get_config", "groups", "inputs", "kernel"),  # Keras
     *("shape", "tolist"),  # NumPy
-    *("O_DIRECTORY", "O_NOFOLLOW", "_base_executable", "wait4", "__file__"),  # Python on other systems
+    *("O_DIRECTORY", "O_NOFOLLOW", "_base_executable", "wait4"),  # Python on other systems
     "byte_fallback",  # tokenizers
     *("GENLOOM_API", "genloom_components"),  # the module of a plugin: `genloom.hookspecs` declares them
 }
