@@ -112,7 +112,7 @@ def test_samples_have_bounds(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         ("[model]\noptions = 'latent'", "'model.options' in 'c.toml' must be a table, got 'latent'"),
         ("[model]\nid = 5", "'model.id' in 'c.toml' must be a string, got 5"),
         ("[data]\naddress = {}", "'data.address' in 'c.toml' must be a string, got {}"),
-        ("[training]\nepochs = {}", "'training.epochs' needs a whole number or none, got {}"),
+        ("[training]\nepochs = {}", "'training.epochs' needs a whole number, got {}"),
         ("[model.options]\nlatent = [[1]]", "'latent' needs a whole number, got [[1]]"),
     ],
 )

@@ -180,15 +180,15 @@ def test_a_run_is_a_configuration_file(tmp_path: Path) -> None:
     plan = gather({}, {}, [], read_config(run.path / "run.toml"))
     assert (plan.model, plan.data, plan.backend) == ("vae/conv", "digits", "jax")
     assert plan.options == {"latent": 2}
-    assert plan.schedule == {"epochs": 2, "seed": 3}
-    assert plan.settings == {"clip": 1.0}
+    assert plan.circumstances == {"seed": 3}
+    assert plan.settings == {"epochs": 2, "clip": 1.0}
 
 
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"training": {"epochs": 1, "steps": 1}}, "epochs and steps exclude each other"),
-        ({"training": {"epochs": "x"}}, "Option 'training.epochs' needs a whole number or none, got 'x'"),
+        ({"training": {"epochs": 1, "steps": 1}}, "epochs=1 and steps=1 exclude each other"),
+        ({"training": {"epochs": "x"}}, "Option 'training.epochs' needs a whole number, got 'x'"),
         ({"training": {"batch_size": 0}}, "Option 'training.batch_size' must be at least 1"),
         ({"training": {"clip": -1}}, "Option 'training.clip' must be at least 0.0, got -1"),
         ({"training": {"clpi": 1}}, "Unknown option 'training.clpi'. Did you mean 'training.clip'?"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from click.core import ParameterSource
 from genloom.cli import offers
 from genloom.options import LARGEST_SEED, LARGEST_WHOLE, MOST_SAMPLES
 from genloom.runs.manifest import LAST_STEP
+from genloom.training.settings import FLAGS, TrainingSettings
 
 __all__ = [
     "COUNT",
@@ -30,6 +32,7 @@ __all__ = [
     "seed_flag",
     "set_flag",
     "setting",
+    "training_flags",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -90,6 +93,20 @@ def seed_flag(help: str) -> Callable[[F], F]:
 def set_flag(help: str) -> Callable[[F], F]:
     """Declare --set K=V, which may be repeated."""
     return click.option("--set", "assignments", multiple=True, metavar="K=V", help=help)
+
+
+def training_flags(command: F) -> F:
+    """Declare a flag for each training setting that has one, by what the setting says of itself."""
+    fields = {field.name: field for field in dataclasses.fields(TrainingSettings)}
+    for name in reversed(FLAGS):
+        said = fields[name].metadata
+        attributes: dict[str, Any] = {"help": said["help"], "metavar": said["flag"] or None}
+        if "int" in fields[name].type:
+            attributes["type"] = Whole(min=said["minimum"])
+        if name == "post":
+            attributes |= {"multiple": True, "shell_complete": offers.postprocessors}
+        command = setting(f"--{name.replace('_', '-')}", **attributes)(command)
+    return command
 
 
 def post_flag(help: str) -> Callable[[F], F]:

@@ -16,8 +16,7 @@ from genloom.cli.output import note
 from genloom.errors import ConfigError, nearest
 from genloom.files.toml import read_toml
 from genloom.options import LARGEST_SEED, configure, option, parse_assignments
-from genloom.runs.manifest import LAST_STEP
-from genloom.training.settings import TrainingSettings
+from genloom.training.settings import FLAGS, TrainingSettings, of_one_length
 
 __all__ = ["Plan", "environment_settings", "gather", "read_config", "split_assignments"]
 
@@ -30,20 +29,15 @@ _WRITTEN = {
     "data": 'Write [data], and below it address = "digits".',
     "training": "Write [training], and below it settings such as epochs = 10.",
 }
-_EXCLUSIVE = (("epochs", "steps"), ("seed", "seeds"))
+_SEEDS = ("seed", "seeds")
 
 
 @dataclasses.dataclass(frozen=True)
-class _Schedule:
+class _Circumstances:
     """What the command line itself reads; every other key is a training setting or a model option."""
 
-    epochs: int | None = option(None, "passes over the data", minimum=0)
-    steps: int | None = option(None, "optimizer steps", minimum=0, maximum=LAST_STEP)
-    batch_size: int | None = option(None, "samples per step", minimum=1)
     seed: int | None = option(None, "seed of weights, order and noise", minimum=0, maximum=LARGEST_SEED)
     seeds: tuple[int, ...] | None = option(None, "one run per seed", minimum=0, maximum=LARGEST_SEED)
-    stop_when: str | None = option(None, "METRIC<VALUE")
-    patience: int | None = option(None, "epochs without a better number, of those that measure it", minimum=1)
     init_from: str | None = option(None, "run whose weights to start from")
     out: str | None = option(None, "run directory")
     backend: str | None = option(None, "engine")
@@ -58,7 +52,7 @@ class Plan:
         data: data address.
         preset: name of a preset, or None.
         options: model options by name, as given (strings are read by the options' types).
-        schedule: epochs, steps, batch_size, seed, seeds, out, ...; only what was given.
+        circumstances: seed, seeds, init_from and out; only what was given.
         settings: training settings by name, as given.
         backend: engine, or None.
     """
@@ -67,7 +61,7 @@ class Plan:
     data: str
     preset: str | None
     options: dict[str, Any]
-    schedule: dict[str, Any]
+    circumstances: dict[str, Any]
     settings: dict[str, Any]
     backend: str | None
 
@@ -94,10 +88,10 @@ def gather(
     if "seed" in model and not {"seed", "seeds"} & asked.keys():
         asked["seed"] = model["seed"]
     place = {name: asked.pop(name, None) for name in ("model", "data", "preset")}
-    names = {field.name for field in dataclasses.fields(_Schedule)}
+    names = {field.name for field in dataclasses.fields(_Circumstances)}
     settings = {key: value for key, value in asked.items() if key not in names}
-    schedule = configure(_Schedule, {key: value for key, value in asked.items() if key in names}, named=named)
-    given = {key: value for key, value in dataclasses.asdict(schedule).items() if value is not None}
+    circumstances = configure(_Circumstances, {key: value for key, value in asked.items() if key in names}, named=named)
+    given = {key: value for key, value in dataclasses.asdict(circumstances).items() if value is not None}
     inline = {key: value for key, value in model.items() if key not in ("id", "preset", "seed", "options")}
     configure(TrainingSettings, settings, named=named)  # the trainer reads them again, but cannot know what was typed
     return Plan(
@@ -106,7 +100,7 @@ def gather(
         preset=place["preset"] or model.get("preset"),
         options={**model.get("options", {}), **inline, **set_model},
         backend=given.pop("backend", None),
-        schedule=given,
+        circumstances=given,
         settings=settings,
     )
 
@@ -152,7 +146,7 @@ def _check_kind(path: str | pathlib.Path, name: str, value: Any, kind: type, men
 
 def environment_settings() -> dict[str, str]:
     """Return the training settings that GENLOOM_<NAME> variables give; those of flags are read by the flags."""
-    own = {field.name for field in dataclasses.fields(_Schedule)}
+    own = {*FLAGS, *(field.name for field in dataclasses.fields(_Circumstances))}
     names = [field.name for field in dataclasses.fields(TrainingSettings) if field.name not in own]
     _tell_misspelled({*own, *names, "data", "preset"})
     found = {name: os.environ.get(f"GENLOOM_{name.upper()}", "") for name in names}
@@ -194,15 +188,14 @@ def split_assignments(assignments: Iterable[str]) -> tuple[dict[str, str], dict[
 
 
 def _layered(*layers: dict[str, Any]) -> dict[str, Any]:
-    """Merge layers; one that gives `steps` also takes away the `epochs` of those below it."""
+    """Merge layers; one that says how long, or which seeds, takes away what those below say of it."""
     merged: dict[str, Any] = {}
-    for layer in layers:
-        for pair in _EXCLUSIVE:
-            given = [name for name in pair if name in layer]
-            if len(given) > 1:
-                raise ConfigError(f"{pair[0]} and {pair[1]} exclude each other.", mend="Give one of them.")
-            if given:
-                merged = {key: value for key, value in merged.items() if key not in pair}
+    for layer in of_one_length(layers):
+        given = [name for name in _SEEDS if name in layer]
+        if len(given) > 1:
+            raise ConfigError("seed and seeds exclude each other.", mend="Give one of them.")
+        if given:
+            merged = {key: value for key, value in merged.items() if key not in _SEEDS}
         merged.update(layer)
     return merged
 

@@ -11,7 +11,7 @@ from click.core import ParameterSource
 
 from genloom import engine
 from genloom.cli import offers
-from genloom.cli.flags import SEED, Whole, backend, json_flag, set_flag, setting
+from genloom.cli.flags import SEED, backend, json_flag, set_flag, setting, training_flags
 from genloom.cli.output import note, print_json, say, table
 from genloom.cli.plan import Plan, environment_settings, gather, read_config
 from genloom.errors import ConfigError
@@ -38,22 +38,7 @@ __all__ = ["train"]
 )
 @set_flag("A model option, or training.K=V (repeatable).")
 @click.option("--config", metavar="F.toml", type=click.Path(), help="Tables [model], [data] and [training].")
-@setting("--epochs", type=Whole(min=0), help="Train for this many passes over the data.")
-@setting("--steps", type=Whole(min=0), help="Train for this many optimizer steps.")
-@setting("--batch-size", type=Whole(min=1), help="Samples per step.")
-@setting("--stop-when", metavar="METRIC<VALUE", help="Stop once a metric passes a value, such as 'val_loss<90'.")
-@setting(
-    "--patience",
-    type=Whole(min=1),
-    help="Stop after this many epochs without a better number, of those that measure it.",
-)
-@setting(
-    "--post",
-    multiple=True,
-    metavar="NAME[:K=V,…]",
-    help="A post-processor of the run's samples (repeatable).",
-    shell_complete=offers.postprocessors,
-)
+@training_flags
 @setting("--seed", type=SEED, help="Seed of weights, order and noise.")
 @setting("--seeds", metavar="1,2,3", help="Train one run per seed.")
 @backend
@@ -64,8 +49,6 @@ __all__ = ["train"]
     shell_complete=offers.runs,
     help="Start from this run: its weights, and without --preset its options.",
 )
-@setting("--adapt", metavar="lora[:K=V,…]", help="Freeze the weights of --init-from and train adapters beside them.")
-@setting("--retain", metavar="NAME[:K=V,…]", help="Remedy against forgetting: replay, ewc, l2sp, lwf or agem.")
 @setting("--out", metavar="RUN", type=click.Path(), help="Where to write the run.", shell_complete=offers.runs)
 @click.option("--resume", is_flag=True, help="Go on with the run in --out.")
 @click.option("--profile", is_flag=True, help="Say where the time of a step goes, and write a trace into RUN/profile.")
@@ -161,7 +144,7 @@ def _train(plan: Plan, resume: bool, dry_run: bool, profile: bool) -> Any:
         resume=resume,
         dry_run=dry_run,
         profile=profile,
-        **plan.schedule,
+        **plan.circumstances,
         **plan.settings,
     )
 

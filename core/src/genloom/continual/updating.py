@@ -21,6 +21,7 @@ from genloom.opening.load import load
 from genloom.options import LARGEST
 from genloom.runs import Run, open_run
 from genloom.runs.lineage import UPDATES, head, read, record, versions
+from genloom.training.settings import INHERITED
 from genloom.training.trainer import train
 
 if TYPE_CHECKING:
@@ -180,16 +181,9 @@ def _check_same_kind(run: Run, spec: Any, new: Dataset) -> None:
     check_units(new.address, new.spec, spec, known)
 
 
-#: Settings of a training that an update takes over: how long and how, not what for.
-_KEPT = (
-    *("epochs", "steps", "batch_size", "optimizer", "learning_rate", "schedule", "warmup_steps", "weight_decay"),
-    *("clip", "ema", "accumulate", "update", "precision", "noise", "validation", "post"),
-)
-
-
 def _settings(run: Run, asked: dict[str, Any]) -> dict[str, Any]:
     stored = run.config["training"]
-    kept = [name for name in _KEPT if name in stored]
+    kept = [name for name in INHERITED if name in stored]
     if {"epochs", "steps"} & asked.keys():
         kept = [name for name in kept if name not in ("epochs", "steps")]
     return {name: stored[name] for name in kept} | {"sample_every": 0}

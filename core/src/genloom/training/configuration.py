@@ -29,7 +29,7 @@ from genloom.plugins.offers import Component
 from genloom.plugins.registry import find, owner
 from genloom.postprocess import chain
 from genloom.runs import Run, open_run
-from genloom.training.settings import TrainingSettings, typed
+from genloom.training.settings import TrainingSettings, of_one_length, typed
 from genloom.training.stored import stored_config
 
 if TYPE_CHECKING:
@@ -185,8 +185,7 @@ def resolve(
         _check_given(model)
     seed = seed_number(seed)
     instance("options", options, (Mapping, type(None)), "a dict of the model's options by name")
-    if "epochs" in asked and "steps" in asked:
-        raise ConfigError(f"epochs={asked['epochs']} and steps={asked['steps']} exclude each other.", mend="Give one.")
+    of_one_length([asked])  # before the data are opened
     begun = stored or {}
     start = _start(init_from, begun)
     before = None if start is None or begun else Run(start)
@@ -206,7 +205,7 @@ def resolve(
     # Patience counts epochs: what it watches is measured in each, whatever a preset recommends.
     each_epoch = {"validate_every": 1} if "patience" in asked and not begun else {}
     layers = [*(component.recommended(preset) if component else ()), each_epoch, kept, asked]
-    settings = configure(TrainingSettings, *_one_length(layers))
+    settings = configure(TrainingSettings, *of_one_length(layers))
     chain(settings.post).check(dataset.spec)
     _check_adaptation(settings, started=start is not None)
     known = begun or ({} if before is None or preset is not None else stored_config(before))
@@ -310,17 +309,6 @@ def _check_adaptation(settings: TrainingSettings, started: bool) -> None:
     for name, text in (("adapt", "freezes weights"), ("retain", "keeps what")):
         if getattr(settings, name) is not None and not started:
             raise ConfigError(f"{name} {text} that nothing has trained.", mend="Name a run: --init-from RUN.")
-
-
-def _one_length(layers: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """A layer that says how long in epochs takes away the steps of those below it, and the other way round."""
-    found: list[Mapping[str, Any]] = []
-    for layer in layers:
-        for name, other in (("epochs", "steps"), ("steps", "epochs")):
-            if layer.get(name) is not None:
-                found = [{k: v for k, v in below.items() if k != other} for below in found]
-        found.append(layer)
-    return found
 
 
 def plain_options(options: Any) -> dict[str, Any]:
