@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -221,3 +223,24 @@ def test_encoding_data_of_another_range_is_refused(tmp_path):
     assert (
         len(opened_for(model(DataSpec((4, 4, 1), value_range=(0.0, 255.0))), f"npz:{tmp_path / 'data.npz'}").test) == 8
     )
+
+
+def test_held_out_samples_outside_the_range_are_refused_before_training(tmp_path: Path) -> None:
+    x, label = np.random.default_rng(0).random((40, 8, 8, 1), "float32"), np.zeros(40, "int64")
+    with pytest.raises(DataError, match="held out"):
+        genloom.train("vae/mlp", ((x, label), (x[:10] * 255, label[:10])), preset="tiny", epochs=1, out=tmp_path / "r")
+    assert not (tmp_path / "r").exists()
+
+
+def test_one_batch_alone_is_trained_and_tested_on_and_held_against_the_spec() -> None:
+    data = genloom.data.open("digits")
+    model = genloom.create("vae/mlp", data.spec, preset="tiny")
+    batch = data.train.take(range(32))
+    losses = [model.train_on_batch(batch, return_dict=True)["loss"] for _ in range(8)]
+    assert losses[-1] < losses[0] and int(model.step.value) == 8
+    assert model.test_on_batch(batch, return_dict=True)["loss"] > 0
+    for on_batch in (model.train_on_batch, model.test_on_batch):
+        with pytest.raises(DataError, match="outside"):
+            on_batch({**batch, "x": batch["x"] * 255})
+        with pytest.raises(ConfigError, match="would not be read"):
+            on_batch(batch["x"], batch["label"])

@@ -14,6 +14,7 @@ from genloom import DataSpec, GenerativeModel, Phase
 from genloom.data import ArraySplit
 from genloom.errors import PluginError
 from genloom.evaluation.heldout import losses
+from genloom.model.promises import check_constructor, check_methods
 from genloom.plugins.discovery import load_file
 
 SPEC = DataSpec((2,), kind="signal")
@@ -188,3 +189,25 @@ def test_a_source_that_gives_no_data_set_is_named(tmp_path: Any) -> None:
     load_file(tmp_path / "promises_rows.py")
     with pytest.raises(PluginError, match=r"promises/rows opened list, which is no genloom\.data\.Dataset"):
         genloom.data.open("promises/rows")
+
+
+def test_phases_that_are_no_list_and_methods_of_another_form_are_named() -> None:
+    class Lone(Point):
+        def phases(self) -> Any:
+            return super().phases()[0]
+
+    class Narrow(Point):
+        def draw(self, keys: Any) -> Any:  # type: ignore[override]
+            return keys
+
+    with pytest.raises(PluginError, match=r"phases\(\) returned"):
+        Lone(SPEC).compile()
+    with pytest.raises(PluginError, match=r"Narrow\.draw does not take \(keys, condition\)"):
+        check_methods(Narrow, GenerativeModel)
+
+    class Seedless(Point):
+        def __init__(self, spec: DataSpec) -> None:
+            super().__init__(spec)
+
+    with pytest.raises(PluginError, match=r"Seedless\.__init__ does not take \(spec, options, seed=, noise=\)"):
+        check_constructor(Seedless)

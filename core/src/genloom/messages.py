@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 
-__all__ = ["shown", "tell"]
+__all__ = ["say", "shown", "tell"]
 
 # C0 and C1 but the tab and the line feed, and what turns the direction of writing: with these a name can move the
 # cursor, set the title, or write over what stands above (ECMA-48; Unicode 9.0 technical report 36, section 2.2).
@@ -20,5 +20,10 @@ def shown(text: str) -> str:
 
 def tell(message: str) -> None:
     """Write one warning line to stderr; stdout is for data."""
-    sys.stderr.write(f"genloom: warning: {shown(' '.join(message.splitlines()))}\n")
+    say(f"warning: {message}")
+
+
+def say(message: str) -> None:
+    """Write one line to stderr that warns of nothing."""
+    sys.stderr.write(f"genloom: {shown(' '.join(message.splitlines()))}\n")
     sys.stderr.flush()

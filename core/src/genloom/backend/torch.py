@@ -312,7 +312,8 @@ class StepMixin:
         """One update of every phase, or those of a stack of batches; called by Keras's `fit`."""
         stacked = steps_of(data)
         if stacked is None:
-            return self._one_step(data)
+            # Of one batch alone Keras hands over (x, y, sample_weight), and a model of ours reads x.
+            return self._one_step(data[0] if isinstance(data, tuple) else data)
         columns = keras.tree.map_structure(torch.unbind, stacked)
         for i in range(len(keras.tree.flatten(stacked)[0])):
             logs = self._one_step(keras.tree.map_structure_up_to(stacked, lambda column, i=i: column[i], columns))

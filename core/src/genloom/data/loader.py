@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import logging
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -97,7 +99,8 @@ class Loader:
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches from `start` on, without end, read ahead in the background."""
-        import grain
+        with _without_notes():
+            import grain
 
         # Item i is batch i: grain orders, prefetches and spreads over processes; rows are gathered at once in NumPy.
         batches = grain.MapDataset.source(_Batches(self))[self.start :]
@@ -186,3 +189,15 @@ class _Batches:
 
     def __repr__(self) -> str:
         return f"Batches(rows={self._loader.rows}, seed={self._loader.seed})"
+
+
+@contextlib.contextmanager
+def _without_notes() -> Iterator[None]:
+    """Keep absl quiet, in which grain says on import that JAX, which it can do without, is not installed."""
+    logger = logging.getLogger("absl")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

@@ -227,6 +227,16 @@ class GenerativeModel(Family, backend.StepMixin, keras.Model, metaclass=_Built):
         held_out = None if validation_data is None else checked(validation_data, self)
         return super().fit(checked(x, self), None, *args, validation_data=held_out, **kwargs)
 
+    def train_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Keras's train_on_batch, on one batch that is held against the spec as in `fit`."""
+        refuse_apart(y=y, sample_weight=kwargs.get("sample_weight"), class_weight=kwargs.get("class_weight"))
+        return super().train_on_batch(checked(x, self), None, *args, **kwargs)
+
+    def test_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Keras's test_on_batch, on one batch that is held against the spec as in `evaluate`."""
+        refuse_apart(y=y, sample_weight=kwargs.get("sample_weight"))
+        return super().test_on_batch(checked(x, self), None, *args, **kwargs)
+
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Keras's evaluate, on the averaged weights when there are any; takes, and refuses, what `fit` does.
 

@@ -5,6 +5,7 @@ Everything here looks at names and shapes only, so it costs nothing in a compile
 
 from __future__ import annotations
 
+import inspect
 import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,7 +17,7 @@ from keras import ops
 from genloom.errors import PluginError
 from genloom.model.phase import Phase
 
-__all__ = ["check_drawn", "check_held_out", "check_loss", "check_methods", "check_phases"]
+__all__ = ["check_constructor", "check_drawn", "check_held_out", "check_loss", "check_methods", "check_phases"]
 
 _REQUIRED = ("phases", "draw")
 
@@ -29,6 +30,22 @@ def check_methods(kind: type, base: type) -> None:
             f"{kind.__name__} has no {' and no '.join(f'{name}()' for name in missing)}.",
             mend="A model implements phases(), which returns its losses, and draw(keys, condition), which samples.",
         )
+    _check_takes(kind, "draw", "(keys, condition)", "keys", "condition")
+
+
+def check_constructor(kind: type) -> None:
+    """Raise PluginError for a class of models that cannot be made from its id."""
+    _check_takes(kind, "__init__", "(spec, options, seed=, noise=)", "spec", "options", seed=0, noise="native")
+
+
+def _check_takes(kind: type, method: str, form: str, *values: Any, **named: Any) -> None:
+    """Refuse a method that cannot be called as the engine calls it."""
+    try:
+        inspect.signature(getattr(kind, method)).bind(None, *values, **named)
+    except TypeError as error:
+        raise PluginError(
+            f"{kind.__name__}.{method} does not take {form}: {error}.", mend="Let it take them."
+        ) from None
 
 
 def check_phases(name: str, phases: Sequence[Phase]) -> list[Phase]:
@@ -37,6 +54,8 @@ def check_phases(name: str, phases: Sequence[Phase]) -> list[Phase]:
     Raises:
         PluginError: there is none, something that is no phase, or a name twice.
     """
+    if not isinstance(phases, (list, tuple)):
+        raise PluginError(f"{name}.phases() returned {_described(phases)}.", mend="Return a list of genloom.Phase.")
     strangers = [_described(phase) for phase in phases if not isinstance(phase, Phase)]
     names = [phase.name for phase in phases if isinstance(phase, Phase)]
     if strangers or not names or len({*names}) != len(names):

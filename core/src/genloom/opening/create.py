@@ -109,11 +109,12 @@ def checked_model(model: Any, words: str = "a GenerativeModel") -> GenerativeMod
 def check_model(component: Component, target: Any) -> None:
     """Raise PluginError unless a component's target is a class of models that implements what each must."""
     from genloom.model import GenerativeModel
-    from genloom.model.promises import check_methods
+    from genloom.model.promises import check_constructor, check_methods
 
     if not isinstance(target, type) or not issubclass(target, GenerativeModel):
         raise PluginError(f"Component {component.id!r} names {target!r}, which is no subclass of GenerativeModel.")
     check_methods(target, GenerativeModel)
+    check_constructor(target)
 
 
 def _check_networks(component: Component, target: Any, networks: Mapping[str, Any]) -> None:

@@ -264,8 +264,8 @@ def _import_file(file: pathlib.Path) -> Any:
 
 def _components(module: Any) -> tuple[Component, ...]:
     hook = getattr(module, "genloom_components", None)
-    if hook is None:
-        return ()
+    if hook is None or getattr(hook, f"{hookspecs.GROUP}_impl", None) is None:
+        return ()  # absent, or not marked, which is told
     components = tuple(hook())
     for component in components:
         if not isinstance(component, Component):

@@ -63,7 +63,7 @@ class PluginStatus:
         """Return one line: distribution, version, cause and line at fault, and how to skip or remove the plugin."""
         where = f" ({self.where})" if self.where else ""
         said = f"{self.title}: {_one_line(self.cause)}{where}"
-        if self.distribution.endswith(".py"):
+        if not self.version:  # a file, named by its path
             return f"{said}. Leave out -p {self.distribution} to skip it."
         # Two distributions may share one entry point name, so the distribution is the name that always works.
         return (

@@ -10,15 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from genloom.testing.components import DatasetConformance, MetricConformance, PostprocessorConformance
+    from genloom.testing.imports import heavy_imports
     from genloom.testing.model import ModelConformance
 
-__all__ = ["DatasetConformance", "MetricConformance", "ModelConformance", "PostprocessorConformance"]
+__all__ = [
+    "DatasetConformance",
+    "MetricConformance",
+    "ModelConformance",
+    "PostprocessorConformance",
+    "heavy_imports",
+]
 
 _HOMES = {
     "DatasetConformance": "components",
     "MetricConformance": "components",
     "ModelConformance": "model",
     "PostprocessorConformance": "components",
+    "heavy_imports": "imports",
 }
 
 

@@ -262,11 +262,10 @@ def _compare(dataset: Dataset, kept: DataSpec, before: Run) -> None:
 
 
 def _check_samples(model: str | GenerativeModel, dataset: Dataset) -> None:
-    """Refuse samples that are not what the model's spec says, or their own."""
-    if isinstance(model, str):
-        check_split(dataset.train, dataset.spec, dataset.address)
-    else:
-        check_split(dataset.train, model.spec, dataset.address, labelled=model.takes_labels)
+    """Refuse samples, held-out ones too, that are not what the model's spec says, or their own."""
+    spec, labelled = (dataset.spec, False) if isinstance(model, str) else (model.spec, model.takes_labels)
+    check_split(dataset.train, spec, dataset.address, labelled=labelled)
+    check_split(dataset.test, spec, f"{dataset.address}, held out", labelled=labelled)
 
 
 def _say_units(model: GenerativeModel, spec: DataSpec) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from genloom.errors import ConfigError, nearest
+from genloom.messages import say
 
 __all__ = ["Patience", "StopWhen", "check_logged", "default_monitor", "parse_bound"]
 
@@ -58,8 +59,9 @@ class StopWhen(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Compare, in epochs that have the number."""
-        if self.metric in (logs or {}) and _COMPARE[self.sign](float(logs[self.metric]), self.bound):
+        if self.metric in (logs or {}) and _COMPARE[self.sign](value := float(logs[self.metric]), self.bound):
             self.model.stop_training = True
+            say(f"stops after epoch {epoch + 1}: {self.metric} is {value:.6g}, which is {self.sign} {self.bound:g}.")
 
 
 class Patience(keras.callbacks.Callback):
@@ -85,6 +87,7 @@ class Patience(keras.callbacks.Callback):
         self.best = min(self.best, value)
         if self.wait >= self.patience:
             self.model.stop_training = True
+            say(f"stops after epoch {epoch + 1}: {self.monitor} was not better in {self.wait} epochs (patience).")
 
     def get_state(self) -> dict[str, Any]:
         """Return the counters a resumed run needs."""
