@@ -328,7 +328,7 @@ def test_adapters_are_swapped_and_what_does_not_fit_changes_nothing(tmp_path: Pa
     assert np.array_equal(drawn(model), samples)
     with pytest.raises(ConfigError, match="no adapters"):
         swap_adapters(Two(SPEC), files["lora"])
-    with pytest.raises(ConfigError, match="takes no soft prompt"):
+    with pytest.raises(ConfigError, match="no learned prompt of kind 'soft'"):
         adapt(Two(SPEC), SoftOptions())
     with pytest.raises(ConfigError, match="no first/0/kernel"):
         unmerge(Convolved(PICTURE), {"first/0/kernel": np.zeros((3, 8))})

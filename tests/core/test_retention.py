@@ -119,7 +119,7 @@ def test_samples_that_do_not_go_together_are_refused() -> None:
     new = around(0.0, 0.0)
     with pytest.raises(DataError, match="do not go into one batch"):
         rehearsed(new, [ArraySplit(np.zeros((4, 3)))], "replay")
-    with pytest.raises(DataError, match="no old data"):
+    with pytest.raises(DataError, match="needs earlier training data"):
         rehearsed(new, [], "agem")
     with pytest.raises(ConfigError, match="Did you mean 'replay'"):
         parse_retention("replya")

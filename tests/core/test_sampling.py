@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -13,7 +12,9 @@ import pytest
 
 import genloom
 from genloom import backend
+from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, NotFoundError, PluginError, RunError
+from genloom.model.family import Family
 from genloom.plugins import hooks
 from genloom.plugins.discovery import load_file
 from genloom.sampling import conditions, drawing
@@ -128,9 +129,10 @@ def test_a_model_without_labels_claims_none(models: Any) -> None:
 
 
 def test_conditions_of_python_objects_become_numbers_or_text_or_are_refused(models: Any) -> None:
-    model: Any = SimpleNamespace(
-        spec=models.SPEC, conditional=False, conditions=("tone",), read_condition=lambda g, _: g
-    )
+    class Toned(Family):
+        spec, conditional, conditions = models.SPEC, False, ("tone",)
+
+    model: Any = Toned()
     for given, kind in (([1, 2.5], "f"), (["low", "high"], "U")):
         found = conditions.conditions(model, 2, 0, {"tone": np.array(given, object)})["tone"]
         assert (found.dtype.kind, found.tolist()) == (kind, given)
@@ -215,12 +217,11 @@ def test_create_checks_ids_options_networks_and_kinds(models: Any) -> None:
 
 
 def test_a_model_takes_labels_as_it_says_else_wherever_there_are_classes(models: Any) -> None:
-    class Silent(models.Small):
-        pass
-
-    class Never(models.Small):
-        conditional = False
+    def asked(says: bool | None, spec: DataSpec = models.SPEC) -> bool:
+        model = Family()
+        model.spec, model.conditional = spec, says
+        return model.takes_labels
 
     unlabelled = models.SPEC.replace(classes=0, class_frequencies=())
-    assert [Silent(models.SPEC).takes_labels, Never(models.SPEC).takes_labels] == [True, False]
-    assert not Silent(unlabelled).takes_labels
+    assert [asked(None), asked(True), asked(False)] == [True, True, False]
+    assert [asked(None, unlabelled), asked(True, unlabelled)] == [False, False]

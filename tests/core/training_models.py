@@ -50,13 +50,17 @@ def dense(inputs: int, outputs: int, last: str | None = None, rate: float = 0.0)
 class Small(genloom.GenerativeModel):
     Options = Options
 
+    def __init__(self, spec: DataSpec, options: Any = None, **values: Any) -> None:
+        super().__init__(spec, options, **values)
+        self.conditional = self.options.conditional
+
 
 class VAE(Small):
     validation = ("loss",)
 
     def __init__(self, spec: DataSpec, options: Any = None, *, encoder: Any = None, **values: Any) -> None:
         super().__init__(spec, options, **values)
-        latent, self.conditional = self.options.latent, self.options.conditional
+        latent = self.options.latent
         self.encoder = encoder or dense(spec.size, 2 * latent, rate=self.options.rate)
         self.decoder = dense(latent, spec.size, "sigmoid")
 
