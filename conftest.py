@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -41,6 +42,10 @@ BACKEND = os.environ.setdefault("KERAS_BACKEND", _INSTALLED[0])
 if "torch" in _INSTALLED and "tensorflow" in _INSTALLED:
     importlib.import_module("torch")  # loaded after TensorFlow in one process, torch crashes
 
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell's background job is born so, and so would be the processes that tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 if BACKEND == "jax":
     # Tiny models are compiled for seconds and run for milliseconds; `as-user` runs what a user's XLA makes.
