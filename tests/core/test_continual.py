@@ -88,6 +88,7 @@ def test_a_sequence_forgets_and_adapters_of_its_own_for_each_task_do_not(halves:
     )  # the matrix, and the losses of each
 
 
+@pytest.mark.any_engine
 def test_a_sequence_that_was_stopped_goes_on_where_it_was(
     halves: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -278,6 +279,7 @@ def test_what_cannot_be_updated_is_refused_and_nothing_is_written(base: Run, hal
         genloom.update(base.path, halves[1], steps=2)
 
 
+@pytest.mark.any_engine
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -309,6 +311,7 @@ def test_an_update_takes_settings_as_a_training_does(word: str, told: str) -> No
     assert told in str(done.exception)
 
 
+@pytest.mark.any_engine
 def test_the_commands(base: Run, halves: list[str], tmp_path: Path, subprocess_env: Any) -> None:
     def genloom_cli(*words: str) -> Any:
         program = "from genloom.cli.main import main; main()"

@@ -34,6 +34,7 @@ def test_quick_rows_agree_and_give_a_ratio(tmp_path: Path, subprocess_env: Calla
         assert f"| {name} | {found['value']:.2f} (" in done.stdout
 
 
+@pytest.mark.any_engine
 def test_arms_that_compute_different_things_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     import timing
@@ -43,6 +44,7 @@ def test_arms_that_compute_different_things_are_refused(monkeypatch: pytest.Monk
         timing._difference({"loss": [1.0]}, {"other": [1.0]})
 
 
+@pytest.mark.any_engine
 def test_a_missed_bar_is_said_and_fails_only_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     import rows
@@ -71,6 +73,7 @@ def test_models_learn_in_both_precisions(subprocess_env: Callable[..., dict[str,
     assert f"REQUIRE_GPU=1, but {ENGINE} computes on" in done.stderr
 
 
+@pytest.mark.any_engine
 def test_growth_writes_its_page_and_picture(tmp_path: Path, subprocess_env: Callable[..., dict[str, str]]) -> None:
     command = [sys.executable, BENCHMARKS / "growth.py", "--quick", "--engines", ENGINE, "--out", tmp_path]
     done = subprocess.run(command, env=subprocess_env(), capture_output=True, text=True, check=False)
@@ -93,6 +96,7 @@ def test_blocks_computed_again_hold_less_memory(tmp_path: Path, subprocess_env: 
     assert again < 0.6 * kept
 
 
+@pytest.mark.any_engine
 def test_what_needs_no_engine_is_measured_alone(subprocess_env: Callable[..., dict[str, str]]) -> None:
     command = [sys.executable, BENCHMARKS / "alone.py", "--quick"]
     done = subprocess.run(command, env=subprocess_env(), capture_output=True, text=True, check=False)
