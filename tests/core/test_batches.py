@@ -83,7 +83,7 @@ WRONG = {
     "one sample": (changed(x=X[0]), r"x has the shape \(4, 4, 1\), .* Add the axis of samples: x\[None\]"),
     "flat": (changed(x=X.reshape(8, 16)), r"x has the shape \(8, 16\), .* Give x.reshape\(-1, 4, 4, 1\)"),
     "larger": (changed(x=np.zeros((8, 5, 5, 1))), r"x has the shape \(8, 5, 5, 1\), .* build the model from the spec"),
-    "empty": (changed(x=X[:0], label=None), r"x has the shape \(0, 4, 4, 1\)"),
+    "empty": (changed(x=X[:0], label=None), r"x has no samples: its shape is \(0, 4, 4, 1\)"),
     "bytes": (
         changed(x=(X * 255).astype(np.uint8)),
         r"x has values outside 0 to 1 in 8 of 8 samples, the farthest 25\d\. Bring them into that range",

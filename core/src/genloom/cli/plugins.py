@@ -56,7 +56,8 @@ def show_plugin(name: str, as_json: bool) -> None:
         return
     for status in matching:
         for key, value in status.summary().items():
-            say(f"{key}: {', '.join(value) if isinstance(value, list) else value}")
+            if value not in ("", []):
+                say(f"{key}: {', '.join(value) if isinstance(value, list) else value}")
 
 
 @plugins.command("check")

@@ -86,6 +86,8 @@ def _check_shape(x: NDArray[Any], spec: DataSpec) -> None:
         raise DataError(f"x holds {x.dtype}, where the model reads numbers.", mend=f"Give x.astype({kind!r}).")
     longest = max(spec.shape[0], spec.maximum_length)
     fits = x.ndim == 2 and x.shape[1] <= longest if spec.holds_tokens else x.shape[1:] == spec.shape
+    if x.shape[:1] == (0,):
+        raise DataError(f"x has no samples: its shape is {x.shape}.", mend="Give one at least.")
     if not fits or 0 in x.shape:
         raise DataError(f"x has the shape {x.shape}, the model's samples {spec.shape}.", mend=_reshaped(x.shape, spec))
 
