@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import ast
+import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,3 +31,25 @@ def modules(sources: dict[str, ast.Module]) -> dict[str, ast.Module]:
 def _module_name(path: str) -> str:
     dotted = path.partition("src/")[2].removesuffix(".py").removesuffix("/__init__")
     return dotted.replace("/", ".")
+
+
+@pytest.fixture
+def genloom_there(tmp_path: Path, subprocess_env: Callable[..., dict[str, str]]) -> Callable[..., str]:
+    """Run `genloom -p board.py WORD…` in a folder of its own; return what it printed on both streams."""
+
+    def run(*words: str, plugin: bool = True, code: int = 0) -> str:
+        path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+        program = "from genloom.cli.main import main; main()"
+        done = subprocess.run(
+            [sys.executable, "-c", program, *(["-p", "board.py"] if plugin else []), *words],
+            capture_output=True,
+            text=True,
+            env=subprocess_env(PYTHONPATH=path),
+            check=False,
+            timeout=120,
+            cwd=tmp_path,
+        )
+        assert done.returncode == code, done.stderr
+        return done.stdout + done.stderr
+
+    return run

@@ -13,10 +13,10 @@ import pytest
 from genloom import report
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, DamagedRunError
+from genloom.modalities.drawing import grid
 from genloom.report import curves, numerals, standing
 from genloom.report.embedding import evenly
 from genloom.runs import Run, create_run, save
-from genloom.sampling.pictures import grid
 
 pytestmark = pytest.mark.any_engine
 

@@ -13,11 +13,12 @@ import pytest
 
 from genloom import report
 from genloom.data.spec import DataSpec
+from genloom.modalities import picture
+from genloom.modalities.drawing import grid
 from genloom.plugins.registry import components
 from genloom.report.definitions import definition
 from genloom.report.matrix import Matrix
 from genloom.runs import Run, create_run
-from genloom.sampling.pictures import grid, picture
 
 pytestmark = pytest.mark.any_engine
 

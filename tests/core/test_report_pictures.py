@@ -10,7 +10,8 @@ from PIL import Image
 
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError
-from genloom.sampling.pictures import drawable, grid, picture, scatter, to_bytes
+from genloom.modalities import picture, pictured
+from genloom.modalities.drawing import grid, scatter, to_bytes
 
 pytestmark = pytest.mark.any_engine
 
@@ -56,7 +57,7 @@ def test_each_kind_has_its_picture() -> None:
     assert picture(np.zeros((3, 2)), DataSpec((2,), kind="signal")).size == (480, 480)
     assert picture(np.zeros((3, 4)), DataSpec((4,), kind="table", columns=tuple("abcd"))).size == (480, 480)
     assert picture(np.zeros((3, 100, 2)), DataSpec((100, 2), kind="audio", rate=50.0)).size == (720, 360)
-    assert not drawable(DataSpec((9,), kind="text", vocabulary=5))
+    assert not pictured(DataSpec((9,), kind="text", vocabulary=5))
 
 
 def test_what_cannot_be_drawn_is_a_configuration_error() -> None:

@@ -12,10 +12,10 @@ __all__ = ["genloom_components", "genloom_sample"]
 
 @hookimpl
 def genloom_components() -> list[Component]:
-    """Return the core's data sources, metrics and post-processors."""
-    from genloom.builtin import datasets, metrics, postprocessors
+    """Return the core's modalities, data sources, metrics and post-processors."""
+    from genloom.builtin import datasets, metrics, modalities, postprocessors
 
-    return [*datasets.COMPONENTS, *metrics.COMPONENTS, *postprocessors.COMPONENTS]
+    return [*datasets.COMPONENTS, *metrics.COMPONENTS, *postprocessors.COMPONENTS, *modalities.COMPONENTS]
 
 
 @hookimpl(trylast=True)

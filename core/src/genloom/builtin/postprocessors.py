@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from genloom.modalities import NUMERIC
 from genloom.plugins.offers import Component
 from genloom.postprocess.options import ClipOptions, RescaleOptions, ThresholdOptions, UpscaleOptions
 
 __all__ = ["COMPONENTS"]
-
-# Tokens and notes are names, not amounts: arithmetic on them means nothing.
-_NUMERIC = ("image", "audio", "video", "signal", "table")
 
 #: The core's post-processors.
 COMPONENTS: tuple[Component, ...] = (
@@ -18,7 +16,7 @@ COMPONENTS: tuple[Component, ...] = (
         "genloom.postprocess.values:clip",
         "Bring values outside a range to its ends.",
         options=ClipOptions,
-        accepts=_NUMERIC,
+        accepts=(NUMERIC,),
     ),
     Component(
         "postprocessor",
@@ -26,7 +24,7 @@ COMPONENTS: tuple[Component, ...] = (
         "genloom.postprocess.values:rescale",
         "Map the value range to another one.",
         options=RescaleOptions,
-        accepts=_NUMERIC,
+        accepts=(NUMERIC,),
     ),
     Component(
         "postprocessor",

@@ -18,14 +18,20 @@ if TYPE_CHECKING:
 __all__ = ["list_command", "show"]
 
 #: Word on the command line -> kind of component.
-KINDS = {"models": "model", "datasets": "dataset", "metrics": "metric", "postprocessors": "postprocessor"}
+KINDS = {
+    "models": "model",
+    "datasets": "dataset",
+    "metrics": "metric",
+    "postprocessors": "postprocessor",
+    "modalities": "modality",
+}
 
 
 @click.command("list")
 @click.argument("kind", type=click.Choice(list(KINDS)), required=False)
 @json_flag
 def list_command(kind: str | None, as_json: bool) -> None:
-    """List models, data sets, metrics and post-processors, or one kind of them."""
+    """List models, data sets, metrics, post-processors and modalities, or one kind of them."""
     from genloom.plugins.registry import clashes, components
 
     found = components(KINDS[kind] if kind else None)

@@ -115,7 +115,8 @@ def _mapped(run: Run, mode: str, asked: dict[str, Any]) -> Samples:
 
 
 def _default_out(run: Run, drawn: Samples, mode: str, seed: int) -> pathlib.Path:
-    from genloom.sampling.pictures import drawable
+    from genloom.modalities import modality_of
 
-    ending = ".txt" if drawn.samples.dtype.kind == "U" else ".png" if drawable(drawn.spec) else ".npz"
+    modality = modality_of(drawn.spec)
+    ending = ".png" if modality.pictured(drawn.spec) else modality.ending(drawn)
     return run.path / "samples" / f"{mode}-seed-{seed}{ending}"

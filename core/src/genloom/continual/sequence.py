@@ -182,8 +182,8 @@ def run_sequence(sequence: Sequence | str | Path, out: str | Path) -> dict[str, 
     results = _results(asked, matrix, lower, runs)
     write_atomic(folder / FILE, (json.dumps(plain(results), indent=1, allow_nan=False) + "\n").encode())
     from genloom import report
+    from genloom.modalities.drawing import to_bytes
     from genloom.report.matrix import Matrix, matrix_picture
-    from genloom.sampling.pictures import to_bytes
 
     image = matrix_picture(Matrix(matrix, results["tasks"], asked.metric, lower))
     write_atomic(folder / "sequence.png", to_bytes(image))

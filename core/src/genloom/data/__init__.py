@@ -11,11 +11,10 @@ if TYPE_CHECKING:
     from genloom.data.mixture import IsotropicMixture
     from genloom.data.opening import open
     from genloom.data.order import drawn_over_classes, drawn_rows
-    from genloom.data.spec import KINDS, DataSpec
+    from genloom.data.spec import DataSpec
     from genloom.data.validation import split_validation, validation_batches
 
 __all__ = [
-    "KINDS",
     "ArraySplit",
     "DataSpec",
     "Dataset",
@@ -32,7 +31,6 @@ __all__ = [
 ]
 
 _HOMES = {
-    "KINDS": "spec",
     "ArraySplit": "dataset",
     "DataSpec": "spec",
     "Dataset": "dataset",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,8 @@ from genloom.data.spec import DataSpec
 from genloom.data.summary import MOST_READ, summarise
 from genloom.errors import ConfigError, listed
 from genloom.files.atomic import make_folder, write_atomic
+from genloom.modalities import picture
+from genloom.modalities.drawing import to_bytes
 
 __all__ = ["MANY_CLASSES", "SCHEMA_VERSION", "check", "inspect"]
 
@@ -23,7 +24,7 @@ SCHEMA_VERSION = 1
 MANY_CLASSES = 20  # of more than this the empty ones are counted, not listed
 _RARE = 0.1  # a class below this share of an even one is worth a warning
 _STEPS = 256  # of float32 within one deviation; fewer and values come in visible steps
-_BORDER, _SIDE = 32, 8  # grey between the pictures of the grid, and pictures along a side
+_SHOWN = 64  # samples in a picture
 
 
 def check(data: Data, out: str | Path | None = None, **options: Any) -> dict[str, Any]:
@@ -152,24 +153,12 @@ def _rare(classes: dict[str, int]) -> list[str]:
 
 
 def _draw(dataset: Dataset, out: Path) -> Path:
-    """Write up to 8 × 8 training pictures, spread evenly over the split."""
-    from PIL import Image
-
-    spec = dataset.spec
-    if spec.kind != "image" or len(spec.shape) != 3 or spec.shape[-1] not in (1, 3, 4):
-        raise ConfigError(f"{dataset.address} holds {spec.kind} data: there is no picture to draw.", mend="Drop --out.")
+    """Write a picture of up to 64 training samples, spread evenly over the split."""
     if out.suffix.lower() != ".png":
-        raise ConfigError(f"The picture grid is a PNG, got {out}.", mend="End the name in .png.")
-    shown = min(len(dataset.train), _SIDE * _SIDE)
+        raise ConfigError(f"The picture is a PNG, got {out}.", mend="End the name in .png.")
+    shown = min(len(dataset.train), _SHOWN)
     x = dataset.train.take(np.arange(shown) * len(dataset.train) // shown)["x"]
-    pixels = np.rint(np.clip((spec.normalise(x) + 1) / 2, 0, 1) * 255).astype(np.uint8)
-    height, width, channels = spec.shape
-    grid = np.full((_SIDE * (height + 1) + 1, _SIDE * (width + 1) + 1, channels), _BORDER, dtype=np.uint8)
-    for place, picture in enumerate(pixels):
-        top, left = (place // _SIDE) * (height + 1) + 1, (place % _SIDE) * (width + 1) + 1
-        grid[top : top + height, left : left + width] = picture
+    image = picture(x, dataset.spec)
     make_folder(out.parent)
-    buffer = io.BytesIO()
-    Image.fromarray(grid[..., 0] if channels == 1 else grid).save(buffer, "PNG")
-    write_atomic(out, buffer.getvalue())
+    write_atomic(out, to_bytes(image))
     return out

@@ -5,15 +5,15 @@ from __future__ import annotations
 import dataclasses
 import math
 import numbers
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from genloom.errors import ConfigError, nearest
 
-__all__ = ["KINDS", "MOST_CLASSES", "DataSpec", "is_text"]
+__all__ = ["MOST_CLASSES", "DataSpec", "is_text"]
 
-KINDS = ("image", "audio", "music", "text", "video", "signal", "table")
-
+_KIND = re.compile(r"[a-z][a-z0-9-]*")
 
 #: A model has weights, and run.toml a name and a share, for each.
 MOST_CLASSES = 100_000
@@ -26,7 +26,7 @@ class DataSpec:
     Attributes:
         shape: shape of one sample, without the batch axis, channels last: (height, width, channels) for an
             image, (features,) for a signal or table.
-        kind: one of `KINDS`.
+        kind: the modality's name, such as image, signal, table or text (`genloom list modalities`).
         dtype: NumPy name of the stored type.
         value_range: (lowest, highest) value of a sample, or None when values are unbounded.
         mean: of unbounded data: the training samples' mean, one for each place of the last axis (a column, a
@@ -65,8 +65,8 @@ class DataSpec:
     scale: tuple[float, ...] = dataclasses.field(default=(), repr=False)
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ConfigError(f"Unknown kind of data {self.kind!r}.", mend=f"Use one of {', '.join(KINDS)}.")
+        if not isinstance(self.kind, str) or not _KIND.fullmatch(self.kind):
+            raise ConfigError(f"{self.kind!r} is no kind of data.", mend="Use one of: genloom list modalities.")
         if not _is_row(self.shape, numbers.Integral) or not all(side > 0 for side in self.shape):
             raise ConfigError(f"A sample's shape needs positive sides, such as (28, 28, 1), got {self.shape!r}.")
         if self.value_range is not None and not _is_range(self.value_range):
@@ -114,7 +114,7 @@ class DataSpec:
     @property
     def holds_tokens(self) -> bool:
         """Whether samples are tokens, whole numbers below `vocabulary`."""
-        return self.vocabulary > 0 or self.kind == "text"
+        return self.vocabulary > 0
 
     @property
     def centre(self) -> float:

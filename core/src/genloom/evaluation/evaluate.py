@@ -226,18 +226,18 @@ def _engine() -> str:
 
 def _post_processed(run: Run, model: Any, steps: Chain, drawn: Samples, dataset: Dataset) -> Samples:
     """Return what the post-processors make of samples, and keep a picture of both."""
+    from genloom.modalities import pictured
     from genloom.postprocess import Origin
-    from genloom.sampling.pictures import drawable
 
     made = steps(drawn, Origin(run, None if model is None else lambda: model, dataset))
     for name, shown in (("before", drawn), ("after", made)):
-        if drawable(shown.spec):
+        if pictured(shown.spec):
             _write_picture(run.path / "samples" / f"post-{name}.png", _picture(shown))
     return made
 
 
 def _picture(samples: Samples) -> Any:
-    from genloom.sampling.pictures import picture
+    from genloom.modalities import picture
 
     labels = samples.labels
     return picture(samples.samples[:_SHOWN], samples.spec, labels=None if labels is None else labels[:_SHOWN])
@@ -245,7 +245,7 @@ def _picture(samples: Samples) -> Any:
 
 def _write_picture(path: Path, image: Any) -> None:
     """Write a picture; one that the disk refuses is no reason to lose the scores."""
-    from genloom.sampling.pictures import to_bytes
+    from genloom.modalities.drawing import to_bytes
 
     try:
         make_folder(path.parent)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, DataError
+from genloom.modalities import takes
 from genloom.plugins.offers import Component
 
 __all__ = ["choose", "enough", "spell"]
@@ -51,7 +52,7 @@ def choose(
 
 
 def _obstacle(metric: Component, spec: DataSpec, has: Mapping[str, bool]) -> str | None:
-    if metric.accepts and spec.kind not in metric.accepts:
+    if not takes(metric, spec):
         return f"it takes {', '.join(metric.accepts)}, got {spec.kind}"
     for need, reason in _REASONS.items():
         if getattr(metric.metric, need) and not has[need]:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from genloom.modalities import NUMERIC
 from genloom.plugins.offers import Component, MetricTraits
 
 __all__ = ["metric_component"]
-
-# Distances need numbers that can be averaged; tokens and notes cannot.
-_NUMERIC = ("image", "audio", "video", "signal", "table")
 
 
 def metric_component(
@@ -18,7 +16,7 @@ def metric_component(
     target: str,
     summary: str,
     *,
-    accepts: tuple[str, ...] = _NUMERIC,
+    accepts: tuple[str, ...] = (NUMERIC,),
     **traits: Any,
 ) -> Component:
     """Describe a metric: a function `(generated: SampleSet, context: MetricContext) -> float`.

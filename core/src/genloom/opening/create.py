@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from genloom.arguments import instance, seed_number
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, PluginError, nearest
+from genloom.modalities import takes
 from genloom.opening.memory import within_memory
 from genloom.options import RESERVED
 from genloom.plugins.offers import Component
@@ -85,7 +86,7 @@ def instantiate(
 
 def check_kind(component: Component, spec: DataSpec) -> None:
     """Raise ConfigError when a model does not take this kind of data."""
-    if component.accepts and spec.kind not in component.accepts:
+    if not takes(component, spec):
         raise ConfigError(
             f"{component.id} takes {', '.join(component.accepts)} data, got {spec.kind}.",
             mend="See: genloom list models.",

@@ -15,9 +15,12 @@ from genloom.plugins.blame import at_line, package
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["COMPONENT_KINDS", "Component", "MetricTraits", "Preset", "SampleRequest", "Section"]
+__all__ = ["ANY", "COMPONENT_KINDS", "NUMERIC", "Component", "MetricTraits", "Preset", "SampleRequest", "Section"]
 
-COMPONENT_KINDS = ("model", "dataset", "metric", "postprocessor")
+#: Stand in `Component.accepts` for every kind of data, and for every one whose values are amounts.
+ANY, NUMERIC = "any", "numeric"
+
+COMPONENT_KINDS = ("model", "dataset", "metric", "postprocessor", "modality")
 
 # One optional plugin prefix, then a name; brackets are for metrics over features, `fd[pixels]`.
 _ID = re.compile(r"([a-z0-9][\w.-]*/)?[a-z0-9][\w.\[\]-]*")
@@ -80,7 +83,7 @@ class Component:
         summary: one line for `genloom list`.
         options: the frozen options dataclass, or None without options.
         presets: presets by name, such as {"tiny": Preset({"latent": 2})}.
-        accepts: kinds of data it takes, such as ("image",); empty means any.
+        accepts: kinds of data it takes, such as ("image",), (NUMERIC,) or (ANY,); empty means any, too.
         training: of a model: the training settings that it recommends under every preset.
         metric: of a metric: how it is measured.
         endings: of a data set: endings of the files that it reads, such as (".npz",).

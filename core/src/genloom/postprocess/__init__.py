@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from genloom.arguments import many
 from genloom.errors import ConfigError, PluginError
+from genloom.modalities import takes
 from genloom.postprocess.origin import Origin
 
 if TYPE_CHECKING:
@@ -54,10 +55,10 @@ class Step:
 
     def check(self, spec: DataSpec) -> None:
         """Raise ConfigError when the post-processor does not take this kind of data."""
-        accepts = self.component.accepts
-        if accepts and spec.kind not in accepts:
+        if not takes(self.component, spec):
+            accepted = ", ".join(self.component.accepts)
             raise ConfigError(
-                f"The post-processor {self.component.id!r} takes {', '.join(accepts)}, got {spec.kind}.",
+                f"The post-processor {self.component.id!r} takes {accepted}, got {spec.kind}.",
                 mend="Leave it out, or choose another: genloom list postprocessors.",
             )
 

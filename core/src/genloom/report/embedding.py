@@ -48,7 +48,7 @@ def show(image: Image, caption: str) -> Shown:
     """Return a picture for the page, reduced to what can be seen on it or enlarged by a whole factor."""
     from PIL.Image import Resampling
 
-    from genloom.sampling.pictures import to_bytes
+    from genloom.modalities.drawing import to_bytes
 
     image.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
     factor = max(1, LARGEST_SIDE // max(image.size))

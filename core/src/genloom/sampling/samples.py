@@ -86,9 +86,10 @@ class Samples:
 
     def _repr_png_(self) -> bytes | None:
         """Show the picture in a notebook."""
-        from genloom.sampling.pictures import drawable, to_bytes
+        from genloom.modalities import pictured
+        from genloom.modalities.drawing import to_bytes
 
-        return to_bytes(self.grid()) if len(self) and drawable(self.spec) else None
+        return to_bytes(self.grid()) if len(self) and pictured(self.spec) else None
 
     def __repr__(self) -> str:
         shape = " × ".join(map(str, self.samples.shape[1:]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import pathlib
 import re
@@ -10,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from genloom import arguments
 from genloom.errors import ConfigError, nearest
+from genloom.modalities import modality_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from genloom.data.spec import DataSpec
+    from genloom.modalities.modality import Writer
     from genloom.sampling.samples import Samples
 
-__all__ = ["ENDINGS", "check_ending", "picture_of", "write"]
-
-FRAME_MS = 120  # milliseconds that one sample of an animation is shown
+__all__ = ["check_ending", "endings", "picture_of", "write", "writers"]
 
 
 def check_ending(out: str | pathlib.Path) -> pathlib.Path:
@@ -28,10 +28,10 @@ def check_ending(out: str | pathlib.Path) -> pathlib.Path:
         ConfigError: another ending, a file where a folder is asked for, or a folder that is not empty.
     """
     path = pathlib.Path(out)
-    if path.suffix and path.suffix not in ENDINGS and not path.is_dir():
+    if path.suffix and path.suffix not in endings() and not path.is_dir():
         raise ConfigError(
-            f"Samples cannot be written as {path.suffix!r} ({str(out)!r}).{nearest(path.suffix, ENDINGS)}",
-            mend=f"End the file in {', '.join(ENDINGS)}, or name a folder for one file each.",
+            f"Samples cannot be written as {path.suffix!r} ({str(out)!r}).{nearest(path.suffix, endings())}",
+            mend=f"End the file in {', '.join(endings())}, or name a folder for one file each.",
         )
     if path.is_file() and not path.suffix:
         raise ConfigError(f"{str(out)!r} is a file.", mend="Name a folder, or a file with an ending.")
@@ -54,7 +54,7 @@ def write(drawn: Samples, out: str | pathlib.Path) -> pathlib.Path:
         return _folder(drawn, path)
     from genloom.files.atomic import make_folder, write_atomic
 
-    content = ENDINGS[path.suffix](drawn)
+    content = _written(drawn, path.suffix)
     make_folder(path.parent)
     write_atomic(path, content)
     return path
@@ -68,16 +68,14 @@ def picture_of(drawn: Samples) -> Image:
     """
     import numpy as np
 
-    from genloom.sampling.pictures import picture
-
-    samples = drawn.samples
-    if drawn.labels is not None and drawn.columns is None and drawn.spec.kind == "image":
+    modality, samples = modality_of(drawn.spec), drawn.samples
+    if modality.in_rows and drawn.labels is not None and drawn.columns is None:
         samples = samples[np.argsort(drawn.labels, kind="stable")]
-    return picture(samples, drawn.spec, drawn.columns)
+    return modality.picture(samples, drawn.spec, drawn.columns)
 
 
 def _png(drawn: Samples) -> bytes:
-    from genloom.sampling.pictures import to_bytes
+    from genloom.modalities.drawing import to_bytes
 
     return to_bytes(picture_of(drawn))
 
@@ -94,61 +92,42 @@ def _npz(drawn: Samples) -> bytes:
     return buffer.getvalue()
 
 
-def _gif(drawn: Samples) -> bytes:
-    """An animation: the frames of the first video, or one image after the other."""
-    from genloom.sampling.pictures import grid
-
-    spec, frames = drawn.spec, drawn.samples
-    if spec.kind == "video":
-        frames, spec = drawn.samples[0], spec.replace(kind="image", shape=spec.shape[1:])
-    if spec.kind != "image":
-        raise ConfigError(f"Samples of kind {spec.kind!r} have no animation.", mend="Write .png, .npz or .csv.")
-    pictures = [grid(frame[None], spec) for frame in frames]
-    buffer = io.BytesIO()
-    shown = round(1000 / spec.rate) if spec.rate else FRAME_MS
-    pictures[0].save(buffer, "GIF", save_all=True, append_images=pictures[1:], duration=shown, loop=0)
-    return buffer.getvalue()
+def writers(spec: DataSpec) -> dict[str, Writer]:
+    """Return ending → function from samples to the file's bytes, of what data of this kind are written as."""
+    modality = modality_of(spec)
+    pictures = {".png": _png} if modality.pictured(spec) else {}
+    return {**pictures, ".npz": _npz, **modality.writers()}
 
 
-def _csv(drawn: Samples) -> bytes:
-    """One row per sample, its class last; a header names the columns."""
-    if drawn.spec.kind not in ("signal", "table"):
-        raise ConfigError(f"Samples of kind {drawn.spec.kind!r} make no table.", mend="Write .png or .npz.")
-    flat = drawn.samples.reshape(len(drawn.samples), -1)  # (n, features)
-    names = drawn.spec.columns if len(drawn.spec.columns) == flat.shape[1] else [f"x{i}" for i in range(flat.shape[1])]
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*names, *([] if drawn.labels is None else ["label"])])
-    for index, row in enumerate(flat.tolist()):
-        writer.writerow([*row, *([] if drawn.labels is None else [drawn.spec.class_name(drawn.labels[index])])])
-    return text.getvalue().encode()
+def endings() -> list[str]:
+    """Return every ending that samples of some kind are written as."""
+    from genloom.plugins.registry import components
+
+    known = dict.fromkeys((".png", ".npz"))
+    for component in components("modality"):
+        known |= dict.fromkeys(component.load().writers())
+    return list(known)
 
 
-def _txt(drawn: Samples) -> bytes:
-    """The texts, an empty line between two of them."""
-    if drawn.samples.dtype.kind != "U":
+def _written(drawn: Samples, ending: str) -> bytes:
+    of_kind = writers(drawn.spec)
+    if ending not in of_kind:
         raise ConfigError(
-            f"These samples of kind {drawn.spec.kind!r} are numbers, not words.",
-            mend="Add --post detokenise, or write .npz.",
+            f"Samples of kind {drawn.spec.kind!r} are not written as {ending}.", mend=f"Write {' or '.join(of_kind)}."
         )
-    return "\n\n".join(str(text) for text in drawn.samples[:, 0]).encode() + b"\n"
-
-
-#: Ending -> function from samples to the file's bytes.
-ENDINGS = {".png": _png, ".npz": _npz, ".gif": _gif, ".csv": _csv, ".txt": _txt}
+    return of_kind[ending](drawn)
 
 
 def _folder(drawn: Samples, folder: pathlib.Path) -> pathlib.Path:
     """One file per sample, its number and class in the name: a picture of an image, a text, the numbers of the rest."""
     from genloom.files.atomic import make_folder, write_atomic
 
-    by_kind = {"image": ".png", "signal": ".csv", "table": ".csv"}
-    ending = ".txt" if drawn.samples.dtype.kind == "U" else by_kind.get(drawn.spec.kind, ".npz")
+    ending = modality_of(drawn.spec).ending(drawn)
     make_folder(folder)
     digits = max(3, len(str(len(drawn) - 1)))  # so that files sorted by name are sorted by number
     for index in range(len(drawn)):
         label = "" if drawn.labels is None else f"-{_file_name(drawn.spec.class_name(drawn.labels[index]))}"
-        write_atomic(folder / f"{index:0{digits}d}{label}{ending}", ENDINGS[ending](drawn.take([index])))
+        write_atomic(folder / f"{index:0{digits}d}{label}{ending}", _written(drawn.take([index]), ending))
     return folder
 
 

@@ -9,13 +9,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from genloom.testing.components import DatasetConformance, MetricConformance, PostprocessorConformance
+    from genloom.testing.components import (
+        DatasetConformance,
+        MetricConformance,
+        ModalityConformance,
+        PostprocessorConformance,
+    )
     from genloom.testing.imports import heavy_imports
     from genloom.testing.model import ModelConformance
 
 __all__ = [
     "DatasetConformance",
     "MetricConformance",
+    "ModalityConformance",
     "ModelConformance",
     "PostprocessorConformance",
     "heavy_imports",
@@ -24,6 +30,7 @@ __all__ = [
 _HOMES = {
     "DatasetConformance": "components",
     "MetricConformance": "components",
+    "ModalityConformance": "components",
     "ModelConformance": "model",
     "PostprocessorConformance": "components",
     "heavy_imports": "imports",

@@ -1,4 +1,4 @@
-"""The promises of data sets, metrics and post-processors, as pytest classes to inherit."""
+"""The promises of data sets, metrics, post-processors and modalities, as pytest classes to inherit."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from genloom.data.order import drawn_rows
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, DataError
 from genloom.metrics.context import MetricContext, SampleSet
+from genloom.modalities import modality_of
 from genloom.options import configure
 from genloom.postprocess import Chain, Origin, Step
 from genloom.sampling.samples import Samples
+from genloom.sampling.writing import writers
 from genloom.testing.data import made_up
 from genloom.testing.offered import Offered
 
-__all__ = ["DatasetConformance", "MetricConformance", "PostprocessorConformance"]
+__all__ = ["DatasetConformance", "MetricConformance", "ModalityConformance", "PostprocessorConformance"]
 
 
 class _Conformance(Offered):
@@ -258,3 +260,38 @@ class PostprocessorConformance(_Conformance):
         component = self.component()
         Step(component).check(self.spec)
         assert component.accepts, "Promise broken: it declares no kind of data, so anything would be passed to it."
+
+
+class ModalityConformance(_Conformance):
+    """Inherit in a test module, as `class TestMine(ModalityConformance): id = "mine/palette"; spec = DataSpec(...)`."""
+
+    kind = "modality"
+    spec: ClassVar[DataSpec] = DataSpec((8, 8, 1))
+    """What one sample is; its kind is the modality's name."""
+
+    def samples(self) -> Samples:
+        """Return samples to try it with; override it for those that random numbers in the range are none of."""
+        low, high = self.spec.value_range or (-1.0, 1.0)
+        x = np.random.default_rng(0).uniform(low, high, (6, *self.spec.shape)).astype(self.spec.dtype)
+        return Samples(x, None, None, self.spec)
+
+    def test_data_of_its_kind_find_it(self) -> None:
+        """The kind that specs name is the modality's own."""
+        assert self.component().name == self.spec.kind, "Promise broken: the kind of the data is another modality's."
+        assert modality_of(self.spec) is self.component().load(), "Promise broken: another modality answers."
+
+    def test_every_ending_is_written_the_same_twice(self) -> None:
+        """Each file that samples can be written as has bytes, and the same ones again."""
+        for ending in writers(self.spec):
+            first, again = (writers(self.spec)[ending](self.samples()) for _ in range(2))
+            assert first and first == again, f"Promise broken: {ending} is empty, or another when written again."
+        assert modality_of(self.spec).ending(self.samples()) in writers(self.spec), "Promise broken: no such ending."
+
+    def test_a_picture_is_drawn_where_one_is_promised(self) -> None:
+        """A picture has pixels; where there is none it is refused by name."""
+        modality, drawn = modality_of(self.spec), self.samples()
+        if modality.pictured(self.spec):
+            assert min(modality.picture(drawn.samples, self.spec).size) > 0, "Promise broken: an empty picture."
+            return
+        with pytest.raises(ConfigError):
+            modality.picture(drawn.samples, self.spec)

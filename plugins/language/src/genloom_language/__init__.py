@@ -38,6 +38,7 @@ def genloom_components() -> list[Component]:
             accepts=("text",),
             training=_TRAINING,
         ),
+        Component("modality", "language/text", "genloom_language.modality:TEXT", "Texts, as tokens or as words."),
         Component(
             "dataset",
             "language/text",

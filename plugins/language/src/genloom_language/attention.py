@@ -14,8 +14,8 @@ import genloom.data
 from genloom.errors import GenLoomError
 from genloom.files.atomic import write_atomic
 from genloom.messages import tell
+from genloom.modalities.drawing import to_bytes
 from genloom.runs import Run
-from genloom.sampling.pictures import to_bytes
 from genloom_language.heat_maps import heat_maps, tokens_that_fit
 from genloom_language.model import Transformer
 from genloom_language.tokens import FILE, load_tokenizer

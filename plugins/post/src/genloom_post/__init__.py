@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from genloom import Component, hookimpl
-from genloom.data import KINDS
+from genloom.modalities import ANY
 from genloom_post import options
 
 __all__ = ["genloom_components"]
@@ -26,8 +26,8 @@ def genloom_components() -> list[Component]:
         _post("normalise", "sound", options.NormaliseOptions, _SOUND, "Bring each sound to one peak."),
         _post("scale", "music", options.ScaleOptions, _MUSIC, "Move notes onto a scale."),
         _post("quantise", "music", options.QuantiseOptions, _MUSIC, "Move notes onto the beat."),
-        _of_sets("reject", "selection", options.RejectOptions, KINDS, "Keep the samples that a judge finds best."),
-        _of_sets("deduplicate", "selection", options.DeduplicateOptions, KINDS, "Leave out samples that are there."),
+        _of_sets("reject", "selection", options.RejectOptions, (ANY,), "Keep the samples that a judge finds best."),
+        _of_sets("deduplicate", "selection", options.DeduplicateOptions, (ANY,), "Leave out samples that are there."),
         _of_sets("tile", "sheets", options.TileOptions, _IMAGE, "Lay all pictures out in one."),
         _of_sets("super-resolution", "superresolution", options.SuperResolutionOptions, _IMAGE,
                  "Enlarge pictures with detail learned from the training data."),

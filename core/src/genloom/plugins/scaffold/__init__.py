@@ -18,6 +18,7 @@ KINDS = {
     "dataset": ("hooks_dataset", "dataset"),
     "metric": ("hooks_metric", "metric"),
     "postprocessor": ("hooks_postprocessor", "postprocessor"),
+    "modality": ("hooks_modality", "modality"),
     "callback": ("hooks_callback", "callback"),
 }
 

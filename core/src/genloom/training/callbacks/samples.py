@@ -12,8 +12,9 @@ from genloom.data import drawn_over_classes
 from genloom.errors import RunError
 from genloom.files.atomic import write_atomic
 from genloom.messages import tell
+from genloom.modalities import picture, pictured
+from genloom.modalities.drawing import to_bytes
 from genloom.postprocess import Origin, chain
-from genloom.sampling.pictures import drawable, picture, to_bytes
 from genloom.training.cadence import Every
 from genloom.training.session import Session
 
@@ -37,8 +38,8 @@ class SampleGrid(keras.callbacks.Callback):
     def __init__(self, session: Session, split: Any, seed: int) -> None:
         super().__init__()
         self.session, self.split, self.seed = session, split, seed
-        self.pictures = drawable(session.model.spec)
-        shown = self.pictures or (session.model.spec.kind == "text" and bool(session.settings.post))
+        self.pictures = pictured(session.model.spec)
+        shown = self.pictures or bool(session.settings.post)
         self.due = Every(session.settings.sample_every if shown else 0)
         self.count = _count(session)
 

@@ -1,4 +1,4 @@
-"""Samples as pictures: what training, the command line and the report show of image, signal and table data.
+"""How samples are drawn: grids of images, points, lines.
 
 Pillow and matplotlib are imported when a picture is drawn, so importing this file stays cheap.
 """
@@ -12,65 +12,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from PIL.Image import Image
 
-__all__ = ["drawable", "grid", "lines", "picture", "scatter", "to_bytes"]
+    from genloom.data.spec import DataSpec
+
+__all__ = ["checked", "grid", "lines", "scatter", "to_bytes"]
 
 GUTTER = 2  # pixels between two tiles
 CAPTION, LETTERS = 14, 10  # pixels: height of a line under a tile, and of its letters
 SMALLEST_TILE = 48  # pixels: smaller pictures are enlarged by a whole factor, so that pixels stay square
 SERIES_SHOWN = 24  # more lines in one plot hide each other
 INK = "#4c63d2"
-
-
-def drawable(spec: DataSpec) -> bool:
-    """Say whether samples of `spec` have a picture; text and music have none."""
-    return spec.kind not in ("text", "music")
-
-
-def picture(
-    samples: np.ndarray[Any, Any],
-    spec: DataSpec,
-    columns: int | None = None,
-    labels: np.ndarray[Any, Any] | None = None,
-) -> Image:
-    """Draw samples in the way their kind asks for.
-
-    Args:
-        samples: (n, *spec.shape), in `spec.value_range`.
-        spec: what one sample is.
-        columns: images per row; by default the most nearly square layout.
-        labels: classes (n,) of images, which then stand in the order of their classes, each over its class's name.
-
-    Returns:
-        A grid for images, one row of frames per video, a scatter plot for two-dimensional points and
-        tables, one line per sample for other signals and audio.
-
-    Raises:
-        ConfigError: no samples, a shape that is not the spec's, or a kind without a picture.
-    """
-    samples = _checked(samples, spec)
-    if not drawable(spec):
-        raise ConfigError(f"Samples of kind {spec.kind!r} have no picture.", mend="Write them to .txt or .npz instead.")
-    if spec.kind == "image":
-        return _by_class(samples, spec, columns, labels) if labels is not None else grid(samples, spec, columns)
-    if spec.kind == "video":
-        frames = samples.reshape(-1, *spec.shape[1:])  # (n * frames, h, w, c)
-        return grid(frames, spec.replace(kind="image", shape=spec.shape[1:]), columns=spec.shape[0])
-    flat = spec.shape == (2,) or (spec.kind == "table" and len(spec.shape) == 1 and spec.shape[0] >= 2)
-    return scatter(samples, spec) if flat else lines(samples, spec)
-
-
-def _by_class(
-    samples: np.ndarray[Any, Any], spec: DataSpec, columns: int | None, labels: np.ndarray[Any, Any]
-) -> Image:
-    order = np.argsort(labels, kind="stable")
-    return grid(samples[order], spec, columns, captions=[spec.class_name(label) for label in labels[order]])
 
 
 def grid(
@@ -98,7 +54,7 @@ def grid(
     """
     from PIL import Image
 
-    pixels = _pixels(_checked(samples, spec), spec)  # (n, h, w, c) uint8
+    pixels = _pixels(checked(samples, spec), spec)  # (n, h, w, c) uint8
     count, height, width, channels = pixels.shape
     columns = columns or math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)
@@ -141,7 +97,7 @@ def scatter(samples: np.ndarray[Any, Any], spec: DataSpec) -> Image:
     Raises:
         ConfigError: no samples, another shape, or fewer than two features.
     """
-    samples = _checked(samples, spec)
+    samples = checked(samples, spec)
     if samples.ndim != 2 or samples.shape[1] < 2:
         raise ConfigError(f"A scatter plot needs samples of two features or more, got shape {spec.shape}.")
     figure, axes = _axes((4.8, 4.8))
@@ -171,7 +127,7 @@ def lines(samples: np.ndarray[Any, Any], spec: DataSpec) -> Image:
     Raises:
         ConfigError: no samples or another shape.
     """
-    samples = _checked(samples, spec)[:SERIES_SHOWN]
+    samples = checked(samples, spec)[:SERIES_SHOWN]
     series = samples.reshape(*samples.shape[:2], -1)[..., 0]  # (n, time)
     time = np.arange(series.shape[1]) / (spec.rate or 1.0)
     figure, axes = _axes((7.2, 3.6))
@@ -187,7 +143,12 @@ def to_bytes(image: Image) -> bytes:
     return buffer.getvalue()
 
 
-def _checked(samples: np.ndarray[Any, Any], spec: DataSpec) -> np.ndarray[Any, Any]:
+def checked(samples: np.ndarray[Any, Any], spec: DataSpec) -> np.ndarray[Any, Any]:
+    """Return samples as an array of the spec's shape.
+
+    Raises:
+        ConfigError: another shape, or none.
+    """
     samples = np.asarray(samples)
     if samples.shape[1:] != tuple(spec.shape) or not len(samples):
         raise ConfigError(f"A picture needs samples of shape (n, *{spec.shape}), got {samples.shape}.")

@@ -1,0 +1,93 @@
+"""Pictures, and videos as rows of pictures."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from genloom.modalities.drawing import checked, grid
+from genloom.modalities.modality import Modality
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from genloom.data.spec import DataSpec
+    from genloom.modalities.modality import Writer
+    from genloom.sampling.samples import Samples
+
+__all__ = ["IMAGE", "VIDEO"]
+
+FRAME_MS = 120  # milliseconds that one picture of an animation is shown
+
+
+class _Image(Modality):
+    in_rows = True
+
+    def ending(self, drawn: Samples) -> str:
+        """Return that of a picture."""
+        return ".png"
+
+    def pictured(self, spec: DataSpec) -> bool:
+        """Images have one."""
+        return True
+
+    def picture(
+        self,
+        samples: np.ndarray[Any, Any],
+        spec: DataSpec,
+        columns: int | None = None,
+        labels: np.ndarray[Any, Any] | None = None,
+    ) -> Image:
+        """Lay images out in rows, in the order of their classes, each over its class's name."""
+        samples = checked(samples, spec)
+        if labels is None:
+            return grid(samples, spec, columns)
+        order = np.argsort(labels, kind="stable")
+        return grid(samples[order], spec, columns, captions=[spec.class_name(label) for label in labels[order]])
+
+    def writers(self) -> Mapping[str, Writer]:
+        """Write an animation of one image after the other."""
+        return {".gif": lambda drawn: _animation(drawn.samples, drawn.spec)}
+
+
+class _Video(Modality):
+    def pictured(self, spec: DataSpec) -> bool:
+        """Videos have one."""
+        return True
+
+    def picture(
+        self,
+        samples: np.ndarray[Any, Any],
+        spec: DataSpec,
+        columns: int | None = None,
+        labels: np.ndarray[Any, Any] | None = None,
+    ) -> Image:
+        """Draw a row of frames for each video."""
+        samples = checked(samples, spec)
+        frames = samples.reshape(-1, *spec.shape[1:])  # (n * frames, h, w, c)
+        return grid(frames, _frame(spec), columns=spec.shape[0])
+
+    def writers(self) -> Mapping[str, Writer]:
+        """Write an animation of the first video."""
+        return {".gif": lambda drawn: _animation(drawn.samples[0], _frame(drawn.spec))}
+
+
+def _frame(spec: DataSpec) -> DataSpec:
+    return spec.replace(kind="image", shape=spec.shape[1:])
+
+
+def _animation(frames: np.ndarray[Any, Any], spec: DataSpec) -> bytes:
+    pictures = [grid(frame[None], spec) for frame in frames]
+    buffer = io.BytesIO()
+    shown = round(1000 / spec.rate) if spec.rate else FRAME_MS
+    pictures[0].save(buffer, "GIF", save_all=True, append_images=pictures[1:], duration=shown, loop=0)
+    return buffer.getvalue()
+
+
+#: Pictures (height, width, channels).
+IMAGE = _Image()
+#: Videos (frames, height, width, channels).
+VIDEO = _Video()

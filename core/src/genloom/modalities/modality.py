@@ -1,0 +1,67 @@
+"""What a kind of content says of itself, with what holds where it says nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from genloom.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from PIL.Image import Image
+
+    from genloom.data.spec import DataSpec
+    from genloom.sampling.samples import Samples
+
+    Writer = Callable[[Samples], bytes]
+
+__all__ = ["Modality"]
+
+
+class Modality:
+    """One kind of data.
+
+    A plugin offers an instance, `Component("modality", "mine/palette", "mine.palette:PALETTE", …)`; the part of the id
+    after the slash is the `kind` of its `DataSpec`s.
+    """
+
+    numeric: ClassVar[bool] = True
+    """Whether values are amounts, which can be added and compared; tokens and notes are names."""
+
+    in_rows: ClassVar[bool] = False
+    """Whether a picture shows samples in rows, where those of one class then stand together."""
+
+    def pictured(self, spec: DataSpec) -> bool:
+        """Say whether samples of `spec` have a picture."""
+        return False
+
+    def picture(
+        self,
+        samples: np.ndarray[Any, Any],
+        spec: DataSpec,
+        columns: int | None = None,
+        labels: np.ndarray[Any, Any] | None = None,
+    ) -> Image:
+        """Draw samples.
+
+        Args:
+            samples: (n, *spec.shape), in `spec.value_range`.
+            spec: what one sample is.
+            columns: samples per row, where they stand in rows; by default the most nearly square layout.
+            labels: classes (n,) of the samples, for kinds that are shown by class.
+
+        Raises:
+            ConfigError: no samples, a shape that is not the spec's, or a kind without a picture.
+        """
+        raise ConfigError(f"Samples of kind {spec.kind!r} have no picture.", mend="Write them to .txt or .npz instead.")
+
+    def ending(self, drawn: Samples) -> str:
+        """Return what one sample is written as, where samples become a folder of files."""
+        return ".npz"
+
+    def writers(self) -> Mapping[str, Writer]:
+        """Return ending → function from samples to the file's bytes, beside .npz, and .png where there are pictures."""
+        return {}
