@@ -134,7 +134,7 @@ def test_completion_offers_commands_flags_and_choices(genloom: Genloom) -> None:
     assert set(COMMANDS) <= offered("genloom ")
     assert offered("genloom tr") == {"train"}
     assert {"--data", "--preset", "--backend"} <= offered("genloom train --")
-    assert offered("genloom list m") == {"models", "metrics"}
+    assert offered("genloom list m") == {"models", "metrics", "modalities"}
     assert offered("genloom plugins ") == {"list", "show", "check", "freeze", "sync", "new"}
 
 

@@ -99,7 +99,8 @@ def test_the_grid_shows_training_pictures(tmp_path):
 def test_every_kind_that_has_pictures_is_drawn(tmp_path):
     points = tmp_path / "points.png"
     inspect(open_toy("8-ring", n=10), points)
-    assert Image.open(points).size == (480, 480)
+    with Image.open(points) as drawn:
+        assert drawn.size == (480, 480)
     with pytest.raises(ConfigError, match=r"grid\.jpg"):
         inspect(open_digits(), tmp_path / "grid.jpg")
 

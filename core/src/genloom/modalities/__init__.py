@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from genloom.modalities.modality import Modality
+from genloom.modalities.modality import Modality, Writer
 from genloom.plugins.offers import ANY, NUMERIC
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from genloom.data.spec import DataSpec
     from genloom.plugins.offers import Component
 
-__all__ = ["ANY", "NUMERIC", "Modality", "modality_of", "picture", "pictured", "takes"]
+__all__ = ["ANY", "NUMERIC", "Modality", "Writer", "modality_of", "picture", "pictured", "takes"]
 
 
 def modality_of(spec: DataSpec) -> Modality:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from genloom.errors import ConfigError
 
@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from genloom.data.spec import DataSpec
     from genloom.sampling.samples import Samples
 
-    Writer = Callable[[Samples], bytes]
+__all__ = ["Modality", "Writer"]
 
-__all__ = ["Modality"]
+#: What turns samples into the bytes of a file.
+Writer: TypeAlias = "Callable[[Samples], bytes]"
 
 
 class Modality:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["ANY", "COMPONENT_KINDS", "NUMERIC", "Component", "MetricTraits", "Preset", "SampleRequest", "Section"]
 
 #: Stand in `Component.accepts` for every kind of data, and for every one whose values are amounts.
-ANY, NUMERIC = "any", "numeric"
+ANY = "any"
+NUMERIC = "numeric"
 
 COMPONENT_KINDS = ("model", "dataset", "metric", "postprocessor", "modality")
 

@@ -39,35 +39,25 @@ def genloom_components() -> list[Component]:
             training=_TRAINING,
         ),
         Component("modality", "language/text", "genloom_language.modality:TEXT", "Texts, as tokens or as words."),
-        Component(
-            "dataset",
-            "language/text",
-            "genloom_language.text:open_text",
-            "text:FILE, any text.",
-            options=TextOptions,
-            endings=(".txt",),
-        ),
-        Component(
-            "dataset",
-            "language/jsonl",
-            "genloom_language.documents:open_jsonl",
+        _source("text", "text:open_text", "text:FILE, any text.", TextOptions, ".txt"),
+        _source(
+            "jsonl",
+            "documents:open_jsonl",
             "jsonl:FILE, documents, prompts or conversations, packed.",
-            options=JsonlOptions,
-            endings=(".jsonl",),
+            JsonlOptions,
+            ".jsonl",
         ),
-        Component(
-            "dataset",
-            "language/play",
-            "genloom_language.text:open_play",
+        _source(
+            "play",
+            "text:open_play",
             "The beginning of Shakespeare's Coriolanus, 110,000 letters, embedded.",
-            options=PlayOptions,
+            PlayOptions,
         ),
-        Component(
-            "dataset",
-            "language/cipher",
-            "genloom_language.cipher:open_cipher",
+        _source(
+            "cipher",
+            "cipher:open_cipher",
             "Texts in hidden ciphers, which can be known from the text alone.",
-            options=CipherOptions,
+            CipherOptions,
         ),
         Component(
             "postprocessor",
@@ -87,6 +77,11 @@ def genloom_components() -> list[Component]:
             accepts=("text",),
         ),
     ]
+
+
+def _source(name: str, target: str, summary: str, options: type[Any], *endings: str) -> Component:
+    module = f"genloom_language.{target}"
+    return Component("dataset", f"language/{name}", module, summary, options=options, endings=endings)
 
 
 @hookimpl

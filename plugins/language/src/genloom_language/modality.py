@@ -10,7 +10,7 @@ from genloom.modalities import Modality
 
 if TYPE_CHECKING:
     from genloom import Samples
-    from genloom.modalities.modality import Writer
+    from genloom.modalities import Writer
 
 __all__ = ["TEXT"]
 
