@@ -41,6 +41,8 @@ if not _INSTALLED:
 BACKEND = os.environ.setdefault("KERAS_BACKEND", _INSTALLED[0])
 if "torch" in _INSTALLED and "tensorflow" in _INSTALLED:
     importlib.import_module("torch")  # loaded after TensorFlow in one process, torch crashes
+if BACKEND == "torch" and importlib.util.find_spec("setuptools") is not None:
+    importlib.import_module("setuptools")  # Inductor asks for it, and it fails once anything has imported distutils
 
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -240,7 +240,7 @@ def test_one_batch_alone_is_trained_and_tested_on_and_held_against_the_spec() ->
     assert losses[-1] < losses[0] and int(model.step.value) == 8
     assert model.test_on_batch(batch, return_dict=True)["loss"] > 0
     for on_batch in (model.train_on_batch, model.test_on_batch):
-        with pytest.raises(DataError, match="outside"):
+        with pytest.raises(DataError, match="has values outside 0 to 1 in 32 of 32"):
             on_batch({**batch, "x": batch["x"] * 255})
         with pytest.raises(ConfigError, match="would not be read"):
             on_batch(batch["x"], batch["label"])
