@@ -6,6 +6,7 @@ import ast
 import json
 import subprocess
 import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
 
@@ -220,6 +221,14 @@ def test_each_kind_of_environment_has_its_own_installer(programs: None, tmp_path
     uv = Environment("uv", tmp_path, ("/bin/uv", "pip"))
     assert uv.install([x], limits)[0][:5] == ["/bin/uv", "pip", "install", "--python", sys.executable]
     assert "--yes" not in uv.uninstall(["x"])
+
+
+def test_pip_is_found_beside_a_loaded_distutils(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As torch leaves it: setuptools then answers the search for pip with a warning, and unloads distutils.
+    monkeypatch.setitem(sys.modules, "distutils", types.ModuleType("distutils"))
+    (tmp_path / "pyvenv.cfg").write_text("")
+    assert detect(tmp_path).kind == "pip"
+    assert "distutils" in sys.modules
 
 
 def test_a_managed_python_is_left_alone(tmp_path: Path) -> None:

@@ -7,11 +7,11 @@ what they did not install themselves. Each keeps a receipt in the environment, b
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import shutil
 import sys
 import sysconfig
 from collections.abc import Sequence
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +121,8 @@ def detect(prefix: Path | None = None, stdlib: Path | None = None) -> Environmen
             f"The Python at {prefix} is managed by the operating system.",
             mend="Make an environment of your own: python3 -m venv .venv && .venv/bin/pip install genloom",
         )
-    if importlib.util.find_spec("pip") is not None:
+    # Not importlib.util's: setuptools hooks the search for pip, and warns where distutils is loaded.
+    if PathFinder.find_spec("pip") is not None:
         kind = "conda" if (prefix / "conda-meta").is_dir() else "pip"
         return Environment(kind, prefix, (sys.executable, "-m", "pip"))
     if shutil.which("uv") is not None:
