@@ -14,7 +14,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -68,6 +68,15 @@ def pytest_report_header() -> list[str]:
         raise pytest.UsageError(f"KERAS_BACKEND={BACKEND} was asked for, but Keras runs on {keras.backend.backend()}.")
     version = importlib.import_module(BACKEND).__version__
     return [f"engine: {BACKEND} {version}, keras {keras.__version__}, threads {os.environ['OMP_NUM_THREADS']}"]
+
+
+@pytest.fixture(autouse=True)
+def messages_on_stderr() -> Iterator[None]:
+    """Show GenLoom's messages as the command line does."""
+    from genloom.messages import on_stderr
+
+    with on_stderr():
+        yield
 
 
 @pytest.fixture(scope="session")

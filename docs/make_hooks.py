@@ -20,7 +20,7 @@ A plugin is a light module named by an entry point of the group `{hookspecs.GROU
 `@genloom.hookimpl`. An implementation names only the arguments that it uses, so a hook may gain arguments and no plugin
 breaks: see [compatibility](compatibility.md). A hook of another name is reported with the nearest one.
 
-Every plugin is called, one at a time; one that raises is reported on a line of stderr and the others go on.
+Every plugin is called, one at a time; one that raises is reported in one warning, and the others go on.
 """
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from genloom.errors import GenLoomError, reason
-from genloom.messages import shown
+from genloom.messages import on_stderr, shown
 
 __all__ = ["SCHEMA_VERSION", "Terminated", "guarded"]
 
@@ -37,7 +37,8 @@ def guarded(command: Callable[[], Any], arguments: Sequence[str]) -> int:
     """Run a command and return its exit code; errors are printed as `arguments` ask (--json, --traceback)."""
     _watch_for_termination()
     try:
-        result = command()
+        with on_stderr():
+            result = command()
         sys.stdout.flush()
         # click returns the code of ctx.exit() here; commands themselves return None.
         return result if isinstance(result, int) else 0

@@ -1,7 +1,7 @@
 """Find plugins through entry points and keep a broken one from breaking the rest.
 
 Entry points are loaded by hand: pluggy's own loader has no try/except, and skips the second of two plugins with one
-name in silence. Every defect becomes one stderr line and a `PluginStatus`.
+name in silence. Every defect becomes one warning and a `PluginStatus`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import pluggy
 
 from genloom import hookspecs
 from genloom.errors import NotFoundError, PluginError, nearest
-from genloom.messages import shown
+from genloom.messages import tell
 from genloom.plugins.blame import line, package
 from genloom.plugins.entry_points import Declared, declared
 from genloom.plugins.offers import Component
@@ -85,7 +85,7 @@ def load_module(name: str) -> PluginStatus:
 
 
 def report(status: PluginStatus) -> None:
-    """Write a plugin's defect as one stderr line; silent during TAB completion, which shares the terminal.
+    """Warn of a plugin's defect in one line; silent during TAB completion, which shares the terminal.
 
     Raises:
         PluginError: instead, when GENLOOM_STRICT_PLUGINS=1.
@@ -93,7 +93,7 @@ def report(status: PluginStatus) -> None:
     if _switched_on("GENLOOM_STRICT_PLUGINS"):
         raise PluginError(status.defect())
     if "_GENLOOM_COMPLETE" not in os.environ:
-        print(shown(f"Warning: {status.defect()}"), file=sys.stderr)
+        tell(status.defect())
 
 
 class _Plugins:

@@ -23,8 +23,7 @@ def notify(hook: str, **arguments: Any) -> list[tuple[PluginStatus, Any]]:
         arguments: the hook's arguments by name.
 
     Returns:
-        (plugin, result) for each plugin that implements the hook and did not raise; the others are reported on
-        stderr.
+        (plugin, result) for each plugin that implements the hook and did not raise; the others are warned of.
     """
     results: list[tuple[PluginStatus, Any]] = []
     for status in implementers(hook):
