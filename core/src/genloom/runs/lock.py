@@ -1,4 +1,8 @@
-"""One writer per run directory: a lock file that names its owner and dies with it."""
+"""One writer per run directory: a lock file that names its owner and dies with it.
+
+The lock itself is filelock's, on a file that is opened here: its own lock files do not refuse links and
+devices, and do not name their owner.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +32,7 @@ class RunLock:
     """Hold a run for writing, as a context manager; it may be entered again by the same object.
 
     The operating system holds the lock and drops it when the process ends, however it ends, so a file left
-    by a killed process never blocks a resume. Where the system has no such locks, the process id and start
-    time in the file decide.
+    by a killed process never blocks a resume.
 
     Args:
         run_path: the run directory, which exists.
@@ -78,8 +81,10 @@ class RunLock:
 
     def _taken(self, handle: int) -> bool:
         """Lock the open file and sign it; False when its name was given to another file just then."""
+        import filelock
+
         with writing(self.path):
-            if not _lock(handle, self.path):
+            if not filelock.lock_descriptor(handle, blocking=False):
                 raise self._busy()
             if not self._still_named(handle):
                 return False
@@ -136,19 +141,6 @@ def _removal(path: Path, owner: dict[str, Any] | None) -> str:
     if owner is None or owner["host"] == socket.gethostname():
         return ""
     return f" If that process is no more, remove {str(path)!r}."
-
-
-def _lock(handle: int, path: Path) -> bool:
-    """Try to lock the open file; False when another process holds it."""
-    try:
-        import fcntl
-    except ImportError:
-        return holder(path.parent) is None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _identity() -> dict[str, Any]:
