@@ -18,6 +18,7 @@ PROGRAM = """
 import logging
 logging.basicConfig(level="DEBUG")
 from genloom import backend
+backend.keep_compilations()
 if backend.name() == "jax":
     import jax
     jax.jit(lambda x: jax.lax.fori_loop(0, 3, lambda i, y: y @ y + i, x))(jax.numpy.ones((4, 4)))
@@ -25,9 +26,33 @@ else:
     import tensorflow as tf
     tf.function(lambda x: x @ x + 1.0, jit_compile=True)(tf.ones((4, 4)))
 """
+KEEP = "from genloom import backend; backend.keep_compilations()\n"
+NOTHING_CHANGES = """
+import importlib, os, keras
+def settings():
+    own = ("KERAS_BACKEND", "_GENLOOM_DEFAULT_ENGINE", "TF_CPP_MIN_LOG_LEVEL")  # the choice of the engine
+    variables = {name: value for name, value in os.environ.items() if name not in own}
+    engine = importlib.import_module(keras.backend.backend())
+    if engine.__name__ == "jax":
+        return variables, dict(engine.config.values)
+    if engine.__name__ == "torch":
+        return variables, engine.get_default_dtype(), engine.get_num_threads(), engine.get_float32_matmul_precision()
+    return variables, engine.config.optimizer.get_experimental_options()
+before = settings()
+import genloom
+from genloom import backend
+assert settings() == before
+"""
+MODEL_AFTER_WORK = """
+import os
+import genloom, keras
+from genloom import backend
+keras.ops.matmul(keras.ops.ones((3, 3)), keras.ops.ones((3, 3)))
+genloom.create("vae/mlp", genloom.DataSpec((4, 4, 1), "image"), preset="tiny")
+"""
 VARIABLES = ("JAX_COMPILATION_CACHE_DIR", "TF_XLA_FLAGS")
 
-pytestmark = pytest.mark.skipif(backend.name() == "torch", reason="torch compiles nothing")
+keeps = pytest.mark.skipif(backend.name() == "torch", reason="torch compiles nothing unless asked")
 
 
 @pytest.fixture
@@ -43,6 +68,18 @@ def run(tmp_path: Path, subprocess_env: Callable[..., dict[str, str]]) -> Callab
     return run
 
 
+def test_importing_configures_no_engine(run: Callable[..., str], tmp_path: Path) -> None:
+    run(NOTHING_CHANGES)
+    assert not (tmp_path / "kept").exists()
+
+
+@pytest.mark.skipif(backend.name() != "jax", reason="TensorFlow uses XLA for what asks for it")
+def test_what_is_compiled_from_the_first_model_on_is_kept(run: Callable[..., str], tmp_path: Path) -> None:
+    run(MODEL_AFTER_WORK)
+    assert len([*(tmp_path / "kept" / "jax").glob("*-cache")]) > 10
+
+
+@keeps
 def test_a_second_process_finds_what_the_first_compiled(run: Callable[..., str], tmp_path: Path) -> None:
     first = run(PROGRAM)
     (folder,) = (tmp_path / "kept").iterdir()
@@ -56,16 +93,20 @@ def test_a_second_process_finds_what_the_first_compiled(run: Callable[..., str],
         assert "cache hit for 'jit__lambda" in second
 
 
+@keeps
 def test_the_users_own_setting_wins(run: Callable[..., str], tmp_path: Path) -> None:
-    program = f"import os; from genloom import backend; print([os.environ[name] for name in {VARIABLES}])"
+    program = f"{KEEP}import os; print([os.environ[name] for name in {VARIABLES}])"
     mine = dict.fromkeys(VARIABLES, "--mine")
     assert str(["--mine"] * 2) in run(program, **mine)
     assert not (tmp_path / "kept").exists()
 
 
+@keeps
 def test_a_cache_that_cannot_be_made_is_a_warning(run: Callable[..., str], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    told = run("from genloom import backend", GENLOOM_CACHE=str(tmp_path / "file"))
+    told = run(
+        "from genloom import backend\n" + "backend.keep_compilations()\n" * 2, GENLOOM_CACHE=str(tmp_path / "file")
+    )
     assert told.count("compiles anew in every process") == 1
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import keras
 import numpy as np
 import pytest
@@ -50,6 +52,19 @@ def test_jvp_of_a_network_is_its_directional_derivative():
     difference = (array(network(x + h * v)) - array(network(x - h * v))) / (2 * h)
     np.testing.assert_allclose(array(value), array(network(x)), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(array(tangent), difference, rtol=2e-3, atol=2e-4)
+
+
+def test_remat_says_once_what_it_turns_off_for_the_whole_process(capsys):
+    switches = backend.name() == "tensorflow"
+    if switches:
+        importlib.import_module("tensorflow").config.optimizer.set_experimental_options(
+            {"dependency_optimization": True}
+        )
+    for _ in range(2):
+        backend.remat(lambda x: x * x)
+    told = capsys.readouterr().err
+    assert told.count("remat turns TensorFlow's dependency_optimization off") == switches
+    assert len(told.splitlines()) == switches
 
 
 def test_loop_counts_and_carries():

@@ -21,6 +21,7 @@ __all__ = [
     "group_norm",
     "image_layout",
     "jvp",
+    "keep_compilations",
     "layer_norm",
     "loop",
     "memory",
@@ -65,6 +66,7 @@ compiled = _engine.compiled
 float64 = _engine.float64
 loop = _engine.loop
 remat = _engine.remat
+keep_compilations = _engine.keep_compilations
 native_normal = _engine.native_normal
 native_uniform = _engine.native_uniform
 image_layout = _engine.image_layout

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
+import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -30,6 +30,7 @@ __all__ = [
     "group_norm",
     "image_layout",
     "jvp",
+    "keep_compilations",
     "layer_norm",
     "loop",
     "memory",
@@ -256,20 +257,15 @@ def prepare_optimizer(optimizer: Any) -> Any:
     return optimizer
 
 
-def _keep_compiled() -> None:
+@functools.cache
+def keep_compilations() -> None:
     """Let JAX keep what it compiles, so that the next process starts sooner; the user's own settings win."""
     folder = None if jax.config.jax_compilation_cache_dir else folder_to_keep("jax")
-    bounded = importlib.util.find_spec("filelock") is not None  # which JAX needs to throw away what was used least
-    if folder is not None and bounded:
-        folder = without_torn(folder)
+    folder = None if folder is None else without_torn(folder)
     if folder is None:
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_compilation_cache_max_size", 2**29)
     # By default JAX keeps a second's work and more; initial weights are many compilations of a few hundredths.
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.02)
-    if bounded:
-        jax.config.update("jax_compilation_cache_max_size", 2**29)
-
-
-_keep_compiled()

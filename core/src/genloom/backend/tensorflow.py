@@ -20,6 +20,7 @@ from genloom.backend.memory import physical_memory
 from genloom.backend.normalisation import group_norm_in_ops, layer_norm_in_ops
 from genloom.backend.purity import run_pure
 from genloom.files.caches import folder_to_keep
+from genloom.messages import tell
 
 __all__ = [
     "StepMixin",
@@ -30,6 +31,7 @@ __all__ = [
     "group_norm",
     "image_layout",
     "jvp",
+    "keep_compilations",
     "layer_norm",
     "loop",
     "memory",
@@ -45,12 +47,6 @@ __all__ = [
 ]
 
 _ZERO = tf.UnconnectedGradients.ZERO
-
-# XLA keeps what it compiles, so that the next process starts sooner; TensorFlow reads this when XLA is first used.
-if "TF_XLA_FLAGS" not in os.environ and (_folder := folder_to_keep("xla")) is not None:
-    os.environ["TF_XLA_FLAGS"] = (
-        f"--tf_xla_persistent_cache_directory={_folder} --tf_xla_persistent_cache_read_only=false"
-    )
 
 
 def value_and_grad(fn: Callable[[], tuple[Any, Any]], variables: Sequence[Any]) -> tuple[tuple[Any, Any], list[Any]]:
@@ -117,8 +113,7 @@ def loop(step: Callable[[Any, Any], Any], n: Any, state: Any, until: Callable[[A
 
 def remat(fn: Callable[..., Any]) -> Callable[..., Any]:
     """Return fn, computed again in the backward pass; it takes tensors and None, draws and writes nothing."""
-    # TensorFlow's pass over dependencies gives one such graph in forty another gradient: docs/engines.md.
-    tf.config.optimizer.set_experimental_options({"dependency_optimization": False})
+    _without_dependency_pass()
 
     def run(*args: Any) -> Any:
         at = [i for i, x in enumerate(args) if isinstance(x, tf.Tensor) and x.dtype.is_floating]
@@ -131,6 +126,16 @@ def remat(fn: Callable[..., Any]) -> Callable[..., Any]:
         return tf.recompute_grad(differentiable)(*(args[i] for i in at))
 
     return run
+
+
+def _without_dependency_pass() -> None:
+    """Turn off TensorFlow's pass over dependencies, which TensorFlow can do for a whole process only, and say so.
+
+    It gives one graph in forty that computes again another gradient: docs/engines.md.
+    """
+    if tf.config.optimizer.get_experimental_options().get("dependency_optimization", True):
+        tf.config.optimizer.set_experimental_options({"dependency_optimization": False})
+        tell("remat turns TensorFlow's dependency_optimization off for this process: with it gradients may differ.")
 
 
 @contextlib.contextmanager
@@ -285,6 +290,18 @@ def group_norm(x: Any, groups: int, gamma: Any, beta: Any, epsilon: float, axis:
 def layer_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> Any:
     """Normalise the last axis of x in floatx, with a scale and, unless it is None, a shift (Ba et al. 2016, eq. 4)."""
     return layer_norm_in_ops(x, gamma, beta, epsilon)
+
+
+@functools.cache
+def keep_compilations() -> None:
+    """Let XLA keep what it compiles, so that the next process starts sooner; the user's own flags win.
+
+    TensorFlow reads the variable when XLA is first used: after that this changes nothing.
+    """
+    if "TF_XLA_FLAGS" not in os.environ and (folder := folder_to_keep("xla")) is not None:
+        os.environ["TF_XLA_FLAGS"] = (
+            f"--tf_xla_persistent_cache_directory={folder} --tf_xla_persistent_cache_read_only=false"
+        )
 
 
 def prepare_optimizer(optimizer: Any) -> Any:

@@ -35,6 +35,7 @@ __all__ = [
     "group_norm",
     "image_layout",
     "jvp",
+    "keep_compilations",
     "layer_norm",
     "loop",
     "memory",
@@ -231,6 +232,10 @@ def layer_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> Any:
     y, gamma = (keras.ops.cast(keras.ops.convert_to_tensor(v), floatx) for v in (x, gamma))
     beta = None if beta is None else keras.ops.cast(keras.ops.convert_to_tensor(beta), floatx)
     return keras.ops.cast(torch.nn.functional.layer_norm(y, y.shape[-1:], gamma, beta, epsilon), x.dtype)
+
+
+def keep_compilations() -> None:
+    """Nothing to do: torch compiles for those who ask, and Inductor then keeps it."""
 
 
 def prepare_optimizer(optimizer: Any) -> Any:

@@ -81,6 +81,7 @@ class GenerativeModel(Family, backend.StepMixin, keras.Model, metaclass=_Built):
         noise: Literal["native", "portable"] = "native",
         **values: Any,
     ) -> None:
+        backend.keep_compilations()  # before the first weights, which engines compile too
         super().__init__(name=type(self).__name__.lower())
         instance("spec", spec, DataSpec, "a DataSpec", mend="A data set has one: genloom.data.open(data).spec.")
         if noise not in ("native", "portable"):
