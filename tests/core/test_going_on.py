@@ -134,3 +134,33 @@ def test_a_kill_between_the_first_line_of_the_log_and_its_checkpoint_begins_anew
         shutil.rmtree(folder)
     with pytest.raises(RunError, match=r"checkpoint"):
         genloom.train("tests/plain", models.points(), out=whole.path, resume=True)
+
+
+def test_a_misspelled_run_is_not_begun(models: Any, tmp_path: Path) -> None:
+    train(tmp_path / "circle", epochs=1)
+    with pytest.raises(ConfigError) as absent:
+        train(tmp_path / "circel", resume=True)
+    named, near = str(tmp_path / "circel"), str(tmp_path / "circle")
+    assert absent.value.message == f"{named!r} is not a run: nothing is there. Did you mean {near!r}?"
+    assert not (tmp_path / "circel").exists()
+
+
+def test_a_run_that_was_killed_before_it_wrote_anything_begins(models: Any, tmp_path: Path, capfd: Any) -> None:
+    create_run(tmp_path / "run")
+    assert train(tmp_path / "run", resume=True).status == "finished"
+    assert f"{str(tmp_path / 'run')!r} holds nothing yet: the run begins." in capfd.readouterr().err
+
+
+def test_of_several_seeds_those_that_were_not_reached_begin(models: Any, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="parts-seed1' is not a run"):
+        train(tmp_path / "parts", seeds=[1, 2], resume=True)
+    train(tmp_path / "parts", seeds=[1])
+    runs = genloom.train("tests/plain", DATA, seeds=[1, 2], out=tmp_path / "parts", resume=True, **SETTINGS, epochs=2)
+    assert [run.status for run in runs] == ["finished", "finished"]
+
+
+def test_a_run_knows_its_data(models: Any, tmp_path: Path) -> None:
+    run = train(tmp_path / "run")
+    on = genloom.train("tests/plain", out=run.path, epochs=3, resume=True)
+    assert on.config["data"]["address"] == run.config["data"]["address"]
+    assert on.last_entry["epoch"] == 3

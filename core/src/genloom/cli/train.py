@@ -73,7 +73,7 @@ def train(
     """
     flags, environment = _by_source(ctx, given)
     layers = {**environment_settings(), **environment}
-    plan = gather(flags, layers, assignments, _config(config, resume, given["out"], begun_anew=bool(given["model"])))
+    plan = gather(flags, layers, assignments, _config(config, resume, given["out"], named=bool(given["model"])))
     engine.choose(plan.backend)
     result = _train(plan, resume, dry_run, profile)
     results = list(result) if isinstance(result, (list, tuple)) else [result]
@@ -91,14 +91,14 @@ def _by_source(ctx: click.Context, given: dict[str, Any]) -> tuple[dict[str, Any
     return flags, {name: present[name] for name in environment}
 
 
-def _config(config: str | None, resume: bool, out: str | None, begun_anew: bool) -> dict[str, dict[str, Any]]:
+def _config(config: str | None, resume: bool, out: str | None, named: bool) -> dict[str, dict[str, Any]]:
     """Return the configuration file, or what identifies the run to resume when no file is given.
 
     Args:
         config: the file.
         resume: whether a run goes on.
         out: which.
-        begun_anew: whether it may begin where there is none, for the model is named.
+        named: whether the model is named: the trainer then says what a folder without a run may do.
 
     Raises:
         ConfigError: nothing to resume, or a file that cannot be read.
@@ -109,14 +109,9 @@ def _config(config: str | None, resume: bool, out: str | None, begun_anew: bool)
     if out is None:
         raise ConfigError("--resume needs the run to go on with.", mend="Give --out RUN.")
     from genloom.runs import Run
-    from genloom.runs.directory import check_place
 
     run = Run(out)
-    if not run.exists and (config is not None or begun_anew):
-        check_place(out)
-        note(f"There is no run in {out}: it begins.")
-        return found
-    return found or _identity(run)
+    return found if named and not run.exists else found or _identity(run)
 
 
 def _identity(run: Run) -> dict[str, dict[str, Any]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from genloom import arguments
-from genloom.errors import ConfigError, DamagedRunError, RunError, listed
+from genloom.errors import ConfigError, DamagedRunError, RunError, listed, nearest
 from genloom.files import bounded
 from genloom.files.atomic import make_folder, open_here, plain, reading, write_atomic, writing
 from genloom.messages import tell
@@ -19,7 +19,7 @@ from genloom.runs import lineage, log, manifest
 from genloom.runs.form import formed
 from genloom.runs.lock import LOCK_NAME, RunLock, holder
 
-__all__ = ["Run", "check_place", "create_run", "open_run"]
+__all__ = ["Run", "check_place", "create_run", "no_run", "open_run"]
 
 CONFIG = "run.toml"
 LOG = "log.jsonl"
@@ -61,10 +61,7 @@ class Run:
             ForbiddenError: this user may not read it.
         """
         if not self.exists:
-            raise ConfigError(
-                f"{str(self.path)!r} is not a run: it has no {CONFIG}.",
-                mend="Name a folder that `genloom train --out` wrote; `genloom runs DIR` lists them.",
-            )
+            raise no_run(self.path)
         try:
             with reading(self.path / CONFIG):
                 return formed(bounded.table(bounded.content(self.path / CONFIG)))
@@ -309,6 +306,16 @@ def open_run(path: str | Path, *, head: bool = True) -> Run:
     run = Run(path)
     run.config  # noqa: B018 - reading it is the check
     return Run(lineage.head(run.path)) if head else run
+
+
+def no_run(path: Path) -> ConfigError:
+    """Return the error of a path that is no run; it names the nearest of the runs beside it."""
+    what = f"it has no {CONFIG}" if path.exists() else "nothing is there"
+    near = nearest(str(path), [str(file.parent) for file in path.parent.glob(f"*/{CONFIG}")])
+    return ConfigError(
+        f"{str(path)!r} is not a run: {what}.{near}",
+        mend="Name a folder that `genloom train --out` wrote; `genloom runs DIR` lists them.",
+    )
 
 
 def create_run(path: str | Path, resume: bool = False) -> Run:

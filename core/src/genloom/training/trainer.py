@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import keras
 
@@ -18,6 +18,7 @@ from genloom.opening.memory import within_memory
 from genloom.plugins.registry import required
 from genloom.profiling.step import check_length, profile_of
 from genloom.runs import Run, create_run, load_latest
+from genloom.runs.directory import check_place, no_run
 from genloom.runs.going_on import begins_anew, telling_the_way_on
 from genloom.runs.stretches import TABLE, begin
 from genloom.training.assembly import assemble, check_rules
@@ -41,7 +42,7 @@ _SMALLER = "Begin again with a smaller batch size, and `accumulate` steps for ea
 
 def train(
     model: str | GenerativeModel,
-    data: Data,
+    data: Data | None = None,
     *,
     preset: str | None = None,
     options: Mapping[str, Any] | None = None,
@@ -65,7 +66,7 @@ def train(
     Args:
         model: a model's id (`genloom list models`), or a model object.
         data: an address such as "digits" (`genloom list datasets`), an open data set, or arrays: x, (x, label), and
-            what else `genloom.data.open` takes.
+            what else `genloom.data.open` takes. None for a run to resume takes its own, where they have an address.
         preset: named option values and training settings of the model.
         options: the model's options by name (`genloom show ID`).
         epochs: passes over the training data.
@@ -104,7 +105,7 @@ def train(
         required("model", stored["model"]["id"], stored["model"].get("plugin"))
     job = resolve(
         model,
-        data,
+        _data(data, stored),
         preset=preset,
         options=options,
         asked=asked,
@@ -209,11 +210,22 @@ def _ended(run: Run, job: Job, plan: Plan, step: int) -> bool:
     return finished and (planned < step or (rules and planned == was))
 
 
-def _stored(out: str | Path | None, resume: bool) -> dict[str, Any] | None:
-    """Return the configuration of the run to resume, None when there is none yet.
+def _data(given: Data | None, stored: Mapping[str, Any] | None) -> Data:
+    """Return the data that are given, or those of the run to resume.
 
     Raises:
-        ConfigError: `resume` without `out`, or with a run that was not trained here.
+        ConfigError: neither names any.
+    """
+    if given is None and stored is None:
+        raise ConfigError("No data are given.", mend="Name some: data='digits', an open data set, or (x, label).")
+    return cast("Data", stored["data"]["address"] if given is None and stored else given)
+
+
+def _stored(out: str | Path | None, resume: bool) -> dict[str, Any] | None:
+    """Return the configuration of the run to resume, None of one that was killed before it wrote any.
+
+    Raises:
+        ConfigError: `resume` without `out`, with a folder that is not there, or with a run that was not trained here.
         DamagedRunError: its run.toml says what it cannot.
     """
     if not resume:
@@ -221,14 +233,20 @@ def _stored(out: str | Path | None, resume: bool) -> dict[str, Any] | None:
     if out is None:
         raise ConfigError("resume needs the run to go on with.", mend="Give out=RUN (--out RUN).")
     run = Run(out)
-    return stored_config(run) if run.exists and run.address else None
+    if run.exists:
+        return stored_config(run) if run.address else None
+    if not run.path.exists():
+        raise no_run(run.path)
+    check_place(run.path)
+    tell(f"{str(run.path)!r} holds nothing yet: the run begins.")
+    return None
 
 
 def _each_seed(request: dict[str, Any], seeds: Sequence[int], out: Any, settings: dict[str, Any]) -> list[Any]:
     """Train one run per seed, one after the other.
 
     Raises:
-        ConfigError: no seeds, one twice, or a model object, whose weights are drawn already.
+        ConfigError: no seeds, one twice, a model object, whose weights are drawn already, or none to resume.
     """
     seeds = [seed_number(seed) for seed in many("seeds", seeds, object, "a list of whole numbers, such as [1, 2]")]
     if not seeds or len(set(seeds)) != len(seeds):
@@ -236,4 +254,10 @@ def _each_seed(request: dict[str, Any], seeds: Sequence[int], out: Any, settings
     if not isinstance(request["model"], str):
         raise ConfigError("seeds need a model's id: the weights of a model object are drawn already.")
     request = {**request, **settings}
-    return [train(**request, seed=seed, out=None if out is None else f"{out}-seed{seed}") for seed in seeds]
+    places = [None if out is None else Path(f"{out}-seed{seed}") for seed in seeds]
+    # A kill in the second of three leaves nothing of the third.
+    left = [place for place in places if place is not None and place.exists()] or places[:1]
+    return [
+        train(**{**request, "resume": request["resume"] and place in left}, seed=seed, out=place)
+        for seed, place in zip(seeds, places, strict=True)
+    ]
