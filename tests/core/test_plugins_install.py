@@ -166,7 +166,9 @@ def test_a_command_of_an_absent_plugin_names_the_plugin(repository: Path) -> Non
     assert offered == THEIR_COMMANDS
 
 
-def test_names_resolve_to_where_they_come_from(repository: Path, tmp_path: Path) -> None:
+def test_names_resolve_to_where_they_come_from(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folders = {f.parent.name: f"genloom-{f.parent.name}" for f in repository.glob("plugins/*/pyproject.toml")}
     assert folders == FIRST_PARTY
     own = resolve("vae")
@@ -178,6 +180,13 @@ def test_names_resolve_to_where_they_come_from(repository: Path, tmp_path: Path)
     assert resolve("git+https://example.org/x.git").requirement == "git+https://example.org/x.git"
     with pytest.raises(NotFoundError):
         resolve(str(tmp_path / "absent"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "flow").mkdir()
+    assert resolve("flow").source.startswith("the package index")
+    (tmp_path / "flow" / "pyproject.toml").write_text("[project]\nname = 'flow'\n")
+    with pytest.raises(ConfigError, match=r"is a folder here .*Write \./flow for the folder, 'flow>=0' for the index"):
+        resolve("flow")
+    assert (resolve("./flow").requirement, resolve("flow>=0").requirement) == (str(tmp_path / "flow"), "flow>=0")
     with pytest.raises(ConfigError, match="no pyproject"):
         resolve(str(tmp_path))
     (tmp_path / "mine.py").write_text("")

@@ -46,8 +46,8 @@ def resolve(text: str) -> Wanted:
 
     Raises:
         NotFoundError: it is a path, and nothing is there.
-        ConfigError: it is an option, or neither a path, nor a URL, nor a requirement, or a folder without a
-            pyproject.toml.
+        ConfigError: it is an option, or neither a path, nor a URL, nor a requirement, a folder without a
+            pyproject.toml, or a name that a package's folder has here, too.
     """
     text = text.strip()
     if text.startswith("-") or not text.isprintable():
@@ -63,6 +63,11 @@ def resolve(text: str) -> Wanted:
         raise _meaningless(text)
     name, rest = found.group(1), text[len(found.group(1)) :]
     own = FIRST_PARTY.get(name) or next((each for each in FIRST_PARTY.values() if each == normal(name)), None)
+    if own is None and Path(text, "pyproject.toml").is_file():
+        raise ConfigError(
+            f"{text!r} is a folder here and may be a name in the package index.",
+            mend=f"Write ./{text} for the folder, '{text}>=0' for the index.",
+        )
     if own is None:
         return Wanted(text, text, normal(name), "the package index; none of GenLoom's own." + _near(name))
     folder = _in_checkout(own)
