@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from genloom.errors import ConfigError
 from genloom_language.choosing import Rules, kept
 
 
@@ -108,3 +109,9 @@ def test_the_tokens_are_those_of_transformers(rules: dict[str, Any]) -> None:
         if name in rules:
             scores = warper(rules[name])(None, scores)
     assert np.array_equal(allowed(logits, **rules), torch.isfinite(scores).numpy())
+
+
+@pytest.mark.parametrize("name", ["temperature", "top_p", "min_p", "typical", "repetition"])
+def test_what_is_no_number_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name}=nan is out of range"):
+        Rules(**{name: float("nan")})

@@ -12,7 +12,7 @@ import tokenizers
 
 import genloom
 from genloom import DataSpec, Samples
-from genloom.errors import ConfigError, DataError
+from genloom.errors import ConfigError, DataError, RunError
 from genloom.postprocess import Origin, chain
 from genloom.testing import PostprocessorConformance
 from genloom_language.tokens import encode, load_tokenizer, train_tokenizer
@@ -74,6 +74,10 @@ def test_text_without_a_tokenizer_or_without_words_is_refused(tokenizer: Path, t
     (tmp_path / "broken.json").write_text("{")
     with pytest.raises(ConfigError, match="cannot be read as a tokenizer"):
         process(f"language/detokenise:tokenizer={tmp_path / 'broken.json'}", LINE, TOKENS)
+    run = Origin(run=types.SimpleNamespace(path=tmp_path))
+    tokenizer.write_text("{")
+    with pytest.raises(RunError, match=r"cannot be read as a tokenizer: .*Restore it from a copy"):
+        process("language/detokenise", LINE, TOKENS, run)
 
 
 TEXT = "To be, or not to be: that is the question.\nWhether 'tis nobler — naïve — in the mind\n" * 40

@@ -46,7 +46,7 @@ class Rules:
     def __post_init__(self) -> None:
         shares = {name: getattr(self, name) for name in ("top_p", "typical")}
         wrong = {name: value for name, value in shares.items() if not 0 < value <= 1}
-        wrong |= {name: getattr(self, name) for name in ("temperature", "top_k") if getattr(self, name) < 0}
+        wrong |= {name: getattr(self, name) for name in ("temperature", "top_k") if not getattr(self, name) >= 0}
         wrong |= {} if 0 <= self.min_p <= 1 else {"min_p": self.min_p}
         wrong |= {} if self.repetition > 0 else {"repetition": self.repetition}
         for name, value in wrong.items():

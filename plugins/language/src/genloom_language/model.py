@@ -20,7 +20,7 @@ from genloom_language.decoding import begun, continued, left
 from genloom_language.ending import NOTHING, until, written
 from genloom_language.options import TransformerOptions
 from genloom_language.prompts import new_prompt
-from genloom_language.tokens import FILE, SPECIAL, encode, first_token, load_tokenizer, opening
+from genloom_language.tokens import FILE, SPECIAL, encode, first_token, opening, tokenizer_of
 
 __all__ = ["Transformer"]
 
@@ -151,9 +151,8 @@ class Transformer(GenerativeModel):
 
     def attach(self, run: Any) -> None:
         """Read the run's tokenizer; samples then begin with a line's end where it knows one."""
-        file = Path(run.path) / FILE
-        if file.is_file():
-            self.tokenizer = load_tokenizer(file)
+        if (Path(run.path) / FILE).is_file():
+            self.tokenizer = tokenizer_of(run)
             self.start = first_token(self.tokenizer)
 
     def read_condition(self, given: Mapping[str, Any], n: int) -> Mapping[str, Any]:

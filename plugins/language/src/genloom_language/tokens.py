@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genloom.errors import ConfigError, DataError, nearest
+from genloom.errors import ConfigError, DataError, RunError, nearest
 from genloom.files import bounded
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ __all__ = [
     "opening",
     "room",
     "shortened",
+    "tokenizer_of",
     "train_tokenizer",
     "with_special",
 ]
@@ -226,6 +227,22 @@ def load_tokenizer(file: str | Path) -> Tokenizer:
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
+
+
+def tokenizer_of(run: Any) -> Tokenizer:
+    """Read the tokenizer that a run keeps.
+
+    Raises:
+        ConfigError: it keeps none.
+        RunError: it is damaged.
+    """
+    file = Path(run.path) / FILE
+    if not file.is_file():
+        raise ConfigError(f"{str(run.path)!r} has no {FILE}.", mend="Name one: tokenizer=FILE.")
+    try:
+        return load_tokenizer(file)
+    except ConfigError as error:
+        raise RunError(error.message, mend="Restore it from a copy, or train the run again.") from error
 
 
 def _characters(parts: Iterable[str]) -> Tokenizer:

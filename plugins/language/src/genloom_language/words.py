@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,10 @@ from genloom.errors import ConfigError
 from genloom.postprocess import Origin
 from genloom_language.ending import NOTHING, written
 from genloom_language.options import DetokeniseOptions, StripOptions
-from genloom_language.tokens import FILE, load_tokenizer
+from genloom_language.tokens import load_tokenizer, tokenizer_of
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 __all__ = ["detokenise", "strip"]
 
@@ -29,7 +31,7 @@ def detokenise(samples: Samples, options: DetokeniseOptions, origin: Origin) -> 
     tokens, spec = samples.samples, samples.spec
     if not np.issubdtype(tokens.dtype, np.integer) or tokens.ndim != 2:
         raise ConfigError(f"detokenise takes tokens (n, length), got {tokens.dtype} of shape {tokens.shape}.")
-    tokenizer = load_tokenizer(_file(options, origin))
+    tokenizer = _tokenizer(options, origin)
     known = tokenizer.get_vocab_size(with_added_tokens=True)
     if known < spec.vocabulary:
         raise ConfigError(f"The tokenizer knows {known} tokens, the data have {spec.vocabulary}.")
@@ -53,9 +55,9 @@ def strip(samples: NDArray[Any], spec: DataSpec, options: StripOptions) -> tuple
     return np.array([text.strip() for text in texts])[:, None], spec
 
 
-def _file(options: DetokeniseOptions, origin: Origin) -> Path:
+def _tokenizer(options: DetokeniseOptions, origin: Origin) -> Tokenizer:
     if options.tokenizer:
-        return Path(options.tokenizer)
+        return load_tokenizer(options.tokenizer)
     if origin.run is None:
         raise ConfigError("It is not known which tokenizer made these tokens.", mend="Write tokenizer=FILE.")
-    return Path(origin.run.path) / FILE
+    return tokenizer_of(origin.run)
