@@ -161,7 +161,7 @@ def test_what_does_not_fit_is_refused(vae: Any, asked: dict[str, Any], message: 
 
 
 def test_values_out_of_range_or_not_finite_name_the_model(models: Any) -> None:
-    with pytest.raises(RunError, match=r"Plain drew values in .* its data is in \[0, 1\]"):
+    with pytest.raises(PluginError, match=r"Plain\.draw\(\) returned values in .*: its data are in \[0, 1\]"):
         genloom.sample(genloom.create("tests/plain", models.SPEC), 64)
     model = genloom.create("tests/vae", models.SPEC)
     kernel = model.decoder.layers[0].kernel

@@ -13,7 +13,7 @@ import pytest
 from keras import ops
 
 import genloom
-from genloom.errors import ConfigError, RunError
+from genloom.errors import ConfigError, PluginError, RunError
 from genloom.model.state import named_variables
 from genloom.plugins.discovery import load_file
 from genloom.runs import load_latest
@@ -240,6 +240,13 @@ def test_training_stops_at_a_loss_that_is_no_number(models: Any, tmp_path: Path)
     arrays, manifest = load_latest(genloom.Run(tmp_path / "run"))
     assert manifest["step"] == 9
     assert all(np.isfinite(array).all() for array in arrays.values())
+
+
+def test_training_ends_at_a_draw_that_breaks_its_promise(models: Any, tmp_path: Path) -> None:
+    quiet = {**QUIET, "sample_every": 1}
+    with pytest.raises(PluginError, match=r"Plain\.draw\(\) returned values in .*: its data are in \[0, 1\]"):
+        genloom.train("tests/plain", models.points(), out=tmp_path / "run", epochs=2, **quiet)
+    assert not list((tmp_path / "run" / "samples").glob("epoch-*"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -16,7 +16,7 @@ import numpy as np
 
 from genloom.data.fitting import SLACK
 from genloom.data.spec import DataSpec
-from genloom.errors import ConfigError, RunError, nearest
+from genloom.errors import ConfigError, PluginError, RunError, nearest
 from genloom.messages import tell
 from genloom.options import check_number
 from genloom.sampling.conditions import conditions
@@ -159,8 +159,9 @@ def _checked(values: np.ndarray[Any, Any], model: GenerativeModel) -> np.ndarray
         low, high = spec.value_range
         slack = SLACK * (high - low)
         if values.min() < low - slack or values.max() > high + slack:
-            raise RunError(
-                f"{name} drew values in [{values.min():.4g}, {values.max():.4g}], its data is in [{low:g}, {high:g}].",
+            raise PluginError(
+                f"{name}.draw() returned values in [{values.min():.4g}, {values.max():.4g}]: its data are in "
+                f"[{low:g}, {high:g}].",
                 mend="Let the model's draw() map its output to the value range, or clip it.",
             )
         values = np.clip(values, np.float32(low), np.float32(high))

@@ -55,9 +55,9 @@ def sample(
         ConfigError: no run or model, numbers that are none or out of bounds, an unknown option, a condition that does
             not fit, a post-processor that does not take these data.
         NotFoundError: a post-processor that nothing offers.
-        RunError: the model drew values that are not finite or leave the range of its data, or the memory does not
-            hold one sample.
-        PluginError: a plugin's `genloom_sample` failed, or the model drew samples of another shape than its data's.
+        RunError: the model drew values that are not finite, or the memory does not hold one sample.
+        PluginError: a plugin's `genloom_sample` failed, or the model drew samples of another shape or range than its
+            data's.
     """
     from genloom.plugins import hooks
     from genloom.plugins.offers import SampleRequest
