@@ -117,6 +117,26 @@ CALLS: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
     "load nothing": (lambda m, run: genloom.load(None), NO_RUN + "None. Name the folder"),
     "load a model": (lambda m, run: genloom.load(m), NO_RUN + "<Point"),
     "load into 3": (lambda m, run: genloom.load(run, model=3), "model must be a GenerativeModel, got 3"),
+    "train on nothing": (lambda m, run: genloom.train("vae/mlp"), "No data are given. Name some: data='digits'"),
+    "train on batches": (
+        lambda m, run: genloom.train("vae/mlp", iter([{"x": X}])),
+        "list_iterator is no whole data set: .* Give the data set or its arrays",
+    ),
+    "train on a part": (
+        lambda m, run: genloom.train("vae/mlp", data.open(X).train),
+        "Split is no whole data set: .* Give the data set or its arrays",
+    ),
+    "load a data set": (
+        lambda m, run: data.Loader(data.open(X), 8, 0),
+        r"split must be one split of a data set, got a value of type Dataset\. Give dataset\.train",
+    ),
+    "batches of a text": (lambda m, run: data.Loader(data.open(X).train, "8", 0), "batch_size must be a whole number"),
+    "no seed": (lambda m, run: data.Loader(data.open(X).train, 8, None), "seed must be a whole number, got None"),
+    "a shard of 3": (
+        lambda m, run: data.Loader(data.open(X).train, 8, 0, shard=3),
+        r"shard must be a pair \(index, count\), got 3",
+    ),
+    "an option that is no number": (lambda m, run: genloom.sample(m, 2, hot=float("nan")), "must be a number, got nan"),
     "train nothing": (lambda m, run: genloom.train(None, X), "a model's id, such as 'vae/conv', or a GenerativeMod"),
     "train a class": (lambda m, run: genloom.train(Point, X), "or a GenerativeModel, got <class"),
     "seeds of 3": (lambda m, run: genloom.train("vae/mlp", X, seeds=3), "seeds must be a list of whole numbers, such"),

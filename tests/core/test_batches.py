@@ -11,7 +11,7 @@ from keras import ops
 
 import genloom
 from genloom import DataSpec, GenerativeModel, Phase
-from genloom.data import ArraySplit, Dataset
+from genloom.data import ArraySplit, Dataset, Loader
 from genloom.errors import ConfigError, DataError
 from genloom.sampling.latents import opened_for
 
@@ -175,6 +175,15 @@ def test_shorter_texts_are_read():
 def test_what_would_not_be_read_is_refused(given, words):
     with pytest.raises(ConfigError, match=words):
         model().fit(**given, verbose=0)
+
+
+@pytest.mark.parametrize("form", [lambda loader: loader, lambda loader: (dict(batch) for batch in loader)])
+def test_a_loader_and_a_generator_of_batches_are_read(form):
+    split = ArraySplit(X, np.zeros(8, int))
+    made, again = model(), model()
+    made.fit(form(Loader(split, 4, seed=0)), steps_per_epoch=3, verbose=0)
+    again.fit(Loader(split, 4, seed=0).stream(), steps_per_epoch=3, verbose=0, shuffle=False)
+    assert ops.convert_to_numpy(made.mean) == ops.convert_to_numpy(again.mean) != 0
 
 
 def test_rounding_may_leave_the_range():

@@ -154,7 +154,7 @@ def test_a_run_on_arrays_resumes_and_is_measured_with_the_same_ones(tmp_path: Pa
         genloom.evaluate(run, ["precision"])
     found = genloom.evaluate(run, ["precision"], n=8, dataset=(x, names))
     assert found["data"] == "arrays"
-    with pytest.raises(DataError, match="changed since this run was trained"):
+    with pytest.raises(DataError, match="The data given, 'arrays', are not those of the training, 'arrays': fingerpri"):
         genloom.evaluate(run, ["precision"], n=8, dataset=x)
 
     assert genloom.sample(run, 3, condition={"label": "dog"}).labels.tolist() == [1, 1, 1]

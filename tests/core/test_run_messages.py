@@ -24,7 +24,7 @@ Genloom = Callable[..., subprocess.CompletedProcess[str]]
     ("words", "message"),
     [
         (["train", "--resume"], "--resume needs the run to go on with. Give --out RUN."),
-        (["train", "--resume", "--out", "no-run"], "'no-run' is not a run: it has no run.toml."),
+        (["train", "--resume", "--out", "no-run"], "'no-run' is not a run: nothing is there. Name a folder"),
         (["train", "--resume", "--out", "."], "'.' is not a run: it has no run.toml."),
     ],
 )
@@ -61,6 +61,9 @@ def test_an_id_of_a_plugin_of_our_own_that_is_not_installed_says_how_to(monkeypa
         registry.find("model", "language/transformer")
     assert absent.value.mend == "It comes with the plugin language: genloom install language"
     with pytest.raises(NotFoundError) as absent:
+        registry.find("model", "language")
+    assert absent.value.mend == "It comes with the plugin language: genloom install language"
+    with pytest.raises(NotFoundError) as absent:
         registry.find("model", "vae/cnov")
     assert absent.value.mend == "See: genloom list models."
 
@@ -77,3 +80,8 @@ def test_settings_are_named_as_they_are_typed() -> None:
     known = {parameter.name: parameter.opts for parameter in train.params}
     for name in ("epochs", "steps", "batch_size", "stop_when", "patience", "adapt", "retain", "post"):
         assert typed(name) in known[name]
+
+
+def test_a_family_s_name_alone_is_told_its_models() -> None:
+    with pytest.raises(NotFoundError, match=r"There is no model 'diffusion'\. diffusion offers diffusion/ddpm"):
+        registry.find("model", "diffusion")

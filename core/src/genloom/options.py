@@ -101,12 +101,13 @@ def check_number(value: Any, named: str, minimum: float | None = None, maximum: 
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return
+    if math.isnan(value):
+        raise ConfigError(f"Option {named!r} must be a number, got nan.")
     most = LARGEST_WHOLE if isinstance(value, int) else LARGEST
     low, high = -most if minimum is None else minimum, most if maximum is None else maximum
-    # `not >=` and not `<`, so that NaN is refused as well.
-    if not value >= low:
+    if value < low:
         raise ConfigError(f"Option {named!r} must be at least {low}, got {value}.")
-    if not value <= high:
+    if value > high:
         raise ConfigError(f"Option {named!r} must be at most {high}, got {value}.")
 
 

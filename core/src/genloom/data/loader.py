@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from genloom.arguments import instance, whole
 from genloom.data.dataset import Batch, Split
 from genloom.data.order import rows_of_step
 from genloom.errors import ConfigError, DataError
+from genloom.options import LARGEST_SEED
 
 __all__ = ["Loader", "steps_per_epoch"]
 
@@ -36,14 +38,14 @@ class Loader:
     Args:
         split: the samples.
         batch_size: samples per repeat.
-        seed: any integer; fixes the order.
+        seed: any whole number of 64 bits; fixes the order.
         start: step of the first batch that iteration yields.
         repeats: slices of `batch_size` fresh samples in each batch, for models whose phases repeat.
         workers: processes that read ahead; 0 reads ahead in threads, which suits pictures that decode in C.
         shard: (index, count): of each slice of `batch_size` rows, this process takes the index-th of count parts.
 
     Raises:
-        ConfigError: a batch size, start, repeats, workers or shard out of range.
+        ConfigError: no split; a batch size, seed, start, repeats, workers or shard of another type or out of range.
         DataError: an empty split.
     """
 
@@ -58,14 +60,16 @@ class Loader:
         workers: int = 0,
         shard: tuple[int, int] = (0, 1),
     ) -> None:
+        instance("split", split, Split, "one split of a data set", mend="Give dataset.train or dataset.test.")
         for name, value, least in (
             ("batch_size", batch_size, 1),
+            ("seed", seed, -LARGEST_SEED),
             ("start", start, 0),
             ("repeats", repeats, 1),
             ("workers", workers, 0),
         ):
-            if value < least:
-                raise ConfigError(f"{name} must be at least {least}, got {value}.")
+            whole(name, value, least, LARGEST_SEED)
+        instance("shard", shard, tuple, "a pair (index, count)")
         if not 0 <= shard[0] < shard[1] or batch_size % shard[1]:
             raise ConfigError(f"shard {shard} does not divide batches of {batch_size}.", mend="Use a multiple of it.")
         if len(split) == 0:

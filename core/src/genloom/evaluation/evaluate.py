@@ -82,7 +82,7 @@ def evaluate(
 
     Raises:
         ConfigError: no run there, a metric or post-processor that does not apply, n below 1.
-        DataError: the data changed since the training, or hold too few samples.
+        DataError: the data are not those of the training, or hold too few samples.
         RunError: the model drew samples that are not finite, or the disk refused.
     """
     seed = seed_number(seed)
@@ -138,13 +138,18 @@ def _checked_data(run: Run, given: Data | None) -> Dataset:
 
     dataset = data.open(run.address if given is None else given)
     stated = run.config["data"].get("fingerprint")
-    if stated not in (None, dataset.fingerprint):
+    if stated in (None, dataset.fingerprint):
+        return dataset
+    prints = f"fingerprint {dataset.fingerprint} instead of {stated}"
+    if given is None:
         raise DataError(
-            f"The data at {run.address!r} changed since this run was trained: fingerprint "
-            f"{dataset.fingerprint} instead of {stated}.",
+            f"The data at {run.address!r} changed since this run was trained: {prints}.",
             mend="Restore the data, or train again on the new data.",
         )
-    return dataset
+    raise DataError(
+        f"The data given, {dataset.address!r}, are not those of the training, {run.address!r}: {prints}.",
+        mend="Leave out dataset=, or hand over what the run was trained on.",
+    )
 
 
 def _count(n: int | None, dataset: Dataset) -> int:

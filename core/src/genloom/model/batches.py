@@ -11,6 +11,7 @@ from keras import ops
 
 from genloom.backend.executions import steps_of
 from genloom.data.fitting import check_batch
+from genloom.data.loader import Loader
 from genloom.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["checked", "read", "refuse_apart"]
 
 _FORMS = (
-    'Give an array, {"x": x, "label": label}, a generator of (batch,), or a data set of Keras, TensorFlow or torch; '
-    "of a data set of GenLoom its batches: genloom.data.Loader(dataset.train, 64, seed=0).stream()."
+    'Give an array, {"x": x, "label": label}, a generator of batches, or a data set of Keras, TensorFlow or torch; '
+    "of a data set of GenLoom its batches: genloom.data.Loader(dataset.train, 64, seed=0)."
 )
 
 
@@ -61,13 +62,15 @@ def checked(data: Any, model: GenerativeModel) -> Any:
     """Return what Keras's `fit` takes, once it was held against a model's spec: arrays whole, else the first batch.
 
     Args:
-        data: an array, a mapping of arrays, a generator, or a data set.
+        data: an array, a mapping of arrays, a generator of either, a loader, or a data set.
         model: whose spec says what samples and labels are.
 
     Raises:
         ConfigError: nothing that batches come from.
         DataError: what a batch is refused for (see `check_batch`).
     """
+    if isinstance(data, Loader):
+        data = data.stream()
     if isinstance(data, Iterator):
         first = _first(data)
         _check(first, model)
@@ -85,9 +88,15 @@ def _first(data: Any) -> Any:
 
 
 def _resumed(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
-    yield first
+    yield _apart(first)
     del first  # it may be large, and training goes on for long
-    yield from rest
+    for batch in rest:
+        yield _apart(batch)
+
+
+def _apart(batch: Any) -> Any:
+    """Return what a generator gives as Keras's `fit` takes it: a batch alone in a tuple."""
+    return (batch,) if isinstance(batch, (Mapping, _Array)) else batch
 
 
 def _check(item: Any, model: GenerativeModel) -> None:

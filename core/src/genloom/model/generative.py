@@ -18,6 +18,7 @@ from keras import ops
 
 from genloom import backend, random
 from genloom.arguments import instance, whole
+from genloom.data.loader import Loader
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, DataError, PluginError, nearest
 from genloom.model.batches import checked, read, refuse_apart
@@ -215,8 +216,9 @@ class GenerativeModel(Family, backend.StepMixin, keras.Model, metaclass=_Built):
         """Keras's fit, on batches that are what the model's spec says.
 
         Args:
-            x: an array (n, *shape), {"x": such an array, "label": class numbers (n,)}, a generator of (batch,), or a
-                data set of Keras, TensorFlow or torch. Before the first step arrays are checked whole, else one batch.
+            x: an array (n, *shape), {"x": such an array, "label": class numbers (n,)}, a generator of such, a
+                `genloom.data.Loader`, or a data set of Keras, TensorFlow or torch. Before the first step arrays are
+                checked whole, else one batch.
             y: None, for labels are in the batch.
             *args: Keras's own, as are **kwargs.
             validation_data: held-out samples in the same forms.
@@ -226,6 +228,8 @@ class GenerativeModel(Family, backend.StepMixin, keras.Model, metaclass=_Built):
         """
         refuse_apart(y=y, sample_weight=kwargs.get("sample_weight"), class_weight=kwargs.get("class_weight"))
         held_out = None if validation_data is None else checked(validation_data, self)
+        if isinstance(x, (Loader, Iterator)):
+            kwargs.setdefault("shuffle", False)  # a stream's order is its own, and Keras warns of any other wish
         return super().fit(checked(x, self), None, *args, validation_data=held_out, **kwargs)
 
     def train_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:

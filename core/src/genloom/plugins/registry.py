@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from genloom.arguments import instance
-from genloom.errors import ConfigError, NotFoundError, PluginError, nearest
+from genloom.errors import ConfigError, NotFoundError, PluginError, listed, nearest
 from genloom.plugins.discovery import plugins
 from genloom.plugins.first_party import FIRST_PARTY
 from genloom.plugins.offers import Component
@@ -52,10 +52,10 @@ def owner(component: Component) -> PluginStatus:
 
 
 def hint(id: str) -> str | None:
-    """Return how to install the plugin of GenLoom's own that an id such as language/transformer is of; else None."""
+    """Return how to install the absent plugin of GenLoom's own that an id is of, language/transformer or language."""
     name = id.partition("/")[0]
     missing = name in FIRST_PARTY and name not in {status.name for status in plugins()}
-    return f"It comes with the plugin {name}: genloom install {name}" if missing and "/" in id else None
+    return f"It comes with the plugin {name}: genloom install {name}" if missing else None
 
 
 def required(kind: str, id: str, source: str | None) -> Component:
@@ -115,7 +115,9 @@ def _refuse_clash(kind: str, id: str) -> None:
 
 def _absent(kind: str, id: str) -> NotFoundError:
     known = components(kind)
-    near = nearest(id, [component.id for component in known]) or nearest(id, [component.name for component in known])
+    family = [component.id for component in known if component.id.startswith(f"{id}/")]
+    near = f" {id} offers {listed(family)}." if family else ""
+    near = near or nearest(id, [each.id for each in known]) or nearest(id, [each.name for each in known])
     broken = [status.name for status in plugins() if status.status != "ok"]
     mend = hint(id) or f"See: genloom list {kind}s."
     if broken:

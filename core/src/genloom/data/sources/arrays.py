@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from genloom.data.address import IN_MEMORY
-from genloom.data.dataset import Dataset
+from genloom.data.dataset import Dataset, Split
 from genloom.data.objects import without_objects
 from genloom.data.options import ArraysOptions
 from genloom.data.sources.assemble import Arrays, assemble, check_dense, check_finite, check_labels, held_out
@@ -42,6 +42,11 @@ def from_memory(given: Any, options: ArraysOptions) -> Dataset:
 def _by_key(given: Any) -> dict[str, Any]:
     if given is None:
         raise DataError("None is no data.", mend="Give an address such as 'digits', an array, or (x, label).")
+    if isinstance(given, (Iterator, Split)):
+        raise DataError(
+            f"{type(given).__name__} is no whole data set: a part is trained on, another is held out.",
+            mend="Give the data set or its arrays; batches and generators of them go to model.fit.",
+        )
     if isinstance(given, Mapping):
         return dict(given)
     if not isinstance(given, tuple):
