@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from genloom.cli.commands import COMMANDS
+from genloom.plugins.first_party import FIRST_PARTY
 from genloom.plugins.offers import Component
 
 PAGE = Path(__file__).with_name("cli.md")
@@ -29,16 +30,19 @@ Plugins: `GENLOOM_NO_PLUGINS=1`, `GENLOOM_DISABLE_PLUGINS=a,b`, `GENLOOM_STRICT_
 """
 
 
-def command(name: str) -> click.Command:
-    """Return GenLoom's own command."""
-    target, summary = COMMANDS[name]
-    found: click.Command = Component("model", name, target, summary).load()
+def commands() -> dict[str, tuple[str, str]]:
+    """Return "module:attr" of every command and what brings it: GenLoom's own, then those of its plugins."""
+    found = {name: (target, "") for name, (target, _) in COMMANDS.items()}
+    for plugin, distribution in FIRST_PARTY.items():
+        hook = vars(importlib.import_module(distribution.replace("-", "_"))).get("genloom_commands", dict)
+        found |= {name: (target, plugin) for name, (target, _) in sorted(hook().items())}
     return found
 
 
-def present(name: str) -> bool:
-    """Say whether a command of the table is installed."""
-    return importlib.util.find_spec(COMMANDS[name][0].partition(":")[0]) is not None
+def loaded(name: str, target: str) -> click.Command:
+    """Return a command."""
+    command: click.Command = Component("model", name, target, name).load()
+    return command
 
 
 def section(name: str, found: click.Command) -> Iterator[str]:
@@ -59,7 +63,11 @@ def section(name: str, found: click.Command) -> Iterator[str]:
 
 def page() -> str:
     """Return the whole page."""
-    lines = [line for name in COMMANDS if present(name) for line in section(name, command(name))]
+    lines: list[str] = []
+    for name, (target, plugin) in commands().items():
+        first, *rest = section(name, loaded(name, target))
+        of = f"\nOf the plugin {plugin}: `genloom install {plugin}`.\n" if plugin else ""
+        lines += [first + of, *rest]
     return HEAD + "\n".join(lines).replace("\n\n\n", "\n\n").rstrip() + "\n"
 
 

@@ -13,8 +13,8 @@ from keras import ops
 
 import genloom
 from genloom import DataSpec, GenerativeModel, Phase, data
-from genloom.adaptation import adapt
 from genloom.errors import ConfigError
+from genloom_adapt import adapt, update
 
 SPEC = DataSpec((2,), kind="signal", classes=3, condition=("label",))
 X = np.linspace(0.0, 1.0, 80, dtype="float32").reshape(40, 2)
@@ -77,7 +77,7 @@ SEEDED: dict[str, Callable[[Any, Any, Any], Any]] = {
     "train": lambda seed, model, run: genloom.train(model, X, steps=1, seed=seed),
     "seeds": lambda seed, model, run: genloom.train("vae/mlp", X, steps=1, seeds=[0, seed]),
     "evaluate": lambda seed, model, run: genloom.evaluate(run, seed=seed),
-    "update": lambda seed, model, run: genloom.update(run, X, seed=seed),
+    "update": lambda seed, model, run: update(run, X, seed=seed),
 }
 
 
@@ -156,11 +156,11 @@ CALLS: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
     "sampler": (lambda m, run: genloom.evaluate(run, sampler=3), r"sampler must be a function of \(n, seed\), got 3"),
     "compare one": (lambda m, run: genloom.compare(str(run.path)), "runs must be a list of runs or their paths, got"),
     "compare 3": (lambda m, run: genloom.compare([3]), NO_RUN + "3"),
-    "update nothing": (lambda m, run: genloom.update(None, X), NO_RUN + "None"),
-    "tolerance": (lambda m, run: genloom.update(run, X, tolerance="a"), "tolerance must be a number, got 'a'"),
-    "gate": (lambda m, run: genloom.update(run, X, gate=3), "gate must be a text, got 3"),
+    "update nothing": (lambda m, run: update(None, X), NO_RUN + "None"),
+    "tolerance": (lambda m, run: update(run, X, tolerance="a"), "tolerance must be a number, got 'a'"),
+    "gate": (lambda m, run: update(run, X, gate=3), "gate must be a text, got 3"),
     "save to 3": (lambda m, run: genloom.sample(m, 1).save(3), "out must be a path, got 3"),
-    "adapt to a text": (lambda m, run: adapt(m, "lora"), r"options of adapters, got 'lora'\. Read them: parse_adapt"),
+    "adapt to a text": (lambda m, run: adapt(m, "lora"), r"options of adapters, got 'lora'\. Make some: LoRAOptions"),
     "optimizer by no name": (lambda m, run: m.compile("adamm"), "'adamm' is no optimizer of Keras"),
     "optimizer 3": (lambda m, run: m.compile({"fit": 3}), "3 is no optimizer of Keras"),
     "average": (lambda m, run: m.compile(ema="x"), "ema must be a decay between 0 and 1, got 'x'"),

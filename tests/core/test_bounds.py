@@ -126,7 +126,7 @@ def test_a_table_of_a_configuration_has_its_type(
 
 
 def test_a_table_of_a_sequence_has_its_type(tmp_path: Path) -> None:
-    from genloom.continual import read_sequence
+    from genloom_adapt import read_sequence
 
     tasks = "".join(f"[[tasks]]\nname = '{name}'\ndata = 'digits'\n" for name in "ab")
     for line, told in (("seed = []", "'seed' needs a whole number"), ("options = 3", "'options' needs a table, got 3")):

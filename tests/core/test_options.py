@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 import genloom
-from genloom.adaptation import parse_adapter, parse_retention
 from genloom.errors import ConfigError, PluginError
 from genloom.model import GenerativeModel
 from genloom.options import RESERVED, configure, describe, option, parse_assignments
 from genloom.plugins.offers import Component
+from genloom.plugins.registry import chosen
 from genloom.postprocess import chain
 
 pytestmark = pytest.mark.any_engine
@@ -109,8 +109,8 @@ def test_an_option_is_named_as_it_was_typed(given: dict[str, Any], message: str)
 @pytest.mark.parametrize(
     ("read", "text", "typed"),
     [
-        (parse_adapter, "lora:rank=0", "lora:rank"),
-        (parse_retention, "ewc:samples=0", "ewc:samples"),
+        (lambda text: chosen("adapter", text), "lora:rank=0", "adapt/lora:rank"),
+        (lambda text: chosen("remedy", text), "ewc:samples=0", "adapt/ewc:samples"),
         (chain, ["upscale:factor=0"], "upscale:factor"),
         (genloom.data.open, "toy:8-ring?n=0", r"toy\?n"),
     ],

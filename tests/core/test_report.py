@@ -293,5 +293,5 @@ def test_the_strip_keeps_both_ends() -> None:
 
 def test_the_packaged_templates_are_there() -> None:
     folder = Path(report.__file__).parent
-    names = {"base.html.j2", "macros.html.j2", "template.html.j2", "comparison.html.j2", "sequence.html.j2"}
+    names = {"base.html.j2", "macros.html.j2", "template.html.j2", "comparison.html.j2"}
     assert {path.name for path in folder.glob("*.j2")} == names

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from genloom.report.matrix import Matrix
 
 from genloom import report
 from genloom.data.spec import DataSpec
@@ -17,7 +18,6 @@ from genloom.modalities import picture
 from genloom.modalities.drawing import grid
 from genloom.plugins.registry import components
 from genloom.report.definitions import definition
-from genloom.report.matrix import Matrix
 from genloom.runs import Run, create_run
 
 pytestmark = pytest.mark.any_engine

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 import genloom
-from genloom.adaptation import ancestors
 from genloom.cli.failures import guarded
 from genloom.cli.main import cli
 from genloom.errors import ConfigError, DamagedRunError, DataError
@@ -19,6 +18,7 @@ from genloom.plugins.discovery import load_file
 from genloom.runs import Run, list_runs, load_latest
 from genloom.runs.stretches import history
 from genloom.training import write_run
+from genloom_adapt import ancestors
 
 REMEDIES = ("replay:share=0.5", "agem", "ewc:strength=1,samples=8", "l2sp", "lwf", None)
 QUIET = {"sample_every": 0, "progress": "none", "batch_size": 16}

@@ -78,8 +78,8 @@ def test_the_page_of_commands_names_every_command_and_flag_and_no_other(reposito
         for inner, child in getattr(command, "commands", {}).items():
             add(f"{name} {inner}", child)
 
-    for name in filter(maker.present, maker.COMMANDS):
-        add(name, maker.command(name))
+    for name, (target, _) in maker.commands().items():
+        add(name, maker.loaded(name, target))
     assert found == real
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import genloom
-from genloom.continual.judging import Judge
+from genloom.evaluation.judging import Judge
 from genloom.model.naming import variable_names
+from genloom_adapt import adapters
 
 # Highest Fréchet distance on 20 principal components at n = 500, where real digits get .070, a mixture of ten .129 and
 # marginals .880. Measured for the seeds 1, 2, 3: VAE .097 .115 .113, GAN .107 .107 .104, diffusion .121 .124 .129.
@@ -43,7 +44,7 @@ def test_lora_turns_a_model_of_digits_into_one_of_things(shared_data, tmp_path):
         distances[name] = judge(model, dataset)[0]
         variables = variable_names(model).values()
         if name == "lora":
-            variables = [variable for adapter in model.adapters.values() for variable in adapter.variables]
+            variables = [variable for adapter in adapters(model).values() for variable in adapter.variables]
         trained = sum(int(np.prod(variable.shape)) for variable in variables)
         print(f"\n{name}: {distances[name]:.3f}, {trained:,} parameters trained")
     print(f"base: {distances['base']:.3f}")

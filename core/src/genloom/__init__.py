@@ -12,9 +12,7 @@ from genloom import engine
 
 if TYPE_CHECKING:
     from genloom import (
-        adaptation,
         backend,
-        continual,
         data,
         errors,
         layers,
@@ -29,12 +27,11 @@ if TYPE_CHECKING:
         testing,
         training,
     )
-    from genloom.continual.updating import update
     from genloom.data.spec import DataSpec
     from genloom.evaluation.compare import compare
     from genloom.evaluation.evaluate import evaluate
     from genloom.hookspecs import hookimpl
-    from genloom.model import GenerativeModel, Phase, initializers, optimizers
+    from genloom.model import GenerativeModel, Phase, Preparation, initializers, optimizers
     from genloom.opening.create import create
     from genloom.opening.load import load
     from genloom.options import option
@@ -52,14 +49,13 @@ __all__ = [
     "GenerativeModel",
     "MetricTraits",
     "Phase",
+    "Preparation",
     "Preset",
     "Run",
     "Samples",
     "__version__",
-    "adaptation",
     "backend",
     "compare",
-    "continual",
     "create",
     "data",
     "errors",
@@ -82,7 +78,6 @@ __all__ = [
     "testing",
     "train",
     "training",
-    "update",
 ]
 
 _ATTRIBUTES = {
@@ -91,6 +86,7 @@ _ATTRIBUTES = {
     "GenerativeModel": "genloom.model",
     "MetricTraits": "genloom.plugins.offers",
     "Phase": "genloom.model",
+    "Preparation": "genloom.model",
     "Preset": "genloom.plugins.offers",
     "Run": "genloom.runs",
     "Samples": "genloom.sampling.samples",
@@ -102,7 +98,6 @@ _ATTRIBUTES = {
     "option": "genloom.options",
     "sample": "genloom.sampling.sample",
     "train": "genloom.training.trainer",
-    "update": "genloom.continual.updating",
 }
 
 #: Public modules that lie in a room of the house.

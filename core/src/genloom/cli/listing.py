@@ -11,6 +11,7 @@ from genloom.cli import offers
 from genloom.cli.flags import json_flag
 from genloom.cli.output import note, on_terminal, print_json, say, table
 from genloom.errors import NotFoundError, nearest
+from genloom.plugins.offers import COMPONENT_KINDS
 
 if TYPE_CHECKING:
     from genloom.plugins.offers import Component
@@ -18,20 +19,14 @@ if TYPE_CHECKING:
 __all__ = ["list_command", "show"]
 
 #: Word on the command line -> kind of component.
-KINDS = {
-    "models": "model",
-    "datasets": "dataset",
-    "metrics": "metric",
-    "postprocessors": "postprocessor",
-    "modalities": "modality",
-}
+KINDS = {plural: kind for kind, plural in COMPONENT_KINDS.items()}
 
 
 @click.command("list")
 @click.argument("kind", type=click.Choice(list(KINDS)), required=False)
 @json_flag
 def list_command(kind: str | None, as_json: bool) -> None:
-    """List models, data sets, metrics, post-processors and modalities, or one kind of them."""
+    """List models, data sets, metrics and all else that plugins offer, or one kind of them."""
     from genloom.plugins.registry import clashes, components
 
     found = components(KINDS[kind] if kind else None)

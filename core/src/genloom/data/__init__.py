@@ -6,16 +6,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from genloom.data.dataset import ArraySplit, Dataset, Split, Subset
+    from genloom.data.dataset import ArraySplit, Batch, Dataset, Split, Subset
     from genloom.data.loader import Loader, steps_per_epoch
     from genloom.data.mixture import IsotropicMixture
-    from genloom.data.opening import open
+    from genloom.data.opening import Data, open
     from genloom.data.order import drawn_over_classes, drawn_rows
     from genloom.data.spec import DataSpec
     from genloom.data.validation import split_validation, validation_batches
 
 __all__ = [
     "ArraySplit",
+    "Batch",
+    "Data",
     "DataSpec",
     "Dataset",
     "IsotropicMixture",
@@ -32,6 +34,8 @@ __all__ = [
 
 _HOMES = {
     "ArraySplit": "dataset",
+    "Batch": "dataset",
+    "Data": "opening",
     "DataSpec": "spec",
     "Dataset": "dataset",
     "IsotropicMixture": "mixture",

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from genloom.model.generative import GenerativeModel
 from genloom.model.phase import Phase
+from genloom.model.preparation import Preparation, Start
 
-__all__ = ["GenerativeModel", "Phase"]
+__all__ = ["GenerativeModel", "Phase", "Preparation", "Start"]

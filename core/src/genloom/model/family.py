@@ -52,9 +52,6 @@ class Family:
     conditions: tuple[str, ...] = ()
     """Conditions that `draw` takes beside the label and those of the data, such as "prompt"."""
 
-    adapters: Mapping[str, Any] = MappingProxyType({})
-    """Path of a layer, dots in place of slashes → the adapter on it, and a learned prompt as "prompt"."""
-
     latent: DataSpec | None = None
     """What one code of `encode` is; None without a latent space, or where nothing is to be trained on codes."""
 

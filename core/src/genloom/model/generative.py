@@ -26,6 +26,7 @@ from genloom.model.family import Family
 from genloom.model.initializers import reseed
 from genloom.model.optimizers import PhaseOptimizers
 from genloom.model.phase import Phase
+from genloom.model.preparation import Preparation, Start
 from genloom.model.promises import check_held_out, check_phases
 from genloom.model.step import Update
 from genloom.options import LARGEST_SEED, RESERVED, check_names, configure
@@ -100,6 +101,7 @@ class GenerativeModel(Family, backend.StepMixin, keras.Model, metaclass=_Built):
         self.spec, self.seed, self.noise = spec, whole("seed", seed, -LARGEST_SEED, LARGEST_SEED), noise
         self._step = self.add_weight(shape=(), dtype="int32", initializer="zeros", trainable=False, name="step")
         self._samplers: dict[Any, Any] = {}
+        self.preparations: dict[str, Preparation] = {}
         self._swapped = False
         self._aside = random.NoiseStream(self.seed, np.int32(0), "portable", domain="aside")
         self.built = True
@@ -143,6 +145,46 @@ class GenerativeModel(Family, backend.StepMixin, keras.Model, metaclass=_Built):
 
     # Training.
 
+    def prepare(self, slot: str, preparation: Preparation, start: Start | None = None) -> None:
+        """Put a preparation on the model, which must then be compiled.
+
+        Args:
+            slot: what it is there for, such as "adapt"; each holds one preparation.
+            preparation: it, as made from its options.
+            start: where the training begins; None where weights are read next.
+
+        Raises:
+            ConfigError: the slot is taken, or the preparation does not apply to this model.
+        """
+        if slot in self.preparations:
+            raise ConfigError(
+                f"This model is prepared already: {slot}.", mend="Build it again, or take that off first."
+            )
+        preparation.prepare(self, start or Start())
+        self.preparations[slot] = preparation
+        self.forget_samplers()
+
+    def training_phases(self) -> list[Phase]:
+        """Return the phases that are trained: the family's own, as the preparations change them."""
+        phases = check_phases(type(self).__name__, self.phases())
+        for preparation in self.preparations.values():
+            phases = preparation.phases(phases)
+        return phases
+
+    def merge(self) -> None:
+        """Put what the preparations learned into the model's own weights: it computes the same without them.
+
+        Raises:
+            ConfigError: no weights can stand in for one, such as a learned prompt.
+        """
+        for preparation in self.preparations.values():
+            preparation.merge(self)
+
+    @property
+    def prompt(self) -> Any:
+        """The learned prompt that a preparation brought, None without one."""
+        return next((each.prompt for each in self.preparations.values() if each.prompt is not None), None)
+
     def compile(
         self,
         optimizer: Any = None,
@@ -171,7 +213,7 @@ class GenerativeModel(Family, backend.StepMixin, keras.Model, metaclass=_Built):
         for name in ("loss", "metrics", "weighted_metrics", "loss_weights"):
             if kwargs.get(name) is not None:
                 raise ConfigError(f"compile() got {name}={kwargs[name]!r}.", mend="A model's phases hold its losses.")
-        phases = check_phases(type(self).__name__, self.phases())
+        phases = self.training_phases()
         variables = {phase.name: phase.resolve() for phase in phases}
         _check_covered(self, variables)
         chosen = _per_phase(self.default_optimizers() if optimizer is None else optimizer, list(variables))

@@ -8,7 +8,10 @@ from typing import Any
 
 from genloom.errors import PluginError
 
-__all__ = ["Phase"]
+__all__ = ["Loss", "Phase"]
+
+#: Batch → (mean, metrics, weight).
+Loss = Callable[[dict[str, Any]], tuple[Any, dict[str, Any], Any]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,17 +26,17 @@ class Phase:
         metrics: names of the scalars that `loss` reports.
         repeats: updates of this phase in one step, each on its own slice of real data and fresh noise.
         every: run the phase only on steps divisible by this number.
-        guard: a second loss of the batch that a step may not raise, to first order: what of the gradient points
-            against this one's is taken out (Chaudhry et al. 2019, equation 11).
+        change: `change(gradients, along) -> gradients`, one array per variable: what the optimizer gets in place of
+            the loss's gradients; `along(loss)` gives the gradients of another loss of the same batch.
     """
 
     name: str
     variables: Sequence[Any] | Callable[[], Sequence[Any]]
-    loss: Callable[[dict[str, Any]], tuple[Any, dict[str, Any], Any]]
+    loss: Loss
     metrics: tuple[str, ...] = ()
     repeats: int = 1
     every: int = 1
-    guard: Callable[[dict[str, Any]], tuple[Any, dict[str, Any], Any]] | None = None
+    change: Callable[[list[Any], Callable[[Loss], list[Any]]], list[Any]] | None = None
 
     def __post_init__(self) -> None:
         for name in ("repeats", "every"):

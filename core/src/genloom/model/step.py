@@ -83,9 +83,10 @@ class Update:
         """Return gradients and logged values of one slice, averaged over its parts by their weights."""
         parts = self._parts(batch, repeat)
         gradients, logged = self._averaged(phase, parts)
-        if phase.guard is not None:
-            guard = dataclasses.replace(phase, loss=phase.guard)
-            gradients = _not_against(gradients, self._averaged(guard, parts)[0])
+        if phase.change is not None:
+            gradients = phase.change(
+                gradients, lambda loss: self._averaged(dataclasses.replace(phase, loss=loss), parts)[0]
+            )
         return gradients, logged
 
     def _averaged(self, phase: Phase, parts: list[dict[str, Any]]) -> tuple[list[Any], dict[str, Any]]:
@@ -128,11 +129,3 @@ class Update:
         size = rows // (self.slices * self.accumulate)
         starts = [(repeat * self.accumulate + part) * size for part in range(self.accumulate)]
         return [{name: array[start : start + size] for name, array in batch.items()} for start in starts]
-
-
-def _not_against(gradients: list[Any], reference: list[Any]) -> list[Any]:
-    """Return g, less (g·r / r·r) r where g·r < 0."""
-    dot: Any = sum(ops.sum(g * r) for g, r in zip(gradients, reference, strict=True))
-    square: Any = sum(ops.sum(ops.square(r)) for r in reference)
-    share = ops.minimum(dot, 0.0) / ops.maximum(square, _LEAST)
-    return [g - share * r for g, r in zip(gradients, reference, strict=True)]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from genloom.adaptation import adapt, merge, parse_adapter
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, nearest
 from genloom.model.precision import policy
 from genloom.model.state import restore_weights, weights_by_name
 from genloom.opening.create import checked_model, instantiate
+from genloom.opening.preparing import preparations
 from genloom.plugins.registry import required
 from genloom.runs import Run, load_latest, open_run
 
@@ -74,8 +74,9 @@ def rebuild(config: dict[str, Any]) -> GenerativeModel:
     spec = DataSpec.from_dict(config["data"]["spec"])
     with policy(training.get("precision", "float32")):
         built = instantiate(component, spec, options, stated.get("seed", 0), training.get("noise", "native"), {})
-        if training.get("adapt"):
-            adapt(built, parse_adapter(training["adapt"]))
+        for slot, preparation in preparations(training).items():
+            if preparation.kept:
+                built.prepare(slot, preparation)
     return built
 
 
@@ -88,12 +89,12 @@ def _check_rebuilt(config: dict[str, Any]) -> None:
 
 
 def trained_weights(run: Run) -> dict[str, Any]:
-    """Return the weights that another training starts from, `model/<name>` → array: adapters are merged into them."""
-    if not run.config.get("training", {}).get("adapt"):
+    """Return the weights that another training starts from, `model/<name>` → array, preparations merged into them."""
+    if not any(each.kept for each in preparations(run.config.get("training", {})).values()):
         return load_latest(run)[0]
     from keras import ops
 
     model = load(run, weights="trained")
-    merge(model)
-    named = weights_by_name(model)
-    return {name: ops.convert_to_numpy(v.value) for name, v in named.items() if not name.startswith("model/adapters/")}
+    model.merge()
+    own = {n: v for n, v in weights_by_name(model).items() if not n.startswith("model/preparations/")}
+    return {name: ops.convert_to_numpy(variable.value) for name, variable in own.items()}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["FIRST_PARTY", "THEIR_COMMANDS"]
+__all__ = ["FIRST_PARTY", "THEIR_COMMANDS", "THEIR_KINDS"]
 
 #: Bare name -> distribution of GenLoom's own plugins.
 FIRST_PARTY = {
+    "adapt": "genloom-adapt",
     "demo": "genloom-demo",
     "diffusion": "genloom-diffusion",
     "gan": "genloom-gan",
@@ -21,4 +22,9 @@ THEIR_COMMANDS = {
     "demo": "demo",
     "prompt": "language",
     "publish": "language",
+    "sequence": "adapt",
+    "update": "adapt",
 }
+
+#: Kind of component → the bare name of the plugin that brings some, where the core has none.
+THEIR_KINDS = {"adapter": "adapt", "remedy": "adapt"}

@@ -21,13 +21,22 @@ __all__ = ["ANY", "COMPONENT_KINDS", "NUMERIC", "Component", "MetricTraits", "Pr
 ANY = "any"
 NUMERIC = "numeric"
 
-COMPONENT_KINDS = ("model", "dataset", "metric", "postprocessor", "modality")
+#: Kind of component → its plural, as `genloom list` takes it.
+COMPONENT_KINDS = {
+    "model": "models",
+    "dataset": "datasets",
+    "metric": "metrics",
+    "postprocessor": "postprocessors",
+    "modality": "modalities",
+    "adapter": "adapters",
+    "remedy": "remedies",
+}
 
 # One optional plugin prefix, then a name; brackets are for metrics over features, `fd[pixels]`.
 _ID = re.compile(r"([a-z0-9][\w.-]*/)?[a-z0-9][\w.\[\]-]*")
 
 # What stands between an id and its options where both are typed together: `toy:8-ring?sigma=1`, `upscale:factor=4`.
-_BEFORE_OPTIONS = {"dataset": "?", "postprocessor": ":"}
+_BEFORE_OPTIONS = {"dataset": "?", "postprocessor": ":", "adapter": ":", "remedy": ":"}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from genloom.arguments import instance
 from genloom.errors import ConfigError, NotFoundError, PluginError, listed, nearest
+from genloom.options import parse_assignments
 from genloom.plugins.discovery import plugins
-from genloom.plugins.first_party import FIRST_PARTY
-from genloom.plugins.offers import Component
+from genloom.plugins.first_party import FIRST_PARTY, THEIR_KINDS
+from genloom.plugins.offers import COMPONENT_KINDS, Component
 from genloom.plugins.status import PluginStatus
 
-__all__ = ["clashes", "components", "find", "hint", "owner", "required"]
+__all__ = ["chosen", "clashes", "components", "find", "hint", "owner", "required"]
 
 
 def components(kind: str | None = None) -> list[Component]:
@@ -25,7 +28,7 @@ def find(kind: str, id: str) -> Component:
         ConfigError: the short name is ambiguous; names the ids. What was given is no name.
         PluginError: two plugins claim the id; names both.
     """
-    instance(f"The id of a {kind}", id, str, "a text", mend=f"See: genloom list {kind}s.")
+    instance(f"The id of a {kind}", id, str, "a text", mend=f"See: genloom list {COMPONENT_KINDS[kind]}.")
     _refuse_clash(kind, id)
     named = [component for component in components(kind) if component.id == id]
     named = named or [component for component in components(kind) if component.name == id]
@@ -37,6 +40,18 @@ def find(kind: str, id: str) -> Component:
             _refuse_clash(kind, ids[0])
         raise ConfigError(f"The {kind} {id!r} is ambiguous.", mend=f"Use one of {', '.join(ids)}.")
     return named[0]
+
+
+def chosen(kind: str, text: str) -> tuple[Component, Any]:
+    """Read a component's name with its options after a colon, `lora:rank=4`; return it and its checked options.
+
+    Raises:
+        NotFoundError: nothing has that name; names the nearest one.
+        ConfigError: an unknown option (with the nearest name), or a value of the wrong type or range.
+    """
+    name, _, rest = text.partition(":")
+    component = find(kind, name.strip())
+    return component, component.configure(**parse_assignments(item for item in rest.split(",") if item.strip()))
 
 
 def owner(component: Component) -> PluginStatus:
@@ -56,6 +71,14 @@ def hint(id: str) -> str | None:
     name = id.partition("/")[0]
     missing = name in FIRST_PARTY and name not in {status.name for status in plugins()}
     return f"It comes with the plugin {name}: genloom install {name}" if missing else None
+
+
+def _brought(kind: str) -> str | None:
+    """Return how to install the plugin of GenLoom's own that brings a kind of component, where it is missing."""
+    plugin = THEIR_KINDS.get(kind)
+    if plugin is None or plugin in {status.name for status in plugins()}:
+        return None
+    return f"The plugin {plugin} brings {COMPONENT_KINDS[kind]}: genloom install {plugin}"
 
 
 def required(kind: str, id: str, source: str | None) -> Component:
@@ -119,7 +142,7 @@ def _absent(kind: str, id: str) -> NotFoundError:
     near = f" {id} offers {listed(family)}." if family else ""
     near = near or nearest(id, [each.id for each in known]) or nearest(id, [each.name for each in known])
     broken = [status.name for status in plugins() if status.status != "ok"]
-    mend = hint(id) or f"See: genloom list {kind}s."
+    mend = hint(id) or _brought(kind) or f"See: genloom list {COMPONENT_KINDS[kind]}."
     if broken:
         mend += f" Plugins not in use: {', '.join(broken)} (see: genloom plugins list)."
     return NotFoundError(f"There is no {kind} {id!r}.{near}", mend=mend)

@@ -130,10 +130,6 @@ def listed(texts: Iterable[str]) -> tuple[str, ...]:
 
 
 def _step(text: str) -> Step:
-    from genloom.options import parse_assignments
-    from genloom.plugins.registry import find
+    from genloom.plugins.registry import chosen
 
-    name, _, rest = text.partition(":")
-    component = find("postprocessor", name.strip())
-    values = parse_assignments(item for item in rest.split(",") if item.strip())
-    return Step(component, component.configure(**values))
+    return Step(*chosen("postprocessor", text))

@@ -243,10 +243,10 @@ class _OptimizerOnly(GenerativeModel):
 def optimizer_seconds(model: GenerativeModel) -> float:
     """Return the seconds that the optimizers and the moving average take of one step, measured on copies."""
     optimizer: Any = model.optimizer
-    only = _OptimizerOnly(optimizer, model.phases())
+    only = _OptimizerOnly(optimizer, model.training_phases())
     copies = {name: type(o).from_config(o.get_config()) for name, o in optimizer.phases.items()}
     only.compile(copies, ema=optimizer.ema)
-    slices = max(phase.repeats for phase in model.phases())
+    slices = max(phase.repeats for phase in model.training_phases())
     timed: list[float] = []
 
     class Clock(keras.callbacks.Callback):

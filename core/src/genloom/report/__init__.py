@@ -15,7 +15,7 @@ from genloom.plugins.offers import Section
 if TYPE_CHECKING:
     from genloom.runs import Run
 
-__all__ = ["Section", "write", "write_comparison", "write_sequence"]
+__all__ = ["Section", "rendered", "write", "write_comparison"]
 
 
 def write(
@@ -71,19 +71,17 @@ def write_comparison(
     return comparison_page(runs, out, comparison, sections)
 
 
-def write_sequence(found: Mapping[str, Any], out: str | Path) -> Path:
-    """Write one page of tasks learned one after the other: what each did to the others, samples and losses.
+def rendered(template: Path, context: Mapping[str, Any]) -> str:
+    """Fill in a template of a page, or of a part of one, as GenLoom's own are.
 
     Args:
-        found: what `genloom.continual.run_sequence` returned.
-        out: the HTML file.
+        template: a Jinja2 file; it may extend `base.html.j2` and import from `macros.html.j2`, which are GenLoom's, and
+            the files beside it. What it fills in is escaped.
+        context: the names it uses.
 
     Returns:
-        The file written.
-
-    Raises:
-        ConfigError: a run that is gone.
+        The HTML.
     """
-    from genloom.report.page import sequence_page
+    from genloom.report.page import rendered
 
-    return sequence_page(found, Path(out))
+    return rendered(template, context)

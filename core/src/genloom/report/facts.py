@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +12,6 @@ from genloom.metrics.measured import typed
 from genloom.report.embedding import Shown, embed, evenly
 from genloom.report.numerals import count, duration
 from genloom.runs import Run
-from genloom.runs.lineage import read as read_lineage
 from genloom.runs.stretches import history
 
 __all__ = [
@@ -30,8 +28,6 @@ __all__ = [
     "score_warning",
     "table",
     "texts",
-    "updates",
-    "versions",
 ]
 
 STRIP = 6  # pictures in the strip over training time
@@ -165,45 +161,6 @@ def lineage(run: Run) -> list[tuple[str, str]]:
     config = run.config
     further = (("init_from", table(config, "training").get("init_from")), ("history", history(config)))
     return [*flat(table(config, "lineage")), *((name, str(value)) for name, value in further if value)]
-
-
-def updates(run: Run) -> list[dict[str, Any]]:
-    """Return the entries of the run's updates, the oldest first; [] without any, or when they cannot be read."""
-    try:
-        entries = [{"scores": [], **entry} for entry in read_lineage(run.path)]
-    except RunError:
-        return []
-    return entries if all(map(_is_update, entries)) else []
-
-
-def _is_update(entry: Mapping[str, Any]) -> bool:
-    scores = entry["scores"]
-    if not isinstance(scores, list) or not all(map(_is_score, scores)):
-        return False
-    words = [entry.get(name) for name in ("run", "decision", *(["gate"] if scores else []))]
-    return all(isinstance(word, str) for word in words) and (not scores or "lower_is_better" in entry)
-
-
-def _is_score(score: Any) -> bool:
-    if not isinstance(score, dict) or not isinstance(score.get("data"), str) or "role" not in score:
-        return False
-    return all(type(score.get(name)) in (int, float, type(None)) for name in ("before", "after"))
-
-
-def versions(entries: Sequence[Mapping[str, Any]]) -> tuple[list[list[float]], list[str], list[str]]:
-    """Return (scores, NaN where unknown; data sets; versions) of promoted updates, their predecessors among them."""
-    scores: dict[str, dict[str, float]] = {}
-    before = "."
-    for entry in entries:
-        for score in entry["scores"]:
-            was, now = (math.nan if score.get(name) is None else score[name] for name in ("before", "after"))
-            scores.setdefault(before, {})[score["data"]] = was
-            if entry["decision"] == "promoted":
-                scores.setdefault(entry["run"], {})[score["data"]] = now
-        before = entry["head"]
-    names = list(dict.fromkeys(name for row in scores.values() for name in row))
-    rows = [[row.get(name, math.nan) for name in names] for row in scores.values()]
-    return rows, names, ["first training" if name == "." else name for name in scores]
 
 
 def flat(nested: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

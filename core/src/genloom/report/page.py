@@ -14,15 +14,16 @@ from genloom.plugins.offers import Section
 from genloom.report import curves, facts, standing
 from genloom.report.definitions import definition, definitions
 from genloom.report.embedding import Shown, embed, show
-from genloom.report.matrix import Matrix
 from genloom.report.numerals import count, number
 from genloom.report.section import plugin_sections
 from genloom.runs import Run, open_run
 from genloom.runs.usable import usable
 
-__all__ = ["comparison_page", "run_page", "sequence_page"]
+__all__ = ["comparison_page", "rendered", "run_page"]
 
 Runs = Sequence[Run | str | Path]
+
+_HERE = Path(__file__).parent
 
 
 def run_page(run: Run | str | Path, out: str | Path | None, sections: Sequence[Section | tuple[str, str]]) -> Path:
@@ -48,8 +49,6 @@ def run_page(run: Run | str | Path, out: str | Path | None, sections: Sequence[S
         "costs": [result for result in results if result["role"] in ("cost", "loss")],
         "definitions": definitions(results),
         "lineage": facts.lineage(run),
-        "updates": facts.updates(run),
-        "versions": _versions(facts.updates(run)),
         "config": facts.flat(run.config),
     }
     every = [*sections, *plugin_sections(run)]
@@ -88,30 +87,6 @@ def comparison_page(
     return _written("comparison.html.j2", context, sections, Path(out) if out else opened[0].path / "report.html")
 
 
-def sequence_page(found: Mapping[str, Any], out: Path) -> Path:
-    """Write the page of tasks learned one after the other, from what `genloom.continual.run_sequence` found."""
-    runs = dict(zip(found["tasks"], map(_opened, found["runs"]), strict=True))
-    told = ("remedy", "average", "mean_forgetting", "backward_transfer", "forward_transfer")
-    context = {
-        "title": found["sequence"]["model"],
-        "subtitle": f"{len(runs)} tasks, one after the other",
-        "facts": [(name.replace("_", " ").capitalize(), _told(found[name])) for name in told],
-        "matrix": Matrix(found["matrix"], found["tasks"], found["metric"], found["lower_is_better"]),
-        "definitions": definitions([{"name": found["metric"]}]),
-        "runs": [
-            {
-                "name": name,
-                "path": str(run.path),
-                "generated": facts.latest_sample(run, f"after {name}"),
-                "text": next((text for _, text in reversed(facts.texts(run))), None),
-            }
-            for name, run in runs.items()
-        ],
-        "panels": curves.shared_panels({name: [run] for name, run in runs.items()}),
-    }
-    return _written("sequence.html.j2", context, (), out)
-
-
 def _score_warnings(runs: Sequence[Run]) -> list[str]:
     return [warning for run in runs if (warning := facts.score_warning(run))]
 
@@ -120,20 +95,6 @@ def _over_time(run: Run) -> list[Shown]:
     """Return the strip of sample pictures, where there is more than the newest, which is shown anyway."""
     strip = facts.epoch_strip(run)
     return strip if len(strip) > 1 else []
-
-
-def _told(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _versions(entries: Sequence[Mapping[str, Any]]) -> Matrix | None:
-    """Return the matrix of what each promoted update did to every data set, None without any."""
-    rows, data, names = facts.versions(entries)
-    if len(rows) < 2:
-        return None
-    measured = next(entry for entry in entries if entry.get("scores"))
-    labels = [name.rpartition("/")[2][:24] for name in data]
-    return Matrix(rows, labels, measured["gate"], measured["lower_is_better"], names)
 
 
 def _opened(run: Run | str | Path) -> Run:
@@ -181,19 +142,24 @@ def _common(runs: Sequence[Run]) -> list[tuple[str, str]]:
 
 
 def _written(template: str, context: dict[str, Any], sections: Sequence[Section | tuple[str, str]], out: Path) -> Path:
+    extra = [section if isinstance(section, Section) else Section(section[0], html=section[1]) for section in sections]
+    pictures = [[show(image.copy(), caption) for caption, image in section.figures] for section in extra]
+    context = {**context, "sections": list(zip(extra, pictures, strict=True))}
+    make_folder(out.parent)
+    write_atomic(out, rendered(_HERE / template, context).encode())
+    return out
+
+
+def rendered(template: Path, context: Mapping[str, Any]) -> str:
+    """Fill in a template, which may use those that lie beside it, and this folder's."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader([template.parent, _HERE]),
         autoescape=True,  # whatever a run directory says is text, never markup
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters |= {"number": number, "count": count, "definition": definition}
-    extra = [section if isinstance(section, Section) else Section(section[0], html=section[1]) for section in sections]
-    pictures = [[show(image.copy(), caption) for caption, image in section.figures] for section in extra]
-    text = environment.get_template(template).render(**context, sections=list(zip(extra, pictures, strict=True)))
-    make_folder(out.parent)
-    write_atomic(out, text.encode())
-    return out
+    return environment.get_template(template.name).render(**context)

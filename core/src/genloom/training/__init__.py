@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from genloom.training.cadence import Every
     from genloom.training.schedules import WarmupSchedule
-    from genloom.training.settings import TrainingSettings
+    from genloom.training.settings import INHERITED, TrainingSettings
     from genloom.training.trainer import train
     from genloom.training.writing import write_run
 
-__all__ = ["Every", "TrainingSettings", "WarmupSchedule", "train", "write_run"]
+__all__ = ["INHERITED", "Every", "TrainingSettings", "WarmupSchedule", "train", "write_run"]
 
 _HOMES = {
+    "INHERITED": "settings",
     "Every": "cadence",
     "TrainingSettings": "settings",
     "WarmupSchedule": "schedules",

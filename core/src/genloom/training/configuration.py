@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from genloom.adaptation import EWC, L2SP, adapt, needs_memory, old_data, parse_adapter, parse_retention, retain
 from genloom.arguments import instance, seed_number
 from genloom.data.agreement import check_units, tell_classes, tell_units
 from genloom.data.fitting import check_split
@@ -18,12 +16,14 @@ from genloom.data.opening import Data
 from genloom.data.opening import open as open_data
 from genloom.data.spec import DataSpec
 from genloom.data.standardising import in_units_of
-from genloom.errors import ConfigError, DataError
+from genloom.errors import ConfigError
 from genloom.messages import tell
 from genloom.model.precision import policy
+from genloom.model.preparation import Start
 from genloom.model.state import restore_weights
 from genloom.opening.create import check_kind, checked_model, instantiate
 from genloom.opening.load import trained_weights
+from genloom.opening.preparing import preparations
 from genloom.options import configure, describe
 from genloom.plugins.offers import Component
 from genloom.plugins.registry import find, owner
@@ -76,60 +76,30 @@ class Job:
             return instantiate(self.component, self.dataset.spec, self.options, self.seed, self.settings.noise, {})
 
     def start(self, *, resumed: bool = False, measured: bool = True) -> GenerativeModel:
-        """Build the model as its training begins: with the weights of `init_from`, and with adapters.
+        """Build the model as its training begins: with the weights of `init_from`, and prepared.
 
         Args:
             resumed: whether a checkpoint of the run itself is read into it next.
-            measured: False leaves out what a remedy measures on old data, for a training that is only described.
+            measured: False leaves out what a preparation measures, for a training that is only described.
 
         Raises:
-            ConfigError: `init_from` is no run, or the adapters have no layer.
+            ConfigError: `init_from` is no run, or a preparation does not apply.
+            DataError: a preparation needs earlier training data, and there are none.
             RunError: its weights do not fit.
         """
+        model = self._begun(resumed)
+        run = None if self.init_from is None else Run(self.init_from)
+        start = Start(self.seed, run, lambda: self._begun(resumed), measured and not resumed)
+        for slot, preparation in preparations(dataclasses.asdict(self.settings)).items():
+            model.prepare(slot, preparation, start)
+        return model
+
+    def _begun(self, resumed: bool) -> GenerativeModel:
+        """Build the model with the weights that the training starts from, unless a checkpoint brings them."""
         model = self.build()
         if self.init_from is not None and not resumed:
             restore_weights(model, trained_weights(Run(self.init_from)))
-        if self.settings.adapt is not None:
-            adapt(model, parse_adapter(self.settings.adapt), self.seed)
-        if self.settings.retain is not None:
-            remedy = parse_retention(self.settings.retain)
-            measured = measured and not resumed
-            old = [dataset.train for dataset in self.old] if measured and isinstance(remedy, EWC) else []
-            retain(model, remedy, old, self._teacher(resumed), measured)
         return model
-
-    def _teacher(self, resumed: bool) -> Callable[[], GenerativeModel]:
-        """Return what builds the model that training starts from once more, for a remedy that asks it."""
-
-        def build() -> GenerativeModel:
-            teacher = self.build()
-            if not resumed:
-                restore_weights(teacher, trained_weights(Run(str(self.init_from))))
-            return teacher
-
-        return build
-
-    @functools.cached_property
-    def old(self) -> list[Dataset]:
-        """What the run to start from was trained on, and the runs before it; opened once, and only when asked for.
-
-        Raises:
-            ConfigError: one of the runs is gone, or they come from each other in a circle.
-            DataError: there are none, or they changed since.
-        """
-        found = [] if self.init_from is None else old_data(Run(self.init_from))
-        if not found:
-            raise DataError(
-                f"{self.settings.retain} needs earlier training data: {self.init_from!r} names none.",
-                mend="Start from a run that was trained on data with an address, or take l2sp or lwf.",
-            )
-        return found
-
-    @property
-    def memory(self) -> list[Dataset]:
-        """The old data that are read while this training runs."""
-        retained = self.settings.retain
-        return self.old if retained is not None and needs_memory(parse_retention(retained)) else []
 
     def document(self, steps_per_epoch: int) -> dict[str, Any]:
         """Return what run.toml holds."""
@@ -207,7 +177,7 @@ def resolve(
     layers = [*(component.recommended(preset) if component else ()), each_epoch, kept, asked]
     settings = configure(TrainingSettings, *of_one_length(layers))
     chain(settings.post).check(dataset.spec)
-    _check_adaptation(settings, started=start is not None)
+    _check_preparations(settings, started=start is not None)
     known = begun or ({} if before is None or preset is not None else stored_config(before))
     if component is not None and known:
         options = {**_options_of(known, component), **(options or {})}
@@ -299,14 +269,13 @@ def _options_of(config: Mapping[str, Any], component: Component) -> Mapping[str,
     return dict(model.get("options") or {}) if model["id"] == component.id else {}
 
 
-def _check_adaptation(settings: TrainingSettings, started: bool) -> None:
-    remedy = None if settings.retain is None else parse_retention(settings.retain)
-    if settings.adapt is not None:
-        parse_adapter(settings.adapt)
-        if isinstance(remedy, (EWC, L2SP)):
-            raise ConfigError(f"retain={settings.retain} holds weights that adapt freezes anyway.", mend="Give one.")
+def _check_preparations(settings: TrainingSettings, started: bool) -> None:
+    """Refuse preparations that do not go together, or that need a run to start from where there is none."""
+    asked = preparations(dataclasses.asdict(settings))
+    if "adapt" in asked and any(each.holds_weights for each in asked.values()):
+        raise ConfigError(f"retain={settings.retain} holds weights that adapt freezes anyway.", mend="Give one.")
     for name, text in (("adapt", "freezes weights"), ("retain", "keeps what")):
-        if getattr(settings, name) is not None and not started:
+        if name in asked and not started:
             raise ConfigError(f"{name} {text} that nothing has trained.", mend="Name a run: --init-from RUN.")
 
 

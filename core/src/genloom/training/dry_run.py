@@ -37,7 +37,7 @@ def describe(job: Job) -> dict[str, Any]:
         the engine and second derivatives are not in them.
     """
     model = job.start(measured=False)
-    feed = Feed(job.dataset, model, job.settings, job.seed, job.memory)
+    feed = Feed(job.dataset, model, job.settings, job.seed)
     plan = Plan.of(job.settings, feed.steps_per_epoch)
     compile_model(model, job.settings, plan.total_steps)
     check_rules(job.settings, model, feed)
@@ -85,7 +85,7 @@ def _probe(model: GenerativeModel, feed: Feed) -> tuple[float, float]:
 
     batch = {name: ops.convert_to_tensor(array) for name, array in feed.train.take(np.arange(_PROBE_ROWS)).items()}
     flops, largest = 0.0, 0.0
-    for phase in model.phases():
+    for phase in model.training_phases():
         # In a stateless scope batch statistics and seeds are read, and what is written to them is dropped.
         with _counting(model) as counts, keras.StatelessScope():
             check_loss(phase, phase.loss(batch))

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import keras
 
-from genloom.adaptation import rehearsed
 from genloom.backend.executions import next_stack
 from genloom.data.loader import Loader
 from genloom.data.validation import ValidationBatches, split_validation
-from genloom.model.promises import check_phases
 from genloom.training.plan import Stretch
 from genloom.training.settings import TrainingSettings
 
@@ -41,10 +39,9 @@ class Feed:
 
     Args:
         dataset: where the samples come from; its test split is never touched.
-        model: a model without held-out losses has nothing set aside.
+        model: as its training begins; one without held-out losses has nothing set aside.
         settings: batch size and the share set aside.
         seed: fixes the order and what is set aside.
-        memory: old data that go with it, by the remedy in the settings.
     """
 
     def __init__(
@@ -53,16 +50,15 @@ class Feed:
         model: GenerativeModel,
         settings: TrainingSettings,
         seed: int,
-        memory: Sequence[Dataset] = (),
     ) -> None:
         self.train: Any = dataset.train
         self.held_out: HeldOut | None = None
         if settings.validation and model.validation:
             self.train, aside = split_validation(dataset.train, settings.validation, seed)
             self.held_out = HeldOut(ValidationBatches(aside, settings.batch_size))
-        if memory:
-            self.train = rehearsed(self.train, [old.train for old in memory], settings.retain or "")
-        self.repeats = max(phase.repeats for phase in check_phases(type(model).__name__, model.phases()))
+        for preparation in model.preparations.values():
+            self.train = preparation.split(self.train)
+        self.repeats = max(phase.repeats for phase in model.training_phases())
         self.loader = Loader(self.train, settings.batch_size, seed, repeats=self.repeats)
         self.most = settings.steps_per_execution
 

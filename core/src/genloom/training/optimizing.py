@@ -41,7 +41,7 @@ def _bases(
     model: GenerativeModel, settings: TrainingSettings, total_steps: int, update: str
 ) -> dict[str, tuple[Any, float, tuple[int, int]]]:
     """Return phase → (optimizer, factor of its rate, (warm-up, total) in updates of that phase)."""
-    phases = {phase.name: phase for phase in model.phases()}
+    phases = {phase.name: phase for phase in model.training_phases()}
     optimizers = _optimizers(model, settings, list(phases))
     first = _rate(next(iter(optimizers.values())))
     scale = 1.0 if settings.learning_rate is None else settings.learning_rate / first

@@ -128,7 +128,7 @@ def _train(job: Job, run: Run, callbacks: Sequence[Any], profiled: bool) -> Run:
     """Train from the run's last checkpoint, or from the beginning."""
     arrays, manifest = _saved(run)
     model = job.start(resumed=bool(arrays))
-    feed = Feed(job.dataset, model, job.settings, job.seed, job.memory)
+    feed = Feed(job.dataset, model, job.settings, job.seed)
     plan = Plan.of(job.settings, feed.steps_per_epoch)
     compile_model(model, job.settings, plan.total_steps)
     check_rules(job.settings, model, feed)

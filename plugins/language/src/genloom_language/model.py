@@ -324,13 +324,8 @@ class Transformer(GenerativeModel):
         pairs = zip(self.blocks, self._memories(), strict=True)
         return [block.empty_cache(n, self.length, memory) for block, memory in pairs]
 
-    @property
-    def prompt(self) -> Any:
-        """The learned prompt before every text, None without one."""
-        return self.adapters.get("prompt")
-
     def new_prompt(self, kind: str, vectors: int, seed: int) -> Any:
-        """Return a prompt of kind "soft" or "prefix" to be trained, for `genloom.adaptation.adapt`."""
+        """Return a prompt of kind "soft" or "prefix" to be trained."""
         return new_prompt(kind, vectors, seed, self.embedding.embeddings.value, self.blocks)
 
     def _memories(self) -> list[Any]:

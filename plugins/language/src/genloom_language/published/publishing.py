@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 import genloom
 from genloom import Run
-from genloom.adaptation import merge
 from genloom.errors import ConfigError
 from genloom.files.atomic import make_folder, write_arrays, writing
 from genloom.model.naming import variable_names
@@ -66,10 +65,10 @@ def _model(source: Run | str | Path | Transformer) -> Transformer:
         raise ConfigError(
             f"{type(model).__name__} has no counterpart among published models.", mend="Give a language/transformer."
         )
-    if model.adapters:
+    if model.preparations:
         if model is source:
-            raise ConfigError("This model has adapters.", mend="Call genloom.adaptation.merge(model), or give the run.")
-        merge(model)
+            raise ConfigError("This model has adapters.", mend="Call model.merge(), or give the run.")
+        model.merge()
     return model
 
 

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from keras import ops
 
-from genloom.adaptation.adapters import LINEAR, attach, detach, matrix_shape
-from genloom.adaptation.ia3 import IA3
-from genloom.adaptation.lora import DoRA, LoRA
 from genloom.errors import ConfigError, DataError, reason
 from genloom.files.atomic import write_atomic
 from genloom.model.naming import own_layers
+from genloom_adapt.adapter import LINEAR, matrix_shape
+from genloom_adapt.adapting import Adapters, adapters, detach
+from genloom_adapt.ia3 import IA3
+from genloom_adapt.lora import DoRA, LoRA
 
 if TYPE_CHECKING:
-    from genloom.model import GenerativeModel
+    from genloom import GenerativeModel
 
 __all__ = ["load_adapters", "save_adapters", "swap_adapters"]
 
@@ -35,11 +36,8 @@ def save_adapters(model: GenerativeModel, file: str | Path) -> Path:
     """
     from safetensors.numpy import save
 
-    adapters: dict[str, Any] = dict(model.adapters)
-    if not adapters:
-        raise ConfigError("This model has no adapters to save.", mend="Call adapt(model, LoRAOptions()) first.")
     arrays, stated = {}, {}
-    for name, adapter in adapters.items():
+    for name, adapter in adapters(model).items():
         stated[name] = {key: getattr(adapter, key) for key in _STATED if hasattr(adapter, key)}
         for variable in adapter.trainable_variables:
             arrays[f"{name}/{variable.name}"] = np.ascontiguousarray(ops.convert_to_numpy(variable.value))
@@ -61,7 +59,7 @@ def load_adapters(model: GenerativeModel, *files: str | Path, weights: Sequence[
             have.
         DataError: a file that cannot be read.
     """
-    attach(model, _made(model, files, weights))
+    model.prepare("adapt", Adapters(made=_made(model, files, weights)))
 
 
 def swap_adapters(model: GenerativeModel, *files: str | Path, weights: Sequence[float] | None = None) -> None:
@@ -73,7 +71,7 @@ def swap_adapters(model: GenerativeModel, *files: str | Path, weights: Sequence[
     """
     made = _made(model, files, weights)
     detach(model)
-    attach(model, made)
+    model.prepare("adapt", Adapters(made=made))
 
 
 @dataclasses.dataclass(frozen=True)

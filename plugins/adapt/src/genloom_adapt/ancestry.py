@@ -5,14 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import genloom
 from genloom.errors import ConfigError, DataError, GenLoomError
 from genloom.runs import Run, open_run
 from genloom.runs.lineage import UPDATES
 
 if TYPE_CHECKING:
-    from genloom.data.dataset import Dataset
+    from genloom.data import Dataset, Split
+    from genloom.model import Start
 
-__all__ = ["ancestors", "old_data"]
+__all__ = ["ancestors", "earlier", "old_data"]
 
 
 def ancestors(run: Run) -> list[Run]:
@@ -48,15 +50,13 @@ def old_data(run: Run) -> list[Dataset]:
         ConfigError: an ancestor is gone, or they come from each other in a circle.
         DataError: data that cannot be opened, or that changed since the training.
     """
-    from genloom import data
-
     named = [each for each in ancestors(run) if each.config["data"].get("address")]
     stated = {each.config["data"]["fingerprint"]: each for each in named}
     found = []
     for fingerprint, each in stated.items():
         address = each.address
         try:
-            dataset = data.open(address)
+            dataset = genloom.data.open(address)
         except GenLoomError as error:
             raise DataError(f"The data of {str(each.path)!r} cannot be opened again: {error}") from error
         if dataset.fingerprint != fingerprint:
@@ -65,3 +65,24 @@ def old_data(run: Run) -> list[Dataset]:
             )
         found.append(dataset)
     return found
+
+
+def earlier(start: Start, remedy: str) -> tuple[Split, ...]:
+    """Return the training samples that a training's start has learned from, one split for each data set.
+
+    Args:
+        start: where the training begins.
+        remedy: what asks for them.
+
+    Raises:
+        ConfigError: one of the runs is gone, or they come from each other in a circle.
+        DataError: there are none, or they changed since.
+    """
+    found = [] if start.run is None else old_data(start.run)
+    if not found:
+        run = None if start.run is None else str(start.run.path)
+        raise DataError(
+            f"{remedy} needs earlier training data: {run!r} names none.",
+            mend="Start from a run that was trained on data with an address, or take l2sp or lwf.",
+        )
+    return tuple(dataset.train for dataset in found)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from genloom.data.dataset import Batch, Split
+from genloom.data import Batch, Split
 from genloom.errors import DataError
 
 __all__ = ["MEMORY", "Mixed", "Paired"]

@@ -1,4 +1,4 @@
-"""`genloom.update`: train on new data, ask a gate about the new and the old, then promote the result or leave it.
+"""`update`: train on new data, ask a gate about the new and the old, then promote the result or leave it.
 
 Every update is a run of its own in RUN/updates; what counts is the head of RUN/lineage.jsonl. A kill at any instant
 leaves the old weights in place, and the same call goes on.
@@ -12,21 +12,19 @@ import numbers
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genloom.adaptation import old_data
+import genloom
 from genloom.arguments import instance, seed_number
-from genloom.continual.judging import Judge
 from genloom.data.agreement import check_classes, check_units
 from genloom.errors import ConfigError
-from genloom.opening.load import load
+from genloom.evaluation.judging import Judge
 from genloom.options import LARGEST
 from genloom.runs import Run, open_run
 from genloom.runs.lineage import UPDATES, head, read, record, versions
-from genloom.training.settings import INHERITED
-from genloom.training.trainer import train
+from genloom.training import INHERITED
+from genloom_adapt.ancestry import old_data
 
 if TYPE_CHECKING:
-    from genloom.data.dataset import Dataset
-    from genloom.data.opening import Data
+    from genloom.data import Data, Dataset
 
 __all__ = ["rollback", "update"]
 
@@ -84,7 +82,7 @@ def update(
     home = open_run(run, head=False)
     with home.lock():
         current = Run(head(home.path))
-        model, new, old = load(current), _opened(data), old_data(current)
+        model, new, old = genloom.load(current), _opened(data), old_data(current)
         _check_same_kind(current, model.spec, new)
         judge = Judge(gate)
         for dataset in (new, *old):
@@ -92,7 +90,7 @@ def update(
         before = [judge(model, dataset) for dataset in (new, *old)]
         candidate = _candidate(home, new.address, retain, adapt)
         asked = {**_settings(current, settings), **settings, "retain": retain, "adapt": adapt, "seed": seed}
-        updated = load(_trained(current, data, candidate, asked))
+        updated = genloom.load(_trained(current, data, candidate, asked))
         after = [judge(updated, dataset)[0] for dataset in (new, *old)]
         scores = [
             _judged(dataset, "old" if i else "new", was, now, lower, tolerance)
@@ -121,7 +119,7 @@ def update(
 def _trained(current: Run, data: Data, folder: Path, asked: dict[str, Any]) -> Run:
     """Train the model of a run on new data from its weights, or go on with what was begun in the folder."""
     stated = current.config["model"]
-    run: Run = train(
+    run: Run = genloom.train(
         stated["id"],
         data,
         preset=stated.get("preset"),
@@ -163,9 +161,7 @@ def _judged(dataset: Dataset, role: str, was: float, now: float, lower: bool, to
 
 
 def _opened(given: Data) -> Dataset:
-    from genloom import data
-
-    return data.open(given)
+    return genloom.data.open(given)
 
 
 def _check_same_kind(run: Run, spec: Any, new: Dataset) -> None:

@@ -12,24 +12,28 @@ from keras import ops
 
 import genloom
 from genloom import DataSpec, Phase, random
-from genloom.adaptation import (
+from genloom.errors import ConfigError, DataError, NotFoundError
+from genloom.model.naming import variable_names
+from genloom.plugins.registry import chosen
+from genloom_adapt import (
     DoRAOptions,
     IA3Options,
     LoRAOptions,
     SoftOptions,
     adapt,
+    adapters,
     detach,
     load_adapters,
     merge,
-    parse_adapter,
     save_adapters,
     swap_adapters,
     unmerge,
 )
-from genloom.errors import ConfigError, DataError
-from genloom.model.naming import variable_names
 
 SPEC = DataSpec((3,), kind="signal", value_range=None)
+
+#: Where the adapters are among a model's variables.
+HERE = "preparations/adapt/adapters/"
 
 
 class Two(genloom.GenerativeModel):
@@ -78,8 +82,8 @@ def test_adapters_change_nothing_until_they_are_trained_and_frozen_weights_never
     adapt(model, LoRAOptions(rank=2))
     assert np.array_equal(drawn(Two(SPEC, seed=3)), samples)
     assert drawn(model) == pytest.approx(samples, abs=1e-6)  # TensorFlow fuses sums, and so rounds otherwise
-    names = {name for name in arrays(model) if name.startswith("adapters/")}
-    assert names == {f"adapters/{path}/{part}" for path in ("first.0", "first.1", "second.0") for part in "ab"}
+    names = {name for name in arrays(model) if name.startswith(HERE)}
+    assert names == {f"{HERE}{path}/{part}" for path in ("first.0", "first.1", "second.0") for part in "ab"}
     history = trained(model)
     assert history["first_loss"][-1] < 0.7 * history["first_loss"][0]
     assert history["second_loss"][-1] < 0.7 * history["second_loss"][0]
@@ -93,7 +97,7 @@ def test_the_term_is_the_papers() -> None:
     """The output is W x + (α / r) B A x."""
     model = Two(SPEC, seed=0)
     adapt(model, LoRAOptions(rank=2, alpha=6.0, target="second/*"))
-    (adapter,) = model.adapters.values()
+    (adapter,) = adapters(model).values()
     rng = np.random.default_rng(0)
     a, b, x = (rng.standard_normal(shape).astype("float32") for shape in ((3, 2), (2, 3), (5, 3)))
     plain = np.asarray(ops.convert_to_numpy(model.second(x)))
@@ -122,11 +126,11 @@ def test_merging_computes_the_same_and_training_goes_on() -> None:
 def test_a_phase_without_an_adapted_layer_is_left_out() -> None:
     model = Two(SPEC, seed=3)
     adapt(model, LoRAOptions(rank=1, target="first/1"))
-    assert [phase.name for phase in model.phases()] == ["first"]
+    assert [phase.name for phase in model.training_phases()] == ["first"]
     before = arrays(model)
     trained(model, steps=5)
     moved = {name for name, value in arrays(model).items() if not np.array_equal(value, before[name])}
-    assert moved == {"adapters/first.1/a", "adapters/first.1/b", "step"}
+    assert moved == {f"{HERE}first.1/a", f"{HERE}first.1/b", "step"}
 
 
 def test_mistakes_are_named() -> None:
@@ -135,14 +139,14 @@ def test_mistakes_are_named() -> None:
         adapt(model, LoRAOptions(target="third/*"))
     with pytest.raises(ConfigError, match="no adapters"):
         merge(model)
-    adapt(model, parse_adapter("lora:rank=1,target=first/*|second/*"))
-    assert len(model.adapters) == 3
-    with pytest.raises(ConfigError, match="adapted already"):
+    adapt(model, chosen("adapter", "lora:rank=1,target=first/*|second/*")[1])
+    assert len(adapters(model)) == 3
+    with pytest.raises(ConfigError, match="prepared already: adapt"):
         adapt(model, LoRAOptions(rank=1))
-    with pytest.raises(ConfigError, match=r"Did you mean 'lora'"):
-        parse_adapter("lor:rank=1")
-    with pytest.raises(ConfigError, match=r"Unknown option 'lora:rnk'. Did you mean 'lora:rank'"):
-        parse_adapter("lora:rnk=1")
+    with pytest.raises(NotFoundError, match=r"There is no adapter 'lor'\. Did you mean 'lora'"):
+        chosen("adapter", "lor:rank=1")
+    with pytest.raises(ConfigError, match=r"Unknown option 'adapt/lora:rnk'. Did you mean 'adapt/lora:rank'"):
+        chosen("adapter", "lora:rnk=1")
 
 
 def tuned(seed: int, **options: Any) -> Any:
@@ -192,7 +196,7 @@ def test_files_that_are_no_adapters_or_do_not_fit_are_refused(tmp_path: Path) ->
     with pytest.raises(ConfigError, match="1 files of adapters got 2 weights"):
         load_adapters(Two(SPEC), file, weights=[1.0, 1.0])
     with pytest.raises(ConfigError, match="which this model does not have"):
-        load_adapters(genloom.create("vae/mlp", DataSpec((2,), kind="signal"), preset="tiny", compile=False), file)
+        load_adapters(Convolved(PICTURE), file)
 
 
 PICTURE = DataSpec((6, 6, 2), value_range=None)
@@ -234,9 +238,12 @@ def test_convolutions_are_adapted_and_merged_like_matrices(dropout: float) -> No
     samples, before = drawn(model), arrays(model)
     adapt(model, LoRAOptions(rank=8, dropout=dropout))
     assert drawn(model) == pytest.approx(samples, abs=1e-6)
-    shapes = {name: value.shape for name, value in arrays(model).items() if name.startswith("adapters/network.")}
-    assert shapes["adapters/network.0/a"] == (18, 5)  # 3 · 3 · 2 inputs; of five outputs the rank is five
-    assert shapes["adapters/network.1/b"] == (4, 4)
+    shapes = {name: value.shape for name, value in arrays(model).items() if name.startswith(f"{HERE}network.")}
+    assert shapes[f"{HERE}network.0/a"] == (
+        18,
+        5,
+    )  # 3 · 3 · 2 inputs; of five outputs the rank is five
+    assert shapes[f"{HERE}network.1/b"] == (4, 4)
     model.compile(keras.optimizers.Adam(0.01))
     losses = model.fit(pictures(), steps_per_epoch=20, epochs=3, shuffle=False, verbose=0).history["loss"]
     assert losses[-1] < losses[0]
@@ -278,7 +285,7 @@ def test_dora_is_the_papers_equation() -> None:
     model = Two(SPEC, seed=0)
     kernel = arrays(model)["second/0/kernel"]
     adapt(model, DoRAOptions(rank=2, alpha=6.0, target="second/*"))
-    (adapter,) = model.adapters.values()
+    (adapter,) = adapters(model).values()
     assert ops.convert_to_numpy(adapter.m.value) == pytest.approx(np.linalg.norm(kernel, axis=0), rel=1e-5)
     rng = np.random.default_rng(0)
     a, b, x, m = (rng.standard_normal(shape).astype("float32") for shape in ((3, 2), (2, 3), (5, 3), (3,)))
@@ -294,7 +301,7 @@ def test_ia3_scales_no_layer_on_both_sides() -> None:
         adapt(Two(SPEC, seed=0), IA3Options(target="first/*", inputs="*/1"))
     model = Two(SPEC, seed=0)
     adapt(model, IA3Options(target="first/*", inputs=""))
-    assert {adapter.side for adapter in model.adapters.values()} == {"outputs"}
+    assert {adapter.side for adapter in adapters(model).values()} == {"outputs"}
 
 
 def test_ia3_scales_outputs_and_inputs() -> None:
@@ -303,8 +310,8 @@ def test_ia3_scales_outputs_and_inputs() -> None:
     adapt(model, IA3Options(target="first/0", inputs="first/1"))
     rng = np.random.default_rng(0)
     outer, inner, x = (rng.standard_normal(shape).astype("float32") for shape in ((8,), (8,), (5, 3)))
-    model.adapters["first.0"].l.assign(outer)
-    model.adapters["first.1"].l.assign(inner)
+    adapters(model)["first.0"].l.assign(outer)
+    adapters(model)["first.1"].l.assign(inner)
     expected = (np.tanh((x @ w) * outer) * inner) @ c
     assert ops.convert_to_numpy(model.first(x)) == pytest.approx(expected, abs=1e-5)
 

@@ -18,8 +18,8 @@ from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
 
 import genloom
-from genloom import continual
 from genloom.model.naming import variable_names
+from genloom_adapt import Sequence, Task, adapters, run_sequence
 from genloom_language.prompting import prompt
 from genloom_language.prompting.speaker import SPEAKERS, lines, speaker_task, write_training
 
@@ -83,7 +83,7 @@ def test_lora_gains_nine_tenths_of_what_full_fine_tuning_does(base: Any, manual:
             **{**QUIET, **asked},
         )
         model = genloom.load(run)
-        trained = [v for phase in model.phases() for v in (model.adapters or {}).values()] if name == "lora" else []
+        trained = adapters(model).values() if name == "lora" else ()
         sizes = [v for adapter in trained for v in adapter.variables] or list(variable_names(model).values())
         gains[name] = start - nats(run, manual)
         parameters = sum(int(np.prod(v.shape)) for v in sizes)
@@ -100,12 +100,10 @@ def test_remedies_against_forgetting(drama: str, manual: str, tmp_path: Path) ->
     for remedy in REMEDIES:
         training = {**QUIET, "steps": 1000, "learning_rate": 3e-3}
         tasks = (
-            continual.Task("drama", drama, {}),
-            continual.Task(
-                "manual", manual, {"steps": 500} | ({"learning_rate": 2e-2} if "adapters" in remedy else {})
-            ),
+            Task("drama", drama, {}),
+            Task("manual", manual, {"steps": 500} | ({"learning_rate": 2e-2} if "adapters" in remedy else {})),
         )
-        sequence = continual.Sequence(
+        sequence = Sequence(
             "language/transformer",
             tasks,
             preset="nano-cpu",
@@ -114,7 +112,7 @@ def test_remedies_against_forgetting(drama: str, manual: str, tmp_path: Path) ->
             metric="test_nats_per_char",
             training=training,
         )
-        found = continual.run_sequence(sequence, tmp_path / remedy.partition(":")[0])
+        found = run_sequence(sequence, tmp_path / remedy.partition(":")[0])
         (forgotten[remedy],) = found["forgetting"]
         print(f"\n{remedy}: forgot {forgotten[remedy]:.3f}; average {found['average']:.3f}; {found['matrix']}")
     naive, replay, ewc, adapters = (forgotten[remedy] for remedy in REMEDIES)

@@ -12,9 +12,8 @@ from keras import ops
 from genloom import backend, random
 
 if TYPE_CHECKING:
-    from genloom.data.dataset import Split
-    from genloom.model import GenerativeModel
-    from genloom.model.phase import Phase
+    from genloom import GenerativeModel, Phase
+    from genloom.data import Split
 
 __all__ = ["Anchor", "fisher"]
 

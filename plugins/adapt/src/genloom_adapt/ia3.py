@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from keras import ops
 
-from genloom.adaptation.adapters import Adapter, matrix_shape, targets
 from genloom.errors import ConfigError
-from genloom.options import option
+from genloom_adapt.adapter import Adapter, matrix_shape, targets
+from genloom_adapt.options import IA3Options
 
 if TYPE_CHECKING:
-    from genloom.model import GenerativeModel
+    from genloom import GenerativeModel
 
-__all__ = ["IA3", "IA3Options", "sides"]
-
-
-@dataclasses.dataclass(frozen=True)
-class IA3Options:
-    """Options of `ia3`; the defaults are the paper's for a transformer (its section 3.3)."""
-
-    target: str = option("*key|*value", "names of the layers whose outputs are scaled")
-    inputs: str = option("*down", "names of the layers whose inputs are scaled; none when empty")
+__all__ = ["IA3", "sides"]
 
 
 def sides(model: GenerativeModel, options: IA3Options) -> dict[str, tuple[Any, str]]:

@@ -24,7 +24,7 @@ def sequence(file: str, out: str, backend: str | None, as_json: bool) -> None:
     the same command goes on. DIR/report.html shows the matrix.
     """
     engine.choose(backend)
-    from genloom.continual import run_sequence
+    from genloom_adapt.sequence import run_sequence
 
     found = run_sequence(file, out)
     if as_json:

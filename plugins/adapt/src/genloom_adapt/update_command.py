@@ -11,10 +11,9 @@ from genloom import engine
 from genloom.cli import offers
 from genloom.cli.flags import COUNT, STEPS, Number, backend, json_flag, run_argument, seed_flag, set_flag
 from genloom.cli.output import note, print_json, table
-from genloom.cli.plan import split_assignments
 from genloom.errors import ConfigError
-from genloom.options import LARGEST, configure
-from genloom.training.settings import TrainingSettings
+from genloom.options import LARGEST, configure, parse_assignments
+from genloom.training import TrainingSettings
 
 __all__ = ["update"]
 
@@ -62,9 +61,9 @@ def update(ctx: click.Context, /, run: str, rollback: bool, as_json: bool, **ask
         raise ConfigError("An update needs data, a rollback has none.", mend="Give --data NEW or --rollback.")
     settings = {} if rollback else _settings(asked)
     engine.choose(asked["backend"])
-    from genloom import continual
+    from genloom_adapt import updating
 
-    entry = continual.rollback(run) if rollback else continual.update(run, **settings)
+    entry = updating.rollback(run) if rollback else updating.update(run, **settings)
     if as_json:
         print_json(**entry)
     else:
@@ -85,12 +84,15 @@ def _settings(asked: dict[str, Any]) -> dict[str, Any]:
 
 def _assigned(assignments: Iterable[str]) -> dict[str, str]:
     """Return the settings of --set; options of the model are those of the run."""
-    options, settings = split_assignments(assignments)
-    for name, value in options.items():
-        raise ConfigError(
-            f"An update keeps the options of its model, got --set {name}={value}.",
-            mend=f"A setting of the training is given as --set training.{name}={value}.",
-        )
+    settings = {}
+    for key, value in parse_assignments(assignments).items():
+        table, _, name = key.partition(".")
+        if table != "training":
+            raise ConfigError(
+                f"An update keeps the options of its model, got --set {key}={value}.",
+                mend=f"A setting of the training is given as --set training.{key}={value}.",
+            )
+        settings[name] = value
     configure(TrainingSettings, settings, named=lambda name: f"training.{name}")
     return settings
 

@@ -11,9 +11,9 @@ from keras import ops
 
 import genloom
 from genloom import DataSpec, Phase, backend
-from genloom.adaptation import DoRAOptions, IA3Options, LoRAOptions, adapt, merge, unmerge
-from genloom.adaptation.adapters import matrix_shape
 from genloom.model.naming import own_layers, variable_names
+from genloom_adapt import DoRAOptions, IA3Options, LoRAOptions, adapt, adapters, merge, unmerge
+from genloom_adapt.adapter import matrix_shape
 
 KINDS: dict[str, Any] = {
     "lora": LoRAOptions(rank=3),
@@ -90,7 +90,7 @@ def rounding(model: Every, x: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     What is added are the terms of x (W + s A B), each as large as it is before any cancels another.
     """
     found = {}
-    for path, adapter in model.adapters.items():
+    for path, adapter in adapters(model).items():
         layer = model.layer(path)
         terms, sizes = matrix_shape(layer)[0], np.abs(array(layer.kernel.value)).reshape(matrix_shape(layer))
         if adapter.kind == "ia3":
@@ -131,7 +131,7 @@ def test_what_was_merged_can_be_merged_again_and_trained_on(kind: str) -> None:
     merge(model)  # nothing has been learned since
     for name, value in kernels.items():
         assert array(model.layer(name).kernel.value) == pytest.approx(value, rel=1e-5, abs=1e-30), name
-    variables = model.phases()[0].resolve()
+    variables = model.training_phases()[0].resolve()
     (loss, _), gradients = backend.value_and_grad(lambda: (model.loss_of(x)[0], ()), variables)
     expected = sum(np.mean((value.astype("float64") - 1.0) ** 2) for value in before.values())
     assert float(array(loss)) == pytest.approx(expected, rel=1e-4)

@@ -24,23 +24,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genloom.adaptation import parse_adapter, parse_retention
-from genloom.continual.judging import Judge
+import genloom
 from genloom.data.agreement import check_classes, check_units
 from genloom.errors import ConfigError, RunError, nearest, reason
+from genloom.evaluation.judging import Judge
 from genloom.files import bounded
 from genloom.files.atomic import make_folder, plain, write_atomic
 from genloom.files.toml import read_toml
-from genloom.metrics import continual
-from genloom.opening.load import load
+from genloom.modalities.drawing import to_bytes
 from genloom.options import configure
+from genloom.plugins.registry import chosen
 from genloom.runs import Run
-from genloom.training.configuration import resolve
-from genloom.training.settings import TrainingSettings
-from genloom.training.trainer import train
+from genloom.training import TrainingSettings
+from genloom_adapt import measures
+from genloom_adapt.matrix import Matrix, matrix_picture
+from genloom_adapt.page import write_page
 
 if TYPE_CHECKING:
-    from genloom.data.dataset import Dataset
+    from genloom.data import Dataset
 
 __all__ = ["FILE", "Sequence", "Task", "read_sequence", "run_sequence"]
 
@@ -76,7 +77,7 @@ class Sequence:
         tasks: in order.
         preset: of the model.
         options: of the model.
-        remedy: a remedy of `genloom.adaptation`, "adapters" with options of lora, or "none".
+        remedy: a remedy such as "ewc:strength=30", "adapters" with options of lora, or "none".
         metric: see `Judge`.
         seed: of all trainings.
         training: settings of every task.
@@ -123,9 +124,9 @@ def read_sequence(file: str | Path) -> Sequence:
     given = {**stated, "tasks": tuple(Task(str(t["name"]), str(t["data"]), t.get("training", {})) for t in tasks)}
     sequence = configure(Sequence, given)
     if sequence.adapters:
-        parse_adapter(sequence.adapters)
+        chosen("adapter", sequence.adapters)
     if sequence.retain:
-        parse_retention(sequence.retain)
+        chosen("remedy", sequence.retain)
     _check_training(sequence)
     return sequence
 
@@ -149,7 +150,7 @@ def run_sequence(sequence: Sequence | str | Path, out: str | Path) -> dict[str, 
     Returns:
         "tasks" (names), "remedy", "metric", "lower_is_better", "matrix" (T + 1 rows, the first before any task),
         "average", "forgetting" (of each task but the last), "mean_forgetting", "backward_transfer" and
-        "forward_transfer", as `genloom.metrics.continual` defines them, and "runs".
+        "forward_transfer", as `genloom_adapt.measures` defines them, and "runs".
 
     Raises:
         ConfigError: anything wrong in the sequence, or a folder that another one was begun in.
@@ -160,7 +161,7 @@ def run_sequence(sequence: Sequence | str | Path, out: str | Path) -> dict[str, 
     folder = Path(out)
     make_folder(folder)
     done = _begun(folder, asked)
-    datasets = [_opened(task.data) for task in asked.tasks]
+    datasets = [genloom.data.open(task.data) for task in asked.tasks]
     _check_alike(asked, datasets)
     judge = Judge(asked.metric, seed=asked.seed)
     runs: list[Run] = []
@@ -177,17 +178,13 @@ def run_sequence(sequence: Sequence | str | Path, out: str | Path) -> dict[str, 
         runs.append(_trained(asked, task, number, runs, folder))
         if len(matrix) > number + 1:
             continue
-        matrix.append([judge(load(_who(asked, runs, j)), dataset)[0] for j, dataset in enumerate(datasets)])
+        matrix.append([judge(genloom.load(_who(asked, runs, j)), dataset)[0] for j, dataset in enumerate(datasets)])
         _keep(folder, asked, matrix, lower)
     results = _results(asked, matrix, lower, runs)
     write_atomic(folder / FILE, (json.dumps(plain(results), indent=1, allow_nan=False) + "\n").encode())
-    from genloom import report
-    from genloom.modalities.drawing import to_bytes
-    from genloom.report.matrix import Matrix, matrix_picture
-
     image = matrix_picture(Matrix(matrix, results["tasks"], asked.metric, lower))
     write_atomic(folder / "sequence.png", to_bytes(image))
-    report.write_sequence(results, folder / "report.html")
+    write_page(results, folder / "report.html")
     return results
 
 
@@ -220,23 +217,10 @@ def _check_alike(asked: Sequence, datasets: list[Dataset]) -> None:
         check_units(f"Task {task.name!r}", dataset.spec, first, known)
 
 
-def _opened(address: str) -> Dataset:
-    from genloom import data
-
-    return data.open(address)
-
-
 def _untrained(asked: Sequence, dataset: Dataset) -> Any:
-    job = resolve(
-        asked.model,
-        dataset,
-        preset=asked.preset,
-        options=asked.options,
-        asked=asked.training,
-        seed=asked.seed,
-        init_from=None,
+    model = genloom.create(
+        asked.model, dataset.spec, preset=asked.preset, seed=asked.seed, compile=False, **asked.options
     )
-    model = job.start()
     model.trainable = False
     return model
 
@@ -249,7 +233,7 @@ def _trained(asked: Sequence, task: Task, number: int, before: list[Run], folder
         remedy = {"retain": asked.retain, "init_from": before[-1].path}
         if asked.adapters:
             remedy = {"adapt": asked.adapters, "init_from": before[0].path}
-    run: Run = train(
+    run: Run = genloom.train(
         asked.model,
         task.data,
         preset=asked.preset,
@@ -303,7 +287,7 @@ def _keep(folder: Path, asked: Sequence, matrix: list[list[float]], lower: bool)
 
 
 def _results(asked: Sequence, matrix: list[list[float]], lower: bool, runs: list[Run]) -> dict[str, Any]:
-    forgotten = continual.forgetting(matrix, lower)
+    forgotten = measures.forgetting(matrix, lower)
     return {
         "sequence": _stated(asked),
         "tasks": [task.name for task in asked.tasks],
@@ -311,10 +295,10 @@ def _results(asked: Sequence, matrix: list[list[float]], lower: bool, runs: list
         "metric": asked.metric,
         "lower_is_better": lower,
         "matrix": matrix,
-        "average": continual.average(matrix, lower),
+        "average": measures.average(matrix, lower),
         "forgetting": forgotten,
         "mean_forgetting": sum(forgotten) / len(forgotten),
-        "backward_transfer": continual.backward_transfer(matrix, lower),
-        "forward_transfer": continual.forward_transfer(matrix, lower),
+        "backward_transfer": measures.backward_transfer(matrix, lower),
+        "forward_transfer": measures.forward_transfer(matrix, lower),
         "runs": [str(run.path) for run in runs],
     }

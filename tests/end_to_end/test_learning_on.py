@@ -14,12 +14,19 @@ import numpy as np
 import pytest
 
 import genloom
-from genloom import continual
-from genloom.cli.update import update
-from genloom.continual import updating
 from genloom.errors import ConfigError, DataError, RunError
-from genloom.metrics.continual import average, backward_transfer, forgetting, forward_transfer
 from genloom.runs import Run, open_run
+from genloom_adapt import (
+    average,
+    backward_transfer,
+    forgetting,
+    forward_transfer,
+    read_sequence,
+    rollback,
+    run_sequence,
+    update,
+)
+from genloom_adapt.update_command import update as update_command
 
 # Rows: before any task, after one, two, three. Columns: tasks. Accuracies.
 R = [[0.1, 0.2, 0.3], [0.9, 0.3, 0.3], [0.7, 0.8, 0.5], [0.6, 0.9, 0.7]]
@@ -66,7 +73,7 @@ def test_a_sequence_forgets_and_adapters_of_its_own_for_each_task_do_not(halves:
     found = {}
     for remedy in ("none", "adapters:rank=2"):
         file = written(tmp_path / "tasks.toml", halves, remedy)
-        found[remedy] = continual.run_sequence(file, tmp_path / remedy.partition(":")[0])
+        found[remedy] = run_sequence(file, tmp_path / remedy.partition(":")[0])
     naive, adapted = found["none"], found["adapters:rank=2"]
     assert naive["matrix"][:2] == adapted["matrix"][:2]  # the same first task
     assert naive["lower_is_better"]
@@ -93,32 +100,31 @@ def test_a_sequence_that_was_stopped_goes_on_where_it_was(
     halves: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = written(tmp_path / "tasks.toml", halves, "replay", steps=6)
-    whole = continual.run_sequence(file, tmp_path / "whole")
-    from genloom.continual import sequence
-
+    whole = run_sequence(file, tmp_path / "whole")
     trainings = []
 
     def stopped(*arguments: Any, **settings: Any) -> Any:
         trainings.append(settings["out"].name)
         if len(trainings) == 2:
             raise KeyboardInterrupt
-        return genloom.train(*arguments, **settings)
+        return train(*arguments, **settings)
 
-    monkeypatch.setattr(sequence, "train", stopped)
+    train = genloom.train
+    monkeypatch.setattr(genloom, "train", stopped)
     with pytest.raises(KeyboardInterrupt):
-        continual.run_sequence(file, tmp_path / "parts")
-    monkeypatch.setattr(sequence, "train", genloom.train)
-    again = continual.run_sequence(file, tmp_path / "parts")
+        run_sequence(file, tmp_path / "parts")
+    monkeypatch.setattr(genloom, "train", train)
+    again = run_sequence(file, tmp_path / "parts")
     assert again["matrix"] == whole["matrix"]
     with pytest.raises(ConfigError, match="another sequence"):
-        continual.run_sequence(written(tmp_path / "other.toml", halves, "none", steps=6), tmp_path / "parts")
+        run_sequence(written(tmp_path / "other.toml", halves, "none", steps=6), tmp_path / "parts")
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (("remedy", "remdy"), "Unknown key 'remdy' .* Did you mean 'remedy'"),
-        (("replay", "replya"), "no remedy 'replya' .* Did you mean 'replay'"),
+        (("replay", "replya"), r"no remedy 'replya'\. Did you mean 'replay'"),
         (('name = "high"', 'name = "low"'), r"names of their own.*\['low', 'low'\]"),
         (('name = "high"', 'name = "../x"'), r"names of their own.*\['low', '../x'\]"),
         (("[[tasks]]", "[tasks]"), "is no TOML: Cannot declare"),
@@ -134,9 +140,9 @@ def test_a_wrong_sequence_is_refused_before_anything_is_trained(
     file = written(tmp_path / "tasks.toml", halves, "replay")
     file.write_text(file.read_text().replace(*change))
     with pytest.raises(ConfigError, match=message):
-        continual.read_sequence(file)
+        read_sequence(file)
     with pytest.raises(ConfigError, match=r"There is no sequence .*absent"):
-        continual.read_sequence(tmp_path / "absent.toml")
+        read_sequence(tmp_path / "absent.toml")
 
 
 def test_tasks_of_other_classes_are_refused_before_anything_is_trained(halves: list[str], tmp_path: Path) -> None:
@@ -145,7 +151,7 @@ def test_tasks_of_other_classes_are_refused_before_anything_is_trained(halves: l
     np.savez(tmp_path / "three.npz", **pictures, **labels)
     file = written(tmp_path / "tasks.toml", [halves[0], f"npz:{tmp_path / 'three.npz'}"], "none")
     with pytest.raises(ConfigError, match=r"The tasks have different classes: low 0, high 3\."):
-        continual.run_sequence(file, tmp_path / "out")
+        run_sequence(file, tmp_path / "out")
     assert not list((tmp_path / "out").iterdir())
 
 
@@ -170,10 +176,10 @@ def test_other_classes_or_units_are_refused_before_anything_is_trained(
     quiet = {"options": {"latent": 1, "hidden": (4,)}, "sample_every": 0, "progress": "none", "batch_size": 20}
     run = genloom.train("vae/mlp", old, steps=1, out=tmp_path / "run", **quiet)
     with pytest.raises(ConfigError, match=message):
-        genloom.update(run.path, new, steps=1)
+        update(run.path, new, steps=1)
     assert not (run.path / "updates").exists()
     with pytest.raises(ConfigError, match=f"Task 'high' {message}"):
-        continual.run_sequence(written(tmp_path / "tasks.toml", [old, new], "none"), tmp_path / "out")
+        run_sequence(written(tmp_path / "tasks.toml", [old, new], "none"), tmp_path / "out")
     assert not list((tmp_path / "out").iterdir())
     if "names" in changes:  # adapters of other classes are wanted
         genloom.train("vae/mlp", new, steps=1, init_from=run.path, out=tmp_path / "onward", **quiet)
@@ -205,12 +211,12 @@ def test_an_update_counts_once_the_gate_lets_it_through_and_can_be_taken_back(
     base: Run, halves: list[str], tmp_path: Path
 ) -> None:
     before = drawn(base.path)
-    refused = genloom.update(base.path, halves[1], tolerance=0.0, retain=None, steps=500)
+    refused = update(base.path, halves[1], tolerance=0.0, retain=None, steps=500)
     assert refused["decision"] == "rejected"
     assert [score["role"] for score in refused["scores"]] == ["new", "old"]
     assert refused["scores"][0]["passed"] and not refused["scores"][1]["passed"]
     assert np.array_equal(drawn(base.path), before)
-    entry = genloom.update(base.path, halves[1], tolerance=0.5, retain="replay:share=0.5", steps=500)
+    entry = update(base.path, halves[1], tolerance=0.5, retain="replay:share=0.5", steps=500)
     assert entry["decision"] == "promoted"
     assert entry["head"] == "updates/002"
     assert entry["scores"][1]["after"] < refused["scores"][1]["after"]  # replay keeps what was known
@@ -220,16 +226,16 @@ def test_an_update_counts_once_the_gate_lets_it_through_and_can_be_taken_back(
     assert np.array_equal(drawn(Run(base.path)), before)  # the run itself is as it was
     # A second update starts from the first, and asks about all data so far.
     dark = negative(tmp_path / "dark.npz", halves[1])
-    third = genloom.update(base.path, dark, tolerance=1e6, steps=60)
+    third = update(base.path, dark, tolerance=1e6, steps=60)
     assert third["decision"] == "promoted" and third["head"] == "updates/003"
     assert open_run(base.path / "updates" / "003").config["training"]["init_from"].endswith("002")
     assert {score["data"] for score in third["scores"]} == {*halves, dark}
-    assert continual.rollback(base.path)["head"] == "updates/002"
+    assert rollback(base.path)["head"] == "updates/002"
     assert np.array_equal(drawn(base.path), after)
-    assert continual.rollback(base.path)["head"] == "."
+    assert rollback(base.path)["head"] == "."
     assert np.array_equal(drawn(base.path), before)
     with pytest.raises(ConfigError, match="no promoted update"):
-        continual.rollback(base.path)
+        rollback(base.path)
     page = genloom.report.write(base.path).read_text()
     assert "rejected" in page and "promoted" in page and "rolled back" in page
 
@@ -240,19 +246,20 @@ def test_an_update_that_was_killed_goes_on_and_a_moved_run_still_knows_its_past(
     before = drawn(base.path)
 
     def killed(*arguments: Any, **settings: Any) -> Any:
-        genloom.train(*arguments, **{**settings, "steps": 4})
+        train(*arguments, **{**settings, "steps": 4})
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(updating, "train", killed)
+    train = genloom.train
+    monkeypatch.setattr(genloom, "train", killed)
     with pytest.raises(KeyboardInterrupt):
-        genloom.update(base.path, halves[1], tolerance=9.0, steps=8)
+        update(base.path, halves[1], tolerance=9.0, steps=8)
     assert np.array_equal(drawn(base.path), before)
-    monkeypatch.setattr(updating, "train", genloom.train)
-    entry = genloom.update(base.path, halves[1], tolerance=9.0, steps=8)
+    monkeypatch.setattr(genloom, "train", train)
+    entry = update(base.path, halves[1], tolerance=9.0, steps=8)
     assert entry["run"] == "updates/001"
     moved = tmp_path / "moved"
     shutil.move(base.path, moved)
-    again = genloom.update(moved, halves[1], tolerance=9.0, steps=2)
+    again = update(moved, halves[1], tolerance=9.0, steps=2)
     assert {score["data"] for score in again["scores"]} == set(halves)
 
 
@@ -266,17 +273,17 @@ def test_what_cannot_be_updated_is_refused_and_nothing_is_written(base: Run, hal
         ({"stesp": 3}, "Unknown option 'stesp'. Did you mean 'steps'"),
     ):
         with pytest.raises(genloom.errors.GenLoomError, match=message):
-            genloom.update(base.path, halves[1], **{"steps": 2, **wrong})
+            update(base.path, halves[1], **{"steps": 2, **wrong})
     with pytest.raises(ConfigError, match="has kind='signal', what"):
-        genloom.update(base.path, "toy:8-ring", steps=2)
+        update(base.path, "toy:8-ring", steps=2)
     with pytest.raises(DataError, match=r"absent\.npz"):
-        genloom.update(base.path, "npz:absent.npz", steps=2)
+        update(base.path, "npz:absent.npz", steps=2)
     with pytest.raises(ConfigError, match="not a run"):
-        genloom.update(tmp_path / "none", halves[1])
+        update(tmp_path / "none", halves[1])
     assert not (base.path / "lineage.jsonl").exists()
     save(tmp_path / "low.npz", 0, 5, limit=50)
     with pytest.raises(DataError, match="changed since"):
-        genloom.update(base.path, halves[1], steps=2)
+        update(base.path, halves[1], steps=2)
 
 
 @pytest.mark.any_engine
@@ -306,7 +313,7 @@ def test_a_damaged_lineage_is_an_error_and_never_leads_outside_the_run(base: Run
     ],
 )
 def test_an_update_takes_settings_as_a_training_does(word: str, told: str) -> None:
-    done = click.testing.CliRunner().invoke(update, ["run", "--data", "digits", "--set", word])
+    done = click.testing.CliRunner().invoke(update_command, ["run", "--data", "digits", "--set", word])
     assert isinstance(done.exception, ConfigError)
     assert told in str(done.exception)
 

@@ -12,7 +12,9 @@ from keras import ops
 
 import genloom
 from genloom import DataSpec
-from genloom.adaptation import (
+from genloom.errors import ConfigError
+from genloom.model.naming import variable_names
+from genloom_adapt import (
     DoRAOptions,
     IA3Options,
     LoRAOptions,
@@ -24,8 +26,6 @@ from genloom.adaptation import (
     merge,
     save_adapters,
 )
-from genloom.errors import ConfigError
-from genloom.model.naming import variable_names
 from genloom_language.model import Transformer
 
 SPEC = DataSpec((12,), kind="text", dtype="int32", value_range=None, vocabulary=11, maximum_length=12)
@@ -97,7 +97,7 @@ def test_prompts_have_the_same_gradients_when_blocks_are_computed_again(options:
     for remat in (False, True):
         model = transformer(remat=remat)
         adapt(model, options, seed=4)
-        variables = model.phases()[0].resolve()
+        variables = model.training_phases()[0].resolve()
         loss = backend.value_and_grad(lambda model=model: (model.loss_of({"x": X})[0], ()), variables)
         found.append([numbers(gradient) for gradient in loss[1]])
     for plain, again in zip(*found, strict=True):

@@ -2,50 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from typing import Any
 
 import keras
 from keras import ops
 
-from genloom.adaptation.adapters import Adapter, biased, convolved, matrix_shape
 from genloom.layers import Dropout
-from genloom.options import option
 from genloom.random import ambient
+from genloom_adapt.adapter import Adapter, biased, convolved, matrix_shape
 
-__all__ = ["DoRA", "DoRAOptions", "LoRA", "LoRAOptions"]
-
-
-@dataclasses.dataclass(frozen=True)
-class LoRAOptions:
-    """Options of `lora` (Hu et al. 2022)."""
-
-    rank: int = option(8, "rank of what is added to each matrix, at most its own", minimum=1)
-    alpha: float = option(16.0, "its weight, divided by the rank", minimum=0.0)
-    dropout: float = option(0.0, "share of the inputs that adapters do not see in training", minimum=0.0, maximum=0.9)
-    target: str = option("*", "names of the linear layers, with * and ?; several with | between, such as *query|*value")
-    scaling: str = option(
-        "lora", "rslora divides by the rank's root instead (Kalajdzievski 2023)", choices=("lora", "rslora")
-    )
-
-    @property
-    def scale(self) -> float:
-        """What B A x is multiplied by."""
-        return self.alpha / (self.rank if self.scaling == "lora" else math.sqrt(self.rank))
-
-    def adapter(self, layer: Any) -> Adapter:
-        """Return the adapter of a layer; one of few outputs has no more ranks than those."""
-        return LoRA(layer, min(self.rank, *matrix_shape(layer)), self.scale, self.dropout)
-
-
-@dataclasses.dataclass(frozen=True)
-class DoRAOptions(LoRAOptions):
-    """Options of `dora` (Liu et al. 2024)."""
-
-    def adapter(self, layer: Any) -> Adapter:
-        """Return the adapter of a layer."""
-        return DoRA(layer, min(self.rank, *matrix_shape(layer)), self.scale, self.dropout)
+__all__ = ["DoRA", "LoRA"]
 
 
 class LoRA(Adapter):
