@@ -92,7 +92,7 @@ def test_the_shell_blocks_of_a_page_use_known_commands_and_flags(repository: Pat
     for line in lines:
         words = line.partition("genloom ")[2].split()
         words = words[2:] if words[0] == "-p" else words
-        command = maker.command(words[0])
+        command = maker.loaded(words[0], maker.commands()[words[0]][0])
         if isinstance(command, click.Group):
             command = command.commands[words[1]]
         known = {flag for p in command.params for flag in p.opts}

@@ -20,14 +20,14 @@ from genloom import backend, random
 from genloom.arguments import instance, whole
 from genloom.data.loader import Loader
 from genloom.data.spec import DataSpec
-from genloom.errors import ConfigError, DataError, PluginError, nearest
+from genloom.errors import ConfigError, DataError, nearest
 from genloom.model.batches import checked, read, refuse_apart
 from genloom.model.family import Family
 from genloom.model.initializers import reseed
 from genloom.model.optimizers import PhaseOptimizers
 from genloom.model.phase import Phase
 from genloom.model.preparation import Preparation, Start
-from genloom.model.promises import check_held_out, check_phases
+from genloom.model.promises import check_covered, check_held_out, check_phases
 from genloom.model.step import Update
 from genloom.options import LARGEST_SEED, RESERVED, check_names, configure
 
@@ -215,7 +215,7 @@ class GenerativeModel(Family, backend.StepMixin, keras.Model, metaclass=_Built):
                 raise ConfigError(f"compile() got {name}={kwargs[name]!r}.", mend="A model's phases hold its losses.")
         phases = self.training_phases()
         variables = {phase.name: phase.resolve() for phase in phases}
-        _check_covered(self, variables)
+        check_covered(self, variables)
         chosen = _per_phase(self.default_optimizers() if optimizer is None else optimizer, list(variables))
         super().compile(optimizer=PhaseOptimizers(chosen, variables, ema, self.statistics()), loss=None, **kwargs)
         self._loss_tracker = None  # Keras's own "loss" would shadow the phases' names.
@@ -394,13 +394,3 @@ def _optimizer(given: Any) -> Any:
     if not isinstance(found, keras.optimizers.Optimizer):
         raise ConfigError(f"{given!r} is no optimizer of Keras.", mend="Use one such as keras.optimizers.Adam(1e-3).")
     return found
-
-
-def _check_covered(model: keras.Model, variables: Mapping[str, list[Any]]) -> None:
-    covered = {id(v) for group in variables.values() for v in group}
-    for variable in model.trainable_variables:
-        if id(variable) not in covered:
-            raise PluginError(
-                f"No phase moves the trainable variable {variable.path}.",
-                mend="Add it to a phase's variables, or set trainable=False on its layer.",
-            )

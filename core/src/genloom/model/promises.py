@@ -17,7 +17,15 @@ from keras import ops
 from genloom.errors import PluginError
 from genloom.model.phase import Phase
 
-__all__ = ["check_constructor", "check_drawn", "check_held_out", "check_loss", "check_methods", "check_phases"]
+__all__ = [
+    "check_constructor",
+    "check_covered",
+    "check_drawn",
+    "check_held_out",
+    "check_loss",
+    "check_methods",
+    "check_phases",
+]
 
 _REQUIRED = ("phases", "draw")
 
@@ -64,6 +72,17 @@ def check_phases(name: str, phases: Sequence[Phase]) -> list[Phase]:
             mend="Return one genloom.Phase or more, all named apart.",
         )
     return list(phases)
+
+
+def check_covered(model: keras.Model, variables: Mapping[str, list[Any]]) -> None:
+    """Raise PluginError for a trainable variable that no phase moves."""
+    covered = {id(v) for group in variables.values() for v in group}
+    for variable in model.trainable_variables:
+        if id(variable) not in covered:
+            raise PluginError(
+                f"No phase moves the trainable variable {variable.path}.",
+                mend="Add it to a phase's variables, or set trainable=False on its layer.",
+            )
 
 
 def check_loss(phase: Phase, found: Any) -> tuple[Any, Mapping[str, Any], Any]:
