@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import genloom
-from genloom.errors import ConfigError, DataError, RunError
+from genloom.errors import ConfigError, DataError, NotFoundError, RunError
 from genloom.runs import Run, open_run
 from genloom_adapt import (
     average,
@@ -139,7 +139,7 @@ def test_a_wrong_sequence_is_refused_before_anything_is_trained(
 ) -> None:
     file = written(tmp_path / "tasks.toml", halves, "replay")
     file.write_text(file.read_text().replace(*change))
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises((ConfigError, NotFoundError), match=message):
         read_sequence(file)
     with pytest.raises(ConfigError, match=r"There is no sequence .*absent"):
         read_sequence(tmp_path / "absent.toml")
