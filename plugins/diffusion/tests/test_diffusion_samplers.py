@@ -9,7 +9,7 @@ import pytest
 from keras import ops
 
 from genloom import backend, random
-from genloom_diffusion.guidance import guided, hide_labels
+from genloom.layers import guided, hide_labels
 from genloom_diffusion.process import PROCESSES, process_named
 from genloom_diffusion.samplers import ancestral, ddim, prior
 

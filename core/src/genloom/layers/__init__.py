@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from genloom.layers.attention import SelfAttention
+from genloom.layers.convolutions import Convolutions, sides
 from genloom.layers.dropout import Dropout
 from genloom.layers.embedding import ConditionEmbedding, sinusoids
+from genloom.layers.guidance import guided, hide_labels
+from genloom.layers.mlp import ResidualMLP
 from genloom.layers.normalisation import GroupNorm, default_groups
 from genloom.layers.rematerialisation import remat
 from genloom.layers.residual import ResidualBlock
@@ -12,12 +15,17 @@ from genloom.layers.unet import UNet
 
 __all__ = [
     "ConditionEmbedding",
+    "Convolutions",
     "Dropout",
     "GroupNorm",
     "ResidualBlock",
+    "ResidualMLP",
     "SelfAttention",
     "UNet",
     "default_groups",
+    "guided",
+    "hide_labels",
     "remat",
+    "sides",
     "sinusoids",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 
@@ -13,7 +13,9 @@ from keras import ops
 from genloom.errors import ConfigError, PluginError
 from genloom.model.muon import hidden_matrices
 from genloom.model.naming import own_layers
+from genloom.model.networks import check_network, full_precision, one_hot
 from genloom.model.phase import Phase
+from genloom.options import configure
 
 if TYPE_CHECKING:
     from genloom.data.spec import DataSpec
@@ -35,6 +37,9 @@ class Family:
 
     options: Any = None
     """An instance of `Options`; None in a family that has none."""
+
+    own_networks: ClassVar[Mapping[str, Callable[[Any, Any, int], keras.Layer]]] = MappingProxyType({})
+    """Role of a network → what builds the family's own from (spec, options, classes); see `network_of`."""
 
     validation: ClassVar[tuple[str, ...]] = ()
     """Names that `validate` returns."""
@@ -64,6 +69,62 @@ class Family:
     def draw(self, keys: Any, condition: dict[str, Any], **options: Any) -> Any:
         """Return samples (n, *spec.shape) in the spec's value range for per-sample keys (n, 2). Pure."""
         raise PluginError(f"{type(self).__name__} must implement draw().")
+
+    # What it may use.
+
+    def network_of(
+        self, role: str, given: keras.Layer | None, shapes: Sequence[Sequence[int]], output: Sequence[int], classes: int
+    ) -> keras.Layer:
+        """Return the caller's network for a role, held against its shapes, or else the family's own.
+
+        Args:
+            role: its name, as in `own_networks` and in the constructor's arguments.
+            given: what the caller handed over, or None.
+            shapes: shape of one sample of each input, without the batch axis.
+            output: shape of one output sample, without the batch axis.
+            classes: width of the one-hot labels that a further input gets; 0 without labels.
+
+        Raises:
+            ConfigError: one that does not fit, or none where the family has none of its own.
+        """
+        if given is not None:
+            check_network(role, given, shapes, output, classes)
+            return given
+        if role not in self.own_networks:
+            raise ConfigError(f"{type(self).__name__} has no {role} of its own.", mend=f"Pass {role}=.")
+        return self.own_networks[role](self.spec, self.options, classes)
+
+    def labels_of(self, given: Mapping[str, Any]) -> Any:
+        """Return the class numbers int32 (n,) in a batch or condition, None where there are none.
+
+        Raises:
+            ConfigError: the model is conditional and got none.
+        """
+        labels = given.get("label")
+        if labels is None and self.takes_labels:
+            raise ConfigError("This model is conditional and got no labels.", mend="Pass label=, or conditional=false.")
+        return None if labels is None or not self.spec.classes else ops.cast(ops.convert_to_tensor(labels), "int32")
+
+    def one_hot_of(self, given: Mapping[str, Any]) -> Any:
+        """Return `labels_of` as one-hot rows (n, classes), None where there are none."""
+        labels = self.labels_of(given)
+        return None if labels is None else one_hot(labels, self.spec.classes)
+
+    def normalised(self, x: Any) -> Any:
+        """Map samples in the spec's units, an array or a tensor, to those the networks work in, in full precision."""
+        return self.spec.normalise(full_precision(x))
+
+    def denormalised(self, x: Any) -> Any:
+        """Map what networks made, (n, *shape) or flat (n, size), to samples (n, *shape) within the spec's range."""
+        x = self.spec.denormalise(x)
+        if self.spec.value_range is not None:
+            x = ops.clip(x, *self.spec.value_range)
+        return ops.reshape(x, (-1, *self.spec.shape))
+
+    def options_with(self, **asked: Any) -> Any:
+        """Return the options with those in their place that are asked for, checked like any; None asks for nothing."""
+        given = {name: value for name, value in asked.items() if value is not None}
+        return configure(self.Options, vars(self.options), given)
 
     # What it may implement, for training.
 

@@ -51,6 +51,12 @@ class Preset:
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     training: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
+    @classmethod
+    def short(cls, options: Mapping[str, Any], every: int = 20, **training: Any) -> Preset:
+        """Return a preset of runs that last seconds: a checkpoint, a picture and a validation only `every` epochs."""
+        cadence = dict.fromkeys(("checkpoint_every", "sample_every", "validate_every"), every)
+        return cls(options, {"batch_size": 64, "ema": 0.99, **cadence, **training})
+
 
 @dataclasses.dataclass(frozen=True)
 class MetricTraits:

@@ -9,9 +9,9 @@ from keras import ops
 
 from genloom import DataSpec, GenerativeModel, Phase, random
 from genloom.errors import ConfigError, nearest
+from genloom.layers import guided, hide_labels
 from genloom.options import configure
 from genloom_diffusion.bound import variational_bound
-from genloom_diffusion.guidance import guided, hide_labels
 from genloom_diffusion.networks import denoiser_for
 from genloom_diffusion.options import DiffusionOptions
 from genloom_diffusion.parameterisation import predictions, target_of

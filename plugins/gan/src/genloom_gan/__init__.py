@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import functools
 
-from genloom import Component, Preset, hookimpl
+from genloom import Component, hookimpl
 from genloom_gan.options import (
     DCGAN_PRESETS,
     MLP_PRESETS,
@@ -21,31 +21,15 @@ __all__ = ["genloom_components"]
 @hookimpl
 def genloom_components() -> list[Component]:
     """Return the family's models."""
+    model = functools.partial(Component, "model", training=TRAINING)
     return [
-        _model("mlp", "MLPGAN", MLPOptions, MLP_PRESETS, ("image", "signal", "table"),
-               "The classic digits GAN: dense networks, relativistic or non-saturating loss, R1 and R2."),
-        _model("dcgan", "DCGAN", DCGANOptions, DCGAN_PRESETS, ("image",),
-               "Deep convolutional GAN: batch normalisation, non-saturating loss."),
-        _model("wgan-gp", "WGANGP", WGANGPOptions, WGANGP_PRESETS, ("image",),
-               "Wasserstein GAN with a gradient penalty, several critic updates per step."),
+        model("gan/mlp", "genloom_gan.model:MLPGAN",
+              "The classic digits GAN: dense networks, relativistic or non-saturating loss, R1 and R2.",
+              options=MLPOptions, presets=MLP_PRESETS, accepts=("image", "signal", "table")),
+        model("gan/dcgan", "genloom_gan.model:DCGAN",
+              "Deep convolutional GAN: batch normalisation, non-saturating loss.",
+              options=DCGANOptions, presets=DCGAN_PRESETS, accepts=("image",)),
+        model("gan/wgan-gp", "genloom_gan.model:WGANGP",
+              "Wasserstein GAN with a gradient penalty, several critic updates per step.",
+              options=WGANGPOptions, presets=WGANGP_PRESETS, accepts=("image",)),
     ]  # fmt: skip
-
-
-def _model(
-    name: str,
-    target: str,
-    options: type[Any],
-    presets: dict[str, Preset],
-    accepts: tuple[str, ...],
-    summary: str,
-) -> Component:
-    return Component(
-        kind="model",
-        id=f"gan/{name}",
-        target=f"genloom_gan.model:{target}",
-        summary=summary,
-        options=options,
-        presets=presets,
-        accepts=accepts,
-        training=TRAINING,
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
@@ -11,9 +11,9 @@ from genloom import random
 from genloom.data import DataSpec
 from genloom.errors import ConfigError
 from genloom.model import GenerativeModel, Phase
-from genloom.model.networks import check_network, one_hot, run_network, takes_labels
+from genloom.model.networks import full_precision, run_network, takes_labels
 from genloom.objectives import ADVERSARIAL_LOSSES, gradient_penalty, r1_penalty, r2_penalty
-from genloom_gan.networks import conv_discriminator, conv_generator, mlp_discriminator, mlp_generator
+from genloom_gan.networks import conv_critic, conv_discriminator, conv_generator, mlp_discriminator, mlp_generator
 from genloom_gan.options import DCGANOptions, GANOptions, MLPOptions, WGANGPOptions
 
 __all__ = ["DCGAN", "GAN", "MLPGAN", "WGANGP"]
@@ -32,12 +32,10 @@ class GAN(GenerativeModel):
         generator: maps noise (n, latent) to normalised samples (n, *shape).
         discriminator: maps normalised samples to logits (n, 1).
             A network of two inputs also gets one-hot labels (n, classes).
-        seed: seed of initial weights and training noise.
-        noise: "native" or "portable" training noise.
-        **values: option values by name.
+        **values: option values by name, and `seed` and `noise` of every model.
 
     Raises:
-        ConfigError: a network whose shapes do not fit, or an unknown option.
+        ConfigError: a network whose shapes do not fit or that is missing, or an unknown option.
     """
 
     Options: ClassVar[type] = GANOptions
@@ -49,27 +47,13 @@ class GAN(GenerativeModel):
         *,
         generator: keras.Layer | None = None,
         discriminator: keras.Layer | None = None,
-        seed: int = 0,
-        noise: Literal["native", "portable"] = "native",
         **values: Any,
     ) -> None:
-        super().__init__(spec, options, seed=seed, noise=noise, **values)
-        classes = spec.classes if self.options.conditional else 0
-        self.generator = self.build_generator(classes) if generator is None else generator
-        self.discriminator = self.build_discriminator(classes) if discriminator is None else discriminator
-        if generator is not None:
-            check_network("generator", generator, (self.options.latent,), spec.shape, classes)
-        if discriminator is not None:
-            check_network("discriminator", discriminator, spec.shape, (1,), classes)
+        super().__init__(spec, options, **values)
+        latent, classes = (self.options.latent,), spec.classes if self.options.conditional else 0
+        self.generator = self.network_of("generator", generator, [latent], spec.shape, classes)
+        self.discriminator = self.network_of("discriminator", discriminator, [spec.shape], (1,), classes)
         self.conditional = takes_labels(self.generator)
-
-    def build_generator(self, classes: int) -> keras.Model:
-        """Return the family's own generator."""
-        raise ConfigError("gan needs a generator.", mend="Pass generator=, or use MLPGAN or DCGAN.")
-
-    def build_discriminator(self, classes: int) -> keras.Model:
-        """Return the family's own discriminator."""
-        raise ConfigError("gan needs a discriminator.", mend="Pass discriminator=, or use MLPGAN or DCGAN.")
 
     # Training.
 
@@ -145,8 +129,8 @@ class GAN(GenerativeModel):
         return ADVERSARIAL_LOSSES[self.loss_name][1](on_real, on_fake), {}, float(n)
 
     def judge(self, x: Any, labels: Any, training: bool = True) -> Any:
-        """Return the discriminator's logits (n, 1) for normalised samples."""
-        return _float(run_network(self.discriminator, x, labels, training))
+        """Return the discriminator's logits (n, 1) for normalised samples and one-hot labels."""
+        return run_network(self.discriminator, x, labels=labels, training=training)
 
     def discriminator_logits(self, x: Any, label: Any = None) -> Any:
         """Return how real samples look to the discriminator: logits (n,), high for real.
@@ -155,25 +139,14 @@ class GAN(GenerativeModel):
             x: (n, *shape), in the data's value range.
             label: integer labels (n,); only a discriminator of two inputs looks at them.
         """
-        labels = self._one_hot({} if label is None else {"label": label}, len(x))
-        return ops.reshape(self.judge(self.spec.normalise(_float(x)), labels, training=False), (-1,))
+        return ops.reshape(self.judge(self.normalised(x), self.one_hot_of({"label": label}), training=False), (-1,))
 
     def _real(self, batch: dict[str, Any]) -> tuple[Any, Any, int]:
         """Return normalised samples, one-hot labels or None, and their number."""
-        n = int(batch["x"].shape[0])
-        return self.spec.normalise(_float(batch["x"])), self._one_hot(batch, n), n
+        return self.normalised(batch["x"]), self.one_hot_of(batch), int(batch["x"].shape[0])
 
     def _fake(self, labels: Any, n: int) -> Any:
-        z = self.normal((n, self.options.latent))
-        return _float(run_network(self.generator, z, labels, True))
-
-    def _one_hot(self, batch: dict[str, Any], n: int) -> Any:
-        """Return one-hot labels (n, classes), or None when no network takes them."""
-        if not (self.conditional or takes_labels(self.discriminator)):
-            return None
-        if batch.get("label") is None:
-            raise ConfigError("This model is conditional and got no labels.", mend="Pass label=, or conditional=false.")
-        return one_hot(batch["label"], self.spec.classes)
+        return run_network(self.generator, self.normal((n, self.options.latent)), labels=labels, training=True)
 
     # Sampling.
 
@@ -185,37 +158,19 @@ class GAN(GenerativeModel):
             condition: {"label": int32 (n,)} when the model is conditional.
             truncation: scales the noise; below 1 trades variety for fidelity (Brock et al. 2019, §3.1).
         """
-        labels = self._one_hot(condition, int(keys.shape[0])) if self.conditional else None
         z = float(truncation) * random.normal(keys, (self.options.latent,))
-        x = self.spec.denormalise(_float(run_network(self.generator, z, labels)))
-        return x if self.spec.value_range is None else ops.clip(x, *self.spec.value_range)
-
-
-def _float(x: Any) -> Any:
-    """Losses, penalties and samples are in full precision, whatever the layers compute in."""
-    return ops.cast(x, keras.config.floatx())
+        return self.denormalised(run_network(self.generator, z, labels=self.one_hot_of(condition)))
 
 
 def _share(flags: Any) -> Any:
-    return ops.mean(_float(flags))
+    return ops.mean(full_precision(flags))
 
 
 class MLPGAN(GAN):
     """`gan/mlp`: the classic digits GAN with dense networks, for any shape."""
 
     Options: ClassVar[type] = MLPOptions
-
-    def build_generator(self, classes: int) -> keras.Model:
-        """Return a dense generator."""
-        options = self.options
-        return mlp_generator(
-            self.spec.shape, options.latent, options.hidden, classes, self.spec.value_range is not None
-        )
-
-    def build_discriminator(self, classes: int) -> keras.Model:
-        """Return a dense discriminator."""
-        options = self.options
-        return mlp_discriminator(self.spec.shape, options.hidden, classes, options.dropout, options.activation)
+    own_networks: ClassVar = {"generator": mlp_generator, "discriminator": mlp_discriminator}
 
     @property
     def loss_name(self) -> str:
@@ -231,17 +186,7 @@ class DCGAN(GAN):
     """`gan/dcgan`: convolutional networks with batch normalisation (Radford et al. 2016)."""
 
     Options: ClassVar[type] = DCGANOptions
-
-    def build_generator(self, classes: int) -> keras.Model:
-        """Return a convolutional generator with batch normalisation."""
-        bounded = self.spec.value_range is not None
-        return conv_generator(self.spec.shape, self.options.latent, self.options.channels, classes, bounded=bounded)
-
-    def build_discriminator(self, classes: int) -> keras.Model:
-        """Return a convolutional discriminator; batch normalisation only without the R1 penalty, one of each sample."""
-        options = self.options
-        norm = not options.r1
-        return conv_discriminator(self.spec.shape, options.channels, classes, norm, options.dropout, options.activation)
+    own_networks: ClassVar = {"generator": conv_generator, "discriminator": conv_discriminator}
 
     def penalty_of(self, real: Any, fake: Any, labels: Any) -> Any:
         """Return the discriminator's penalty: γ₁ R1."""
@@ -256,6 +201,7 @@ class WGANGP(GAN):
     """
 
     Options: ClassVar[type] = WGANGPOptions
+    own_networks: ClassVar = {"generator": conv_generator, "discriminator": conv_critic}
 
     def __init__(
         self,
@@ -271,17 +217,6 @@ class WGANGP(GAN):
             raise ConfigError("critic and discriminator name the same network, got both.", mend="Give one.")
         judge = discriminator if critic is None else critic
         super().__init__(spec, options, generator=generator, discriminator=judge, **values)
-
-    def build_generator(self, classes: int) -> keras.Model:
-        """Return a convolutional generator with batch normalisation."""
-        bounded = self.spec.value_range is not None
-        return conv_generator(self.spec.shape, self.options.latent, self.options.channels, classes, bounded=bounded)
-
-    def build_discriminator(self, classes: int) -> keras.Model:
-        """Return a convolutional critic without batch normalisation."""
-        return conv_discriminator(
-            self.spec.shape, self.options.channels, classes, norm=False, activation=self.options.activation
-        )
 
     @property
     def discriminator_metrics(self) -> tuple[str, ...]:

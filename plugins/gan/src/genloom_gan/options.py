@@ -54,24 +54,27 @@ class MLPOptions(GANOptions):
 
 
 @dataclasses.dataclass(frozen=True)
-class DCGANOptions(GANOptions):
-    """Options of `gan/dcgan`."""
+class ConvOptions(GANOptions):
+    """What the convolutional models share."""
 
     channels: tuple[int, ...] = option(
         (32, 64), "channels of each level of the discriminator, the generator's reversed", minimum=1
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class DCGANOptions(ConvOptions):
+    """Options of `gan/dcgan`."""
+
     beta_1: float = option(0.5, "first-moment decay of both Adams (Radford et al. 2016)", minimum=0.0, maximum=0.999)
     r1: float = option(0.0, "γ of the R1 penalty on real samples; replaces batch normalisation", minimum=0.0)
     dropout: float = option(0.0, "dropout rate of the discriminator", minimum=0.0, maximum=0.9)
 
 
 @dataclasses.dataclass(frozen=True)
-class WGANGPOptions(GANOptions):
+class WGANGPOptions(ConvOptions):
     """Options of `gan/wgan-gp`."""
 
-    channels: tuple[int, ...] = option(
-        (32, 64), "channels of each level of the critic, the generator's reversed", minimum=1
-    )
     n_critic: int = option(5, "critic updates per generator update, each on fresh data", minimum=1)
     penalty: float = option(10.0, "λ of the gradient penalty (Gulrajani et al. 2017)", minimum=0.0)
 
@@ -79,32 +82,23 @@ class WGANGPOptions(GANOptions):
 #: Training settings of the family; samples come from the moving average of the generator's weights.
 TRAINING: dict[str, Any] = {"batch_size": 64, "ema": 0.999}
 
-#: Tiny runs last seconds: an epoch of the digits is too short for a checkpoint and a picture each.
-_SHORT: dict[str, Any] = {
-    "batch_size": 64,
-    "ema": 0.99,
-    "checkpoint_every": 20,
-    "sample_every": 20,
-    "validate_every": 20,
-}
-
 #: `tiny` for 8×8 digits, `small` for 28×28, `base` for 32×32 in colour.
 MLP_PRESETS: dict[str, Preset] = {
-    "tiny": Preset({"latent": 32, "hidden": (256, 256)}, {**_SHORT, "epochs": 80}),
+    "tiny": Preset.short({"latent": 32, "hidden": (256, 256)}, epochs=80),
     "small": Preset({"hidden": (512, 512)}, {"batch_size": 128, "epochs": 30}),
     "base": Preset(
         {"latent": 128, "hidden": (1024, 1024, 1024), "learning_rate": 2e-4}, {"batch_size": 128, "epochs": 100}
     ),
 }
 DCGAN_PRESETS: dict[str, Preset] = {
-    "tiny": Preset({"latent": 32, "channels": (32, 64)}, {**_SHORT, "epochs": 50}),
+    "tiny": Preset.short({"latent": 32, "channels": (32, 64)}, epochs=50),
     "small": Preset({"channels": (64, 128), "learning_rate": 2e-4}, {"batch_size": 128, "epochs": 20}),
     "base": Preset(
         {"latent": 128, "channels": (64, 128, 256), "learning_rate": 2e-4}, {"batch_size": 128, "epochs": 100}
     ),
 }
 WGANGP_PRESETS: dict[str, Preset] = {
-    "tiny": Preset({"latent": 32, "channels": (32, 64), "n_critic": 3}, {**_SHORT, "epochs": 30}),
+    "tiny": Preset.short({"latent": 32, "channels": (32, 64), "n_critic": 3}, epochs=30),
     "small": Preset({"channels": (64, 128), "learning_rate": 1e-4}, {"batch_size": 64, "epochs": 20}),
     "base": Preset(
         {"latent": 128, "channels": (128, 256, 256), "learning_rate": 1e-4}, {"batch_size": 64, "epochs": 100}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
@@ -13,7 +13,7 @@ from genloom import random
 from genloom.data import DataSpec
 from genloom.errors import ConfigError
 from genloom.model import GenerativeModel, Phase
-from genloom.model.networks import check_network, one_hot, run_network, takes_labels
+from genloom.model.networks import run_network, takes_labels
 from genloom.objectives import gaussian_log_prob
 from genloom_vae.likelihoods import BernoulliLikelihood, GaussianLikelihood
 from genloom_vae.networks import conv_decoder, conv_encoder, mlp_decoder, mlp_encoder
@@ -37,12 +37,11 @@ class VAE(GenerativeModel):
         encoder: maps normalised samples (n, *shape) to (n, 2 latent): mean and log-variance.
         decoder: maps (n, latent) to (n, *shape): the mean of a Gaussian, or logits of a Bernoulli.
             A network of two inputs also gets one-hot labels (n, classes).
-        seed: seed of initial weights and training noise.
-        noise: "native" or "portable" training noise.
-        **values: option values by name.
+        **values: option values by name, and `seed` and `noise` of every model.
 
     Raises:
-        ConfigError: a network whose shapes do not fit, a Bernoulli of data without a range, or an unknown option.
+        ConfigError: a network whose shapes do not fit or that is missing, a Bernoulli of data without a range, or an
+            unknown option.
     """
 
     Options: ClassVar[type] = VAEOptions
@@ -56,33 +55,19 @@ class VAE(GenerativeModel):
         *,
         encoder: keras.Layer | None = None,
         decoder: keras.Layer | None = None,
-        seed: int = 0,
-        noise: Literal["native", "portable"] = "native",
         **values: Any,
     ) -> None:
-        super().__init__(spec, options, seed=seed, noise=noise, **values)
+        super().__init__(spec, options, **values)
         if self.options.likelihood == "bernoulli" and spec.value_range is None:
             raise ConfigError("likelihood=bernoulli needs data with a value range.", mend="Use likelihood=gaussian.")
         size, classes = self.options.latent, spec.classes if self.options.conditional else 0
-        self.encoder = self.build_encoder(classes) if encoder is None else encoder
-        self.decoder = self.build_decoder(classes) if decoder is None else decoder
-        if encoder is not None:
-            check_network("encoder", encoder, spec.shape, (2 * size,), classes)
-        if decoder is not None:
-            check_network("decoder", decoder, (size,), spec.shape, classes)
+        self.encoder = self.network_of("encoder", encoder, [spec.shape], (2 * size,), classes)
+        self.decoder = self.network_of("decoder", decoder, [(size,)], spec.shape, classes)
         self.conditional = takes_labels(self.decoder)
         self.likelihood = GaussianLikelihood() if self.options.likelihood == "gaussian" else BernoulliLikelihood()
         mixture = self.options.prior == "mixture"
         known = classes if self.conditional else 0
         self.prior = MixturePrior(size, self.options.components, known) if mixture else StandardPrior()
-
-    def build_encoder(self, classes: int) -> keras.Model:
-        """Return the family's own encoder."""
-        raise ConfigError("vae needs an encoder.", mend="Pass encoder=, or use MLPVAE or ConvVAE.")
-
-    def build_decoder(self, classes: int) -> keras.Model:
-        """Return the family's own decoder."""
-        raise ConfigError("vae needs a decoder.", mend="Pass decoder=, or use MLPVAE or ConvVAE.")
 
     @property
     def latent(self) -> DataSpec:
@@ -101,31 +86,30 @@ class VAE(GenerativeModel):
         """Return the mean negative bound of a batch, its two terms, and the number of samples."""
         n = int(batch["x"].shape[0])
         noise = self.normal((n, self.options.latent))
-        reconstruction, kl = self.terms(batch["x"], self._one_hot(batch, n), noise, training=True)
+        reconstruction, kl = self.terms(batch["x"], self.one_hot_of(batch), noise, training=True)
         terms = {"reconstruction": ops.mean(reconstruction), "kl": ops.mean(kl)}
         return terms["reconstruction"] + self.options.beta * terms["kl"], terms, float(n)
 
     def terms(self, x: Any, labels: Any, noise: Any, training: bool = False) -> tuple[Any, Any]:
         """Return −log p(x|z) and the KL term per sample (n,), at z = μ + σ ε for noise ε (n, latent)."""
-        x = self.spec.normalise(_float(x))
+        x = self.normalised(x)
         mean, log_variance = self.posterior(x, labels, training)
         z = mean + ops.exp(0.5 * log_variance) * noise
-        output = run_network(self.decoder, z, labels, training)
+        output = run_network(self.decoder, z, labels=labels, training=training)
         log_q = gaussian_log_prob(z, mean, log_variance)
         kl = self.prior.kl(mean, log_variance, z, log_q, labels)
-        return -self.likelihood.log_prob(x, _float(output)), kl
+        return -self.likelihood.log_prob(x, output), kl
 
     def posterior(self, x: Any, labels: Any, training: bool = False) -> tuple[Any, Any]:
         """Return mean and log-variance (n, latent) of q(z|x) for normalised x."""
-        output = _float(run_network(self.encoder, x, labels, training))
+        output = run_network(self.encoder, x, labels=labels, training=training)
         mean, log_variance = ops.split(output, 2, axis=-1)
         return mean, _LOG_VARIANCE_BOUND * ops.tanh(log_variance / _LOG_VARIANCE_BOUND)
 
     def validate(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Return the negative bound and its terms per sample (n,), one draw of z each."""
-        n = int(batch["x"].shape[0])
         noise = random.normal(self.validation_keys(batch), (self.options.latent,))
-        reconstruction, kl = self.terms(batch["x"], self._one_hot(batch, n), noise)
+        reconstruction, kl = self.terms(batch["x"], self.one_hot_of(batch), noise)
         return {"loss": reconstruction + self.options.beta * kl, "reconstruction": reconstruction, "kl": kl}
 
     def draw(self, keys: Any, condition: dict[str, Any], *, observation_noise: float | None = None) -> Any:
@@ -136,23 +120,20 @@ class VAE(GenerativeModel):
             condition: {"label": int32 (n,)} when the model is conditional.
             observation_noise: share of the likelihood's own noise to add; the option of that name when None.
         """
-        share = float(self.options.observation_noise if observation_noise is None else observation_noise)
-        labels = self._one_hot(condition, int(keys.shape[0]))
+        share = self.options_with(observation_noise=observation_noise).observation_noise
+        labels = self.one_hot_of(condition)
         z = self.prior.sample(random.fold(keys, 0), labels, self.options.latent)
-        output = _float(run_network(self.decoder, z, labels))
-        return self._in_range(self.spec.denormalise(self.likelihood.sample(random.fold(keys, 1), output, share)))
+        output = run_network(self.decoder, z, labels=labels)
+        return self.denormalised(self.likelihood.sample(random.fold(keys, 1), output, share))
 
     def encode(self, x: Any, label: Any = None) -> Any:
         """Return the posterior mean of z: (n, *shape) in the spec's range → (n, latent)."""
-        x = self.spec.normalise(_float(x))
-        return self.posterior(x, self._one_hot({"label": label}, int(x.shape[0])))[0]
+        return self.posterior(self.normalised(x), self.one_hot_of({"label": label}))[0]
 
     def decode(self, z: Any, label: Any = None) -> Any:
         """Return E[x|z]: (n, latent) → (n, *shape) in the spec's range."""
-        z = ops.convert_to_tensor(z)
-        labels = self._one_hot({"label": label}, int(z.shape[0]))
-        output = _float(run_network(self.decoder, z, labels))
-        return self._in_range(self.spec.denormalise(self.likelihood.mean(output)))
+        output = run_network(self.decoder, ops.convert_to_tensor(z), labels=self.one_hot_of({"label": label}))
+        return self.denormalised(self.likelihood.mean(output))
 
     def log_prob(self, x: Any, label: Any = None, *, draws: int = 64, seed: int = 0) -> Any:
         """Estimate log p(x|y) by importance sampling from q(z|x) (IWAE, Burda et al. 2016, eq. 8).
@@ -166,62 +147,29 @@ class VAE(GenerativeModel):
         Returns:
             (n,) nats: a density over the spec's own units with a Gaussian likelihood.
         """
-        x = self.spec.normalise(_float(x))
-        n = int(x.shape[0])
-        labels, keys = self._one_hot({"label": label}, n), random.keys(seed, n)
+        x, labels = self.normalised(x), self.one_hot_of({"label": label})
+        keys = random.keys(seed, int(x.shape[0]))
         mean, log_variance = self.posterior(x, labels)
         weights = []
         for k in range(draws):
             noise = random.normal(random.fold(keys, k), (self.options.latent,))
             z = mean + ops.exp(0.5 * log_variance) * noise
-            likelihood = self.likelihood.log_prob(x, _float(run_network(self.decoder, z, labels)))
+            likelihood = self.likelihood.log_prob(x, run_network(self.decoder, z, labels=labels))
             weights.append(likelihood + self.prior.log_prob(z, labels) - gaussian_log_prob(z, mean, log_variance))
         nats = ops.logsumexp(ops.stack(weights), axis=0) - math.log(draws)
         # Change of units, from the normalised data's to the spec's.
         return nats - (self.spec.log_volume if self.options.likelihood == "gaussian" else 0.0)
-
-    def _one_hot(self, batch: dict[str, Any], n: int) -> Any:
-        """Return one-hot labels (n, classes), or None when no network takes them."""
-        if not (self.conditional or takes_labels(self.encoder)):
-            return None
-        if batch.get("label") is None:
-            raise ConfigError("This model is conditional and got no labels.", mend="Pass label=, or conditional=false.")
-        return one_hot(batch["label"], self.spec.classes)
-
-    def _in_range(self, x: Any) -> Any:
-        return x if self.spec.value_range is None else ops.clip(x, *self.spec.value_range)
-
-
-def _float(x: Any) -> Any:
-    """Losses, latents and samples are in full precision, whatever the layers compute in."""
-    return ops.cast(ops.convert_to_tensor(x), keras.config.floatx())
 
 
 class MLPVAE(VAE):
     """`vae/mlp`: dense encoder and decoder, for any shape."""
 
     Options: ClassVar[type] = MLPOptions
-
-    def build_encoder(self, classes: int) -> keras.Model:
-        """Return a dense encoder."""
-        return mlp_encoder(self.spec.shape, self.options.latent, self.options.hidden, classes)
-
-    def build_decoder(self, classes: int) -> keras.Model:
-        """Return a dense decoder."""
-        return mlp_decoder(self.spec.shape, self.options.latent, self.options.hidden, classes)
+    own_networks: ClassVar = {"encoder": mlp_encoder, "decoder": mlp_decoder}
 
 
 class ConvVAE(VAE):
     """`vae/conv`: convolutional encoder and decoder, for images of any size."""
 
     Options: ClassVar[type] = ConvOptions
-
-    def build_encoder(self, classes: int) -> keras.Model:
-        """Return a convolutional encoder."""
-        options = self.options
-        return conv_encoder(self.spec.shape, options.latent, options.channels, options.hidden, classes)
-
-    def build_decoder(self, classes: int) -> keras.Model:
-        """Return a convolutional decoder."""
-        options = self.options
-        return conv_decoder(self.spec.shape, options.latent, options.channels, options.hidden, classes)
+    own_networks: ClassVar = {"encoder": conv_encoder, "decoder": conv_decoder}

@@ -53,23 +53,14 @@ class ConvOptions(VAEOptions):
 #: Training settings of the family; samples come from the moving average of the weights.
 TRAINING: dict[str, Any] = {"batch_size": 128, "ema": 0.999}
 
-#: Tiny runs last seconds: an epoch of the digits is too short for a checkpoint and a picture each.
-_SHORT: dict[str, Any] = {
-    "batch_size": 64,
-    "ema": 0.99,
-    "checkpoint_every": 20,
-    "sample_every": 20,
-    "validate_every": 20,
-}
-
 #: `tiny` for 8×8 digits, `small` for 28×28, `base` for 32×32 in colour.
 MLP_PRESETS: dict[str, Preset] = {
-    "tiny": Preset({"latent": 8, "learning_rate": 2e-3}, {**_SHORT, "epochs": 150}),
+    "tiny": Preset.short({"latent": 8, "learning_rate": 2e-3}, epochs=150),
     "small": Preset({"latent": 32, "hidden": (512, 256)}, {"epochs": 30}),
     "base": Preset({"latent": 128, "hidden": (1024, 512)}, {"epochs": 100}),
 }
 CONV_PRESETS: dict[str, Preset] = {
-    "tiny": Preset({"latent": 8, "channels": (16, 48), "learning_rate": 3e-3}, {**_SHORT, "epochs": 60}),
+    "tiny": Preset.short({"latent": 8, "channels": (16, 48), "learning_rate": 3e-3}, epochs=60),
     "small": Preset({"latent": 32, "channels": (32, 64)}, {"epochs": 20}),
     "base": Preset({"latent": 128, "channels": (64, 128, 256), "hidden": (512,)}, {"epochs": 100}),
 }
