@@ -29,8 +29,8 @@ class Gaussian(GenerativeModel):
 
     Options = Options
 
-    def __init__(self, spec: Any, options: Any = None, *, seed: int = 0, noise: Any = "native", **values: Any) -> None:
-        super().__init__(spec, options, seed=seed, noise=noise, **values)
+    def __init__(self, spec: Any, options: Any = None, **values: Any) -> None:
+        super().__init__(spec, options, **values)
         self.b = self.add_weight(shape=(spec.size,), initializer="zeros", name="b")
         self.a = self.add_weight(shape=(spec.size, spec.size), initializer="zeros", name="a")
 
@@ -41,7 +41,7 @@ class Gaussian(GenerativeModel):
         return [Phase("likelihood", lambda: [self.a, self.b], self.negative_log_likelihood)]
 
     def negative_log_likelihood(self, batch: dict[str, Any]) -> tuple[Any, dict[str, Any], Any]:
-        x = ops.reshape(self.spec.normalise(batch["x"]), (-1, self.spec.size))
+        x = ops.reshape(self.normalised(batch["x"]), (-1, self.spec.size))
         x = x + self.options.blur * self.normal(tuple(x.shape))  # pixels that are always black have no density
         noise = ops.matmul(x - self.b, ops.transpose(self.triangle()))
         return -ops.mean(standard_normal_log_prob(noise) + ops.sum(ops.diagonal(self.a))), {}, 1.0
@@ -49,8 +49,7 @@ class Gaussian(GenerativeModel):
     def draw(self, keys: Any, condition: dict[str, Any]) -> Any:
         noise = random.normal(keys, (self.spec.size,))
         x = self.b + ops.transpose(ops.solve_triangular(self.triangle(), ops.transpose(noise), lower=True))
-        x = ops.clip(self.spec.denormalise(x), *self.spec.value_range)
-        return ops.reshape(x, (-1, *self.spec.shape))
+        return self.denormalised(x)
 
 
 def invert(samples: Any, spec: Any, options: Any) -> tuple[Any, Any]:

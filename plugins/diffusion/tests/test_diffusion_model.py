@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from keras import ops
 
+import genloom
 from genloom import DataSpec, backend, random
 from genloom.errors import ConfigError
+from genloom.layers import ResidualMLP
 from genloom_diffusion.model import Diffusion
-from genloom_diffusion.networks import DenseDenoiser
 
 SIGNAL = DataSpec((2,), kind="signal", value_range=(-2.6, 2.6))
 IMAGE = DataSpec((8, 8, 1), classes=3, condition=("label",))
@@ -26,9 +27,9 @@ def ring(n: int, seed: int = 0) -> np.ndarray:
     return (2.0 * np.stack([np.cos(angle), np.sin(angle)], 1) + 0.2 * rng.standard_normal((n, 2))).astype("float32")
 
 
-def own(shape: tuple[int, ...], inputs: tuple[tuple[int, ...], ...] = (), dtypes: tuple[str, ...] = ()) -> keras.Model:
-    given = [keras.Input(s, dtype=d) for s, d in zip(inputs, dtypes, strict=True)]
-    flat = [keras.layers.Flatten()(ops.cast(x, "float32")) for x in given]
+def own(shape: tuple[int, ...], inputs: tuple[tuple[int, ...], ...]) -> keras.Model:
+    given = [keras.Input(s) for s in inputs]
+    flat = [keras.layers.Flatten()(x) for x in given]
     y = keras.layers.Dense(int(np.prod(shape)))(keras.layers.Concatenate()(flat))
     return keras.Model(given, keras.layers.Reshape(shape)(y))
 
@@ -47,7 +48,7 @@ def perturb(model: Diffusion) -> None:
 
 
 def test_own_denoiser_is_used_and_keeps_its_weights() -> None:
-    network = own((2,), ((2,), (1,)), ("float32", "float32"))
+    network = own((2,), ((2,), (1,)))
     before = [np.array(w) for w in network.get_weights()]
     model = Diffusion(SIGNAL, denoiser=network, steps=3)
     for old, new in zip(before, model.denoiser.network.get_weights(), strict=True):
@@ -57,21 +58,25 @@ def test_own_denoiser_is_used_and_keeps_its_weights() -> None:
 
 
 def test_own_denoiser_with_a_label() -> None:
-    network = own((8, 8, 1), ((8, 8, 1), (1,), (1,)), ("float32", "float32", "int32"))
+    """It gets them one-hot, as every family's networks do, and zeros where there is none."""
+    network = own((8, 8, 1), ((8, 8, 1), (1,), (3,)))
     model = Diffusion(IMAGE, denoiser=network, steps=2, clip=False)
     keys = random.keys(0, 2)
     zero, two = (model.draw(keys, {"label": ops.full((2,), k, dtype="int32")}) for k in (0, 2))
     assert np.abs(np.asarray(ops.convert_to_numpy(zero - two))).max() > 1e-3
+    x, t, label = ops.ones((2, 8, 8, 1)), ops.ones((2,)), ops.convert_to_tensor(np.array([1, 3], "int32"))
+    expected = network([x, t[:, None], ops.convert_to_tensor(np.array([[0, 1, 0], [0, 0, 0]], "float32"))])
+    np.testing.assert_array_equal(*map(ops.convert_to_numpy, (model.denoiser(x, t, label), expected)))
 
 
 @pytest.mark.parametrize(
     ("network", "words"),
     [
-        (lambda: own((3,), ((2,), (1,)), ("float32", "float32")), "returns the shape"),
-        (lambda: own((2,), ((3,), (1,)), ("float32", "float32")), "input x has the shape"),
-        (lambda: own((2,), ((2,), (4,)), ("float32", "float32")), "input t has the shape"),
-        (lambda: keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)]), "a network with 1 inputs"),
-        (lambda: own((2,), ((2,), (1,), (1,)), ("float32", "float32", "int32")), "no classes"),
+        (lambda: own((3,), ((2,), (1,))), r"must map \(2,\) and \(1,\) to \(2,\) .*; it returns \(3,\)"),
+        (lambda: own((2,), ((3,), (1,))), "cannot take its input"),
+        (lambda: own((2,), ((2,), (4,))), "cannot take its input"),
+        (lambda: keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)]), "cannot take its input"),
+        (lambda: own((2,), ((2,), (1,), (1,))), "no classes"),
     ],
 )  # fmt: skip
 def test_a_denoiser_that_does_not_fit_is_refused(network: Callable[[], keras.Model], words: str) -> None:
@@ -79,8 +84,15 @@ def test_a_denoiser_that_does_not_fit_is_refused(network: Callable[[], keras.Mod
         Diffusion(SIGNAL, denoiser=network())
 
 
+def test_without_labels_a_model_of_labelled_data_is_unconditional() -> None:
+    model = Diffusion(IMAGE, conditional=False, **SMALL)
+    perturb(model)
+    assert not model.takes_labels and model.evaluations(guidance=3.0) == SMALL["steps"] + 1
+    assert drawn(model, random.keys(0, 2)).shape == (2, 8, 8, 1)
+
+
 def test_signals_get_a_dense_network_and_images_a_unet() -> None:
-    assert isinstance(Diffusion(SIGNAL).denoiser, DenseDenoiser)
+    assert isinstance(Diffusion(SIGNAL).denoiser, ResidualMLP)
     assert type(Diffusion(IMAGE, **SMALL).denoiser).__name__ == "UNet"
     with pytest.raises(ConfigError, match="divisible by 8"):
         Diffusion(DataSpec((12, 12, 1)), channels=(8, 8, 8, 8))
@@ -89,7 +101,7 @@ def test_signals_get_a_dense_network_and_images_a_unet() -> None:
 def test_unknown_sampling_options_are_refused() -> None:
     model = Diffusion(SIGNAL, steps=2)
     with pytest.raises(ConfigError, match="Did you mean 'steps'"):
-        model.draw(random.keys(0, 1), {}, step=3)
+        genloom.sample(model, 1, step=3)
     with pytest.raises(ConfigError, match="ancestral"):
         model.draw(random.keys(0, 1), {}, sampler="ancestrall")
     with pytest.raises(ConfigError, match="at least 1"):

@@ -1,4 +1,4 @@
-"""The samplers with an exact denoiser: order of convergence, moments, determinism, guidance."""
+"""The samplers with an exact denoiser: order of convergence, moments, determinism."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 from keras import ops
 
 from genloom import backend, random
-from genloom.layers import guided, hide_labels
 from genloom_diffusion.process import PROCESSES, process_named
 from genloom_diffusion.samplers import ancestral, ddim, prior
 
@@ -89,21 +88,3 @@ def test_ancestral_is_ddim_with_eta_one_and_eta_zero_adds_no_noise() -> None:
 def test_exploding_prior_has_its_deviation() -> None:
     found = numbers(prior(process_named("exploding", 8.0), random.keys(1, 20_000), (1,)))
     assert abs(found.std() / 8.0 - 1.0) < 0.02
-
-
-def predict(z: object, t: object, label: object) -> object:
-    return z * ops.cast(label, "float32")[:, None]
-
-
-def test_guidance_one_is_the_same_function_and_two_extrapolates() -> None:
-    assert guided(predict, 1.0, 9) is predict
-    z, t, label = ops.ones((3, 2)), ops.zeros((3,)), ops.convert_to_tensor(np.array([1, 2, 3], "int32"))
-    # Unlabelled gives 9, labelled k: 9 + 2 (k - 9) = 2 k - 9.
-    np.testing.assert_allclose(numbers(guided(predict, 2.0, 9)(z, t, label))[:, 0], [-7.0, -5.0, -3.0])
-    np.testing.assert_allclose(numbers(guided(predict, 0.0, 9)(z, t, label))[:, 0], 9.0)
-
-
-def test_hidden_labels_are_those_below_the_rate() -> None:
-    label = ops.convert_to_tensor(np.array([4, 5, 6], "int32"))
-    uniform = ops.convert_to_tensor(np.array([0.05, 0.1, 0.9], "float32"))
-    np.testing.assert_array_equal(numbers(hide_labels(label, uniform, 0.1, 10)), [10, 5, 6])

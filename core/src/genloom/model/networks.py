@@ -39,10 +39,15 @@ class Inputs:
 
 def takes_labels(network: keras.Layer, inputs: int = 1) -> bool:
     """Say whether a network has one more input than `inputs`, for one-hot labels."""
+    return len(_declared(network)) == inputs + 1
+
+
+def _declared(network: keras.Layer) -> list[tuple[int | None, ...]]:
+    """Return the shapes that a network's inputs were made with; none of a subclassed model or an unbuilt Sequential."""
     try:
-        return len(network.inputs) == inputs + 1
-    except (AttributeError, ValueError, TypeError):  # A subclassed model or an unbuilt Sequential has no inputs.
-        return False
+        return [tuple(x.shape[1:]) for x in network.inputs]
+    except (AttributeError, ValueError, TypeError):
+        return []
 
 
 def full_precision(x: Any) -> Any:
@@ -98,6 +103,10 @@ def check_network(
         raise ConfigError(f"{role} has an input for labels, but the data has no classes.")
     given = " and ".join(str(tuple(shape)) for shape in shapes)
     wanted = f"{role} must map {given} to {tuple(output)} (without the batch axis)"
+    for shape, declared in zip(shapes, _declared(network), strict=False):
+        # Keras lets an axis of length 1 pass for any other.
+        if len(shape) == len(declared) and any(d not in (None, s) for s, d in zip(shape, declared, strict=True)):
+            raise ConfigError(f"{wanted}; it cannot take its input: it was made for {declared}.")
     inputs = [keras.KerasTensor((None, *shape)) for shape in shapes]
     try:
         result = _call(network, inputs, keras.KerasTensor((None, classes)) if classes else None)

@@ -9,6 +9,7 @@ from keras import ops
 
 from genloom import GenerativeModel, Phase, random
 from genloom.errors import ConfigError
+from genloom.model.networks import full_precision
 from genloom.objectives import standard_normal_log_prob
 from third_party_flow.couplings import AffineTransform, Coupling, SplineTransform
 from third_party_flow.line import Line
@@ -23,9 +24,7 @@ class Flow(GenerativeModel):
     Args:
         spec: what one sample is: two values or more.
         options: an instance of `Options`, or None.
-        seed: seed of initial weights and training noise.
-        noise: "native" or "portable" training noise.
-        **values: option values by name.
+        **values: option values by name, and `seed` and `noise` of every model.
 
     Raises:
         ConfigError: data of one value, or levels that do not fit the data.
@@ -35,8 +34,8 @@ class Flow(GenerativeModel):
     validation: ClassVar[tuple[str, ...]] = ("loss", "bits_per_dim")
     conditional = False
 
-    def __init__(self, spec: Any, options: Any = None, *, seed: int = 0, noise: Any = "native", **values: Any) -> None:
-        super().__init__(spec, options, seed=seed, noise=noise, **values)
+    def __init__(self, spec: Any, options: Any = None, **values: Any) -> None:
+        super().__init__(spec, options, **values)
         if spec.size < 2:
             raise ConfigError(f"A coupling needs two values or more, got samples of shape {spec.shape}.")
         self.line = Line(spec, self.options.levels)
@@ -116,7 +115,7 @@ class Flow(GenerativeModel):
         return z, log_det
 
     def _flat(self, x: Any) -> Any:
-        return ops.reshape(ops.cast(ops.convert_to_tensor(x), keras.config.floatx()), (-1, self.spec.size))
+        return ops.reshape(full_precision(x), (-1, self.spec.size))
 
 
 class RealNVP(Flow):

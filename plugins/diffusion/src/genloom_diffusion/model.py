@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
 
 from genloom import DataSpec, GenerativeModel, Phase, random
-from genloom.errors import ConfigError, nearest
 from genloom.layers import guided, hide_labels
-from genloom.options import configure
+from genloom.model.networks import takes_labels
 from genloom_diffusion.bound import variational_bound
-from genloom_diffusion.networks import denoiser_for
+from genloom_diffusion.networks import OwnDenoiser, denoiser_for
 from genloom_diffusion.options import DiffusionOptions
 from genloom_diffusion.parameterisation import predictions, target_of
 from genloom_diffusion.process import add_noise, log_snr, process_named
@@ -30,16 +29,16 @@ class Diffusion(GenerativeModel):
     Args:
         spec: what one sample is.
         options: a `DiffusionOptions`, or None to make one from `values`.
-        denoiser: your own network of [x, t] or [x, t, label]; None builds a U-Net for images, else a dense one.
-        seed: seed of the initial weights and of the training noise.
-        noise: "native" or "portable" training noise.
-        **values: option values by name.
+        denoiser: your own network of [x, t] or [x, t, one-hot labels]; None builds a U-Net for images, else a dense
+            one.
+        **values: option values by name, and `seed` and `noise` of every model.
 
     Raises:
         ConfigError: options out of range, or a denoiser that does not fit the data.
     """
 
     Options: ClassVar[type] = DiffusionOptions
+    own_networks: ClassVar = {"denoiser": denoiser_for}
     validation: ClassVar[tuple[str, ...]] = ("loss", "bound")
     """Held-out `loss` as trained, and `bound`, the variational bound in nats per dimension, in the data's own units."""
 
@@ -48,14 +47,14 @@ class Diffusion(GenerativeModel):
         spec: DataSpec,
         options: DiffusionOptions | None = None,
         *,
-        denoiser: keras.Model | None = None,
-        seed: int = 0,
-        noise: Literal["native", "portable"] = "native",
+        denoiser: keras.Layer | None = None,
         **values: Any,
     ) -> None:
-        super().__init__(spec, options, seed=seed, noise=noise, **values)
-        self.denoiser = denoiser_for(spec, self.options, denoiser)
-        self.conditional = bool(spec.classes) and (denoiser is None or self.denoiser.takes_label)
+        super().__init__(spec, options, **values)
+        classes = spec.classes if self.options.conditional else 0
+        network = self.network_of("denoiser", denoiser, [spec.shape, (1,)], spec.shape, classes)
+        self.denoiser = network if denoiser is None else OwnDenoiser(network, classes)
+        self.conditional = bool(classes) and (denoiser is None or takes_labels(network, 2))
         self.process = process_named(self.options.process, self.options.sigma_max)
 
     def default_optimizers(self) -> keras.optimizers.Optimizer:
@@ -67,7 +66,7 @@ class Diffusion(GenerativeModel):
         return [Phase("denoiser", lambda: self.denoiser.trainable_variables, self._loss)]
 
     def _loss(self, batch: dict[str, Any]) -> tuple[Any, dict[str, Any], Any]:
-        x = self.spec.normalise(batch["x"])
+        x = self.normalised(batch["x"])
         n = x.shape[0]
         # One draw shifts a regular grid: every batch sees all noise levels (Kingma et al. 2021, app. I.1).
         u = (self.uniform((1,)) + ops.arange(n, dtype=keras.config.floatx()) / n) % 1.0
@@ -76,20 +75,21 @@ class Diffusion(GenerativeModel):
         return ops.mean(errors), {}, float(n)
 
     def _training_label(self, batch: dict[str, Any], n: int) -> Any:
-        if not self.conditional:
-            return None
-        if self.options.label_dropout == 0.0:
-            return ops.cast(batch["label"], "int32")
-        return hide_labels(batch["label"], self.uniform((n,)), self.options.label_dropout, self.spec.classes)
+        label = self.labels_of(batch)
+        if not self.conditional or self.options.label_dropout == 0.0:
+            return label
+        return hide_labels(label, self.uniform((n,)), self.options.label_dropout, self.spec.classes)
 
     def _errors(self, x: Any, u: Any, noise: Any, label: Any, training: bool = False) -> Any:
         """Return the weighted squared error of the target per sample (n,), averaged over its dimensions."""
         t = self.process.time(u)
-        alpha, sigma = self._scales(t)
         z = add_noise(self.process, x, noise, t)
         output = self._network(z, t, label, training)
-        error = ops.square(output - target_of(self.options.target, x, noise, alpha, sigma))
-        error = ops.mean(ops.reshape(error, (x.shape[0], -1)), axis=-1)
+        return self._weighed(output - target_of(self.options.target, x, noise, *self._scales(t)), t)
+
+    def _weighed(self, error: Any, t: Any) -> Any:
+        """Return squared errors (n, …) averaged over all dimensions and weighed by the noise level at t: (n,)."""
+        error = ops.mean(ops.reshape(ops.square(error), (error.shape[0], -1)), axis=-1)
         return error * weight(self.options.weighting, self.options.target, log_snr(self.process, t))
 
     def _scales(self, t: Any) -> tuple[Any, Any]:
@@ -112,19 +112,15 @@ class Diffusion(GenerativeModel):
             teacher: a model of the same process and target.
             temperature: not used; the outputs are no distributions.
         """
-        x = self.spec.normalise(batch["x"])
-        n = x.shape[0]
-        t = self.process.time(self.uniform((n,)))
-        z, label = add_noise(self.process, x, self.normal(tuple(x.shape)), t), self._training_label(batch, n)
+        x = self.normalised(batch["x"])
+        t = self.process.time(self.uniform((x.shape[0],)))
+        z, label = add_noise(self.process, x, self.normal(tuple(x.shape)), t), self._training_label(batch, x.shape[0])
         taught = ops.stop_gradient(teacher._network(z, t, label))
-        distance = ops.mean(ops.reshape(ops.square(self._network(z, t, label, True) - taught), (n, -1)), axis=-1)
-        return ops.mean(distance * weight(self.options.weighting, self.options.target, log_snr(self.process, t)))
+        return ops.mean(self._weighed(self._network(z, t, label, True) - taught, t))
 
     def validate(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Return the training loss and the variational bound per sample (n,), at keyed noise."""
-        x = self.spec.normalise(batch["x"])
-        n, keys = x.shape[0], self.validation_keys(batch)
-        label = ops.cast(batch["label"], "int32") if self.conditional else None
+        x, label, keys = self.normalised(batch["x"]), self.labels_of(batch), self.validation_keys(batch)
         offsets = ops.arange(_LEVELS, dtype="float32")[None]
         u = (random.uniform(random.fold(keys, 0), (_LEVELS,)) + offsets) / _LEVELS  # (n, k)
         noise = random.normal(random.fold(keys, 1), (_LEVELS, *self.spec.shape))
@@ -135,7 +131,7 @@ class Diffusion(GenerativeModel):
         errors = [self._errors(x, u[:, j], noise[:, j], label) for j in range(_LEVELS)]
         bound = variational_bound(predict_noise, self.process, x, u, noise)
         # A density in the data's own units instead of normalised ones.
-        bound = (ops.reshape(bound, (n,)) + self.spec.log_volume) / self.spec.size
+        bound = (ops.reshape(bound, (-1,)) + self.spec.log_volume) / self.spec.size
         return {"loss": sum(errors) / _LEVELS, "bound": bound}
 
     def draw(
@@ -147,7 +143,6 @@ class Diffusion(GenerativeModel):
         steps: int | None = None,
         eta: float | None = None,
         guidance: float | None = None,
-        **unknown: Any,
     ) -> Any:
         """Return samples (n, *spec.shape) in the value range.
 
@@ -160,9 +155,9 @@ class Diffusion(GenerativeModel):
             guidance: classifier-free guidance, 1 for none.
 
         Raises:
-            ConfigError: an unknown option or sampler, or a value out of range.
+            ConfigError: an unknown sampler, or a value out of range.
         """
-        chosen = self._sampling(sampler=sampler, steps=steps, eta=eta, guidance=guidance, **unknown)
+        chosen = self.options_with(sampler=sampler, steps=steps, eta=eta, guidance=guidance)
         n = keys.shape[0]
         held = {}
         if self.conditional:
@@ -182,18 +177,9 @@ class Diffusion(GenerativeModel):
 
     def evaluations(self, **asked: Any) -> int:
         """Return network evaluations per sample under sampling options; guidance doubles them."""
-        chosen = self._sampling(**asked)
+        chosen = self.options_with(**asked)
         return (chosen.steps + 1) * (2 if self.conditional and chosen.guidance != 1.0 else 1)
 
     @property
     def _clips(self) -> bool:
         return bool(self.options.clip) and self.spec.value_range is not None
-
-    def _sampling(self, **asked: Any) -> DiffusionOptions:
-        """Return the options with those asked for in their place, checked like any option."""
-        names = ("sampler", "steps", "eta", "guidance")
-        for name in asked:
-            if name not in names:
-                raise ConfigError(f"There is no sampling option {name!r}.{nearest(name, names)}")
-        given = {name: value for name, value in asked.items() if value is not None}
-        return configure(DiffusionOptions, vars(self.options), given)

@@ -34,6 +34,7 @@ class DiffusionOptions:
     eta: float = option(0.0, "Noise that DDIM adds: 0 none, 1 as much as ancestral sampling.", minimum=0.0, maximum=1.0)
     clip: bool = option(True, "Clip the predicted clean data to the value range while sampling (bounded data only).")
     guidance: float = option(1.0, "Classifier-free guidance: 1 none, larger follows the label more.", minimum=0.0)
+    conditional: bool = option(True, "Condition on labels where the data has them.")
     label_dropout: float = option(
         0.1, "Share of training labels hidden, so that guidance has an unconditional model.", minimum=0.0, maximum=1.0
     )
@@ -56,13 +57,10 @@ TRAINING: dict[str, Any] = {"batch_size": 128, "ema": 0.999}
 
 #: `tiny` for 8×8 digits, `small` for 28×28, `base` for 32×32 in colour.
 PRESETS: dict[str, Preset] = {
-    "tiny": Preset({
+    "tiny": Preset.short({
             "channels": (40,), "blocks": 1, "patch": 2, "embedding": 64, "width": 64, "heads": 4, "learning_rate": 4e-3,
         },
-        {
-            "batch_size": 64, "epochs": 75, "ema": 0.995, "schedule": "cosine", "warmup_steps": 50,
-            "checkpoint_every": 25, "sample_every": 25, "validate_every": 25,
-        }),
+        every=25, epochs=75, ema=0.995, schedule="cosine", warmup_steps=50),
     "small": Preset({"channels": (32, 64), "blocks": 1, "attention": (1,), "patch": 2, "heads": 4},
         {"batch_size": 128, "epochs": 20, "ema": 0.999}),
     "base": Preset({

@@ -14,7 +14,7 @@ __all__ = ["PROCESSES", "Cosine", "Exploding", "Linear", "Process", "add_noise",
 class Process(Protocol):
     """A Gaussian process: α, σ, and how training and sampling walk along it. All functions take tensors (n,)."""
 
-    prior_deviation: float
+    prior_deviation: float = 1.0
     """Standard deviation of the noise that sampling starts from."""
 
     def alpha(self, t: Any) -> Any:
@@ -25,9 +25,11 @@ class Process(Protocol):
 
     def time(self, u: Any) -> Any:
         """Return the time at position u in [0, 1]: training draws u uniformly, samplers step evenly in it."""
+        return u
 
     def position(self, t: Any) -> Any:
         """Undo `time`; networks are conditioned on it."""
+        return t
 
     def time_of_log_snr(self, value: Any) -> Any:
         """Return the time at which log α²/σ² has this value."""
@@ -36,13 +38,11 @@ class Process(Protocol):
         """Return log α²/σ² at t = 1 and at t = 0."""
 
 
-class Cosine:
+class Cosine(Process):
     """Variance preserving, α = cos θ, σ = sin θ with θ linear in t (Nichol and Dhariwal 2021, eq. 17).
 
     Truncated to log-SNR in [-10, 10] instead of their offset and clipping (Kingma and Gao 2023, app. D).
     """
-
-    prior_deviation = 1.0
 
     def __init__(self, extent: float = 10.0) -> None:
         self.extent = extent
@@ -59,14 +59,6 @@ class Cosine:
         """Return σ(t) = sin θ(t)."""
         return ops.sin(self._angle(t))
 
-    def time(self, u: Any) -> Any:
-        """Return u."""
-        return u
-
-    def position(self, t: Any) -> Any:
-        """Return t."""
-        return t
-
     def time_of_log_snr(self, value: Any) -> Any:
         """Return t with log cot² θ(t) = value."""
         return (ops.arctan(ops.exp(-0.5 * value)) - self.start) / (self.end - self.start)
@@ -76,14 +68,13 @@ class Cosine:
         return -self.extent, self.extent
 
 
-class Linear:
+class Linear(Process):
     """Variance preserving with β linear in t: log α = -¼ (β₁ - β₀) s² - ½ β₀ s (Song et al. 2021, eq. 33).
 
     The continuous form of Ho et al. 2020 with β₀ = 0.1 and β₁ = 20. Time starts at s = 0.001, where σ ≈ 0.01 as in
     their first of a thousand steps.
     """
 
-    prior_deviation = 1.0
     beta_min, beta_max, start = 0.1, 20.0, 1e-3
 
     def _log_alpha(self, t: Any) -> Any:
@@ -97,14 +88,6 @@ class Linear:
     def sigma(self, t: Any) -> Any:
         """Return σ(t) = √(1 - α²)."""
         return ops.sqrt(-ops.expm1(2.0 * self._log_alpha(t)))
-
-    def time(self, u: Any) -> Any:
-        """Return u."""
-        return u
-
-    def position(self, t: Any) -> Any:
-        """Return t."""
-        return t
 
     def time_of_log_snr(self, value: Any) -> Any:
         """Return t: α² = sigmoid(value), then the root of a quadratic in s."""
@@ -124,7 +107,7 @@ class Linear:
         return value(1.0), value(self.start)
 
 
-class Exploding:
+class Exploding(Process):
     """Variance exploding: α = 1, σ² = σ_max² t (Song et al. 2021, sec. 3.4, with variance linear in time).
 
     Training and sampling walk in σ^(1/ρ) with ρ = 7 (Karras et al. 2022, eq. 5): even steps in t would spend them all
