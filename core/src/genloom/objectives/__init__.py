@@ -23,6 +23,7 @@ from genloom.objectives.gaussian import (
     standard_normal_log_prob,
 )
 from genloom.objectives.likelihoods import bernoulli_log_prob, categorical_log_prob
+from genloom.objectives.reduction import per_sample
 
 __all__ = [
     "ADVERSARIAL_LOSSES",
@@ -36,6 +37,7 @@ __all__ = [
     "kl_to_standard_normal",
     "non_saturating_discriminator",
     "non_saturating_generator",
+    "per_sample",
     "r1_penalty",
     "r2_penalty",
     "relativistic_discriminator",

@@ -12,6 +12,7 @@ from typing import Any
 from keras import ops
 
 from genloom import backend
+from genloom.objectives.reduction import per_sample
 
 __all__ = [
     "ADVERSARIAL_LOSSES",
@@ -82,8 +83,7 @@ ADVERSARIAL_LOSSES: Mapping[str, tuple[Callable[[Any, Any], Any], Callable[[Any,
 
 def _squared_norms(discriminator: Callable[[Any], Any], x: Any) -> Any:
     """Return ‖∇ₓ D(x)‖² per sample (n,); D must treat samples independently."""
-    slope = backend.grad(discriminator)(x)
-    return ops.sum(ops.square(slope), axis=tuple(range(1, len(x.shape))))
+    return per_sample(ops.square(backend.grad(discriminator)(x)))
 
 
 def gradient_penalty(critic: Callable[[Any], Any], real: Any, fake: Any, uniform: Any) -> Any:

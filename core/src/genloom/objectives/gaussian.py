@@ -7,13 +7,11 @@ from typing import Any
 
 from keras import ops
 
+from genloom.objectives.reduction import per_sample
+
 __all__ = ["gaussian_log_prob", "kl_between_gaussians", "kl_to_standard_normal", "standard_normal_log_prob"]
 
 _LOG_2PI = math.log(2.0 * math.pi)
-
-
-def _per_sample(terms: Any) -> Any:
-    return ops.sum(terms, axis=tuple(range(1, len(terms.shape))))
 
 
 def gaussian_log_prob(x: Any, mean: Any, log_variance: Any) -> Any:
@@ -25,12 +23,12 @@ def gaussian_log_prob(x: Any, mean: Any, log_variance: Any) -> Any:
         log_variance: log σ², of x's shape or broadcastable to it (a scalar is one σ for all).
     """
     log_variance = ops.cast(log_variance, x.dtype)
-    return _per_sample(-0.5 * (ops.square(x - mean) * ops.exp(-log_variance) + log_variance + _LOG_2PI))
+    return per_sample(-0.5 * (ops.square(x - mean) * ops.exp(-log_variance) + log_variance + _LOG_2PI))
 
 
 def standard_normal_log_prob(x: Any) -> Any:
     """Return log N(x; 0, I) per sample: (n, …) → (n,) nats."""
-    return _per_sample(-0.5 * (ops.square(x) + _LOG_2PI))
+    return per_sample(-0.5 * (ops.square(x) + _LOG_2PI))
 
 
 def kl_to_standard_normal(mean: Any, log_variance: Any) -> Any:
@@ -38,7 +36,7 @@ def kl_to_standard_normal(mean: Any, log_variance: Any) -> Any:
 
     Source: Kingma and Welling 2014, appendix B.
     """
-    return 0.5 * _per_sample(ops.square(mean) + ops.exp(log_variance) - 1.0 - log_variance)
+    return 0.5 * per_sample(ops.square(mean) + ops.exp(log_variance) - 1.0 - log_variance)
 
 
 def kl_between_gaussians(mean: Any, log_variance: Any, other_mean: Any, other_log_variance: Any) -> Any:
@@ -48,4 +46,4 @@ def kl_between_gaussians(mean: Any, log_variance: Any, other_mean: Any, other_lo
     """
     ratio = log_variance - other_log_variance
     shift = ops.square(mean - other_mean) * ops.exp(-other_log_variance)
-    return 0.5 * _per_sample(ops.exp(ratio) + shift - 1.0 - ratio)
+    return 0.5 * per_sample(ops.exp(ratio) + shift - 1.0 - ratio)

@@ -7,6 +7,7 @@ from typing import Any
 from keras import ops
 
 from genloom.model.networks import one_hot
+from genloom.objectives.reduction import per_sample
 
 __all__ = ["bernoulli_log_prob", "categorical_log_prob"]
 
@@ -16,12 +17,10 @@ def bernoulli_log_prob(x: Any, logits: Any) -> Any:
 
     A likelihood for x in {0, 1} only; grey values in between give the cross-entropy, not a probability.
     """
-    terms = x * logits - ops.softplus(logits)
-    return ops.sum(terms, axis=tuple(range(1, len(terms.shape))))
+    return per_sample(x * logits - ops.softplus(logits))
 
 
 def categorical_log_prob(x: Any, logits: Any) -> Any:
     """Return Σ log softmax(l)[x] per sample: integers (n, …) and logits (n, …, levels) → (n,) nats."""
     levels = int(logits.shape[-1])
-    terms = ops.sum(ops.log_softmax(logits, axis=-1) * one_hot(x, levels), axis=-1)
-    return ops.sum(terms, axis=tuple(range(1, len(terms.shape)))) if len(terms.shape) > 1 else terms
+    return per_sample(ops.sum(ops.log_softmax(logits, axis=-1) * one_hot(x, levels), axis=-1))

@@ -12,13 +12,10 @@ from typing import Any
 
 from keras import ops
 
+from genloom.objectives import per_sample
 from genloom_diffusion.process import Process, add_noise
 
 __all__ = ["variational_bound"]
-
-
-def _per_sample(x: Any) -> Any:
-    return ops.sum(ops.reshape(x, (x.shape[0], -1)), axis=-1)
 
 
 def _prior_term(process: Process, x: Any) -> Any:
@@ -26,7 +23,7 @@ def _prior_term(process: Process, x: Any) -> Any:
     one = ops.ones((1,))
     alpha, sigma, s2 = process.alpha(one)[0], process.sigma(one)[0], process.prior_deviation**2
     ratio = sigma * sigma / s2
-    return 0.5 * _per_sample(alpha * alpha * x * x / s2 + ratio - 1.0 - ops.log(ratio))
+    return 0.5 * per_sample(alpha * alpha * x * x / s2 + ratio - 1.0 - ops.log(ratio))
 
 
 def _reconstruction_term(process: Process, x: Any) -> Any:
@@ -51,6 +48,6 @@ def variational_bound(predict_noise: Callable[[Any, Any], Any], process: Process
     for j in range(u.shape[1]):
         t = process.time_of_log_snr(low + (high - low) * u[:, j])
         error = noise[:, j] - predict_noise(add_noise(process, x, noise[:, j], t), t)
-        integral = integral + _per_sample(error * error)
+        integral = integral + per_sample(error * error)
     integral = 0.5 * (high - low) * integral / u.shape[1]
     return _prior_term(process, x) + _reconstruction_term(process, x) + integral

@@ -43,12 +43,7 @@ class Diffusion(GenerativeModel):
     """Held-out `loss` as trained, and `bound`, the variational bound in nats per dimension, in the data's own units."""
 
     def __init__(
-        self,
-        spec: DataSpec,
-        options: DiffusionOptions | None = None,
-        *,
-        denoiser: keras.Layer | None = None,
-        **values: Any,
+        self, spec: DataSpec, options: Any = None, *, denoiser: keras.Layer | None = None, **values: Any
     ) -> None:
         super().__init__(spec, options, **values)
         classes = spec.classes if self.options.conditional else 0

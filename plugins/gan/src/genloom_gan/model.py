@@ -202,6 +202,8 @@ class WGANGP(GAN):
 
     Options: ClassVar[type] = WGANGPOptions
     own_networks: ClassVar = {"generator": conv_generator, "discriminator": conv_critic}
+    loss_name = "wasserstein"
+    discriminator_metrics = ("wasserstein", "penalty")
 
     def __init__(
         self,
@@ -219,19 +221,9 @@ class WGANGP(GAN):
         super().__init__(spec, options, generator=generator, discriminator=judge, **values)
 
     @property
-    def discriminator_metrics(self) -> tuple[str, ...]:
-        """What the critic is logged with."""
-        return ("wasserstein", "penalty")
-
-    @property
     def discriminator_repeats(self) -> int:
         """The option `n_critic`."""
         return int(self.options.n_critic)
-
-    @property
-    def loss_name(self) -> str:
-        """Name of the adversarial loss."""
-        return "wasserstein"
 
     def discriminator_loss(self, batch: dict[str, Any]) -> tuple[Any, dict[str, Any], Any]:
         """Return E[D(G(z))] − E[D(x)] + λ GP, logged with the distance it estimates and the penalty."""

@@ -13,7 +13,6 @@ from genloom.objectives import bernoulli_log_prob, gaussian_log_prob
 __all__ = ["BernoulliLikelihood", "GaussianLikelihood"]
 
 
-@keras.saving.register_keras_serializable(package="genloom_vae")
 class GaussianLikelihood(keras.layers.Layer):
     """p(x|z) = N(x; decoder(z), σ² I) with one learned σ (σ-VAE, Rybkin et al. 2021, §3.1).
 
@@ -23,8 +22,8 @@ class GaussianLikelihood(keras.layers.Layer):
         floor: smallest log σ; stops the density of noiseless data from growing without bound.
     """
 
-    def __init__(self, floor: float = -4.0, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, floor: float = -4.0) -> None:
+        super().__init__()
         self.floor = floor
         self.log_sigma = self.add_weight(shape=(), initializer="zeros", name="log_sigma")
         self.built = True
@@ -48,18 +47,9 @@ class GaussianLikelihood(keras.layers.Layer):
         noise = random.normal(keys, tuple(output.shape[1:]))
         return output + share * ops.exp(self.bounded_log_sigma()) * noise
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the configuration."""
-        return {**super().get_config(), "floor": self.floor}
 
-
-@keras.saving.register_keras_serializable(package="genloom_vae")
-class BernoulliLikelihood(keras.layers.Layer):
+class BernoulliLikelihood:
     """p(x|z) = Bernoulli(σ(decoder(z))) for samples whose lowest and highest value mean 0 and 1."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.built = True
 
     def log_prob(self, x: Any, output: Any) -> Any:
         """Return log p(x|z) per sample (n,) in nats; grey values count as probabilities of 1."""

@@ -17,13 +17,8 @@ __all__ = ["MixturePrior", "StandardPrior"]
 _LOG_2PI = math.log(2.0 * math.pi)
 
 
-@keras.saving.register_keras_serializable(package="genloom_vae")
-class StandardPrior(keras.layers.Layer):
+class StandardPrior:
     """p(z) = N(0, I), whose KL term has a closed form."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.built = True
 
     def kl(self, mean: Any, log_variance: Any, z: Any, log_q: Any, labels: Any) -> Any:
         """Return KL(q(z|x) ‖ p(z)) per sample (n,) in nats, exactly."""
@@ -38,7 +33,6 @@ class StandardPrior(keras.layers.Layer):
         return random.normal(keys, (size,))
 
 
-@keras.saving.register_keras_serializable(package="genloom_vae")
 class MixturePrior(keras.layers.Layer):
     """p(z|y) = Σ_k π_yk N(z; μ_yk, diag σ²_yk), learned with the rest by the same bound.
 
@@ -51,9 +45,9 @@ class MixturePrior(keras.layers.Layer):
         classes: labels, 0 without.
     """
 
-    def __init__(self, size: int, components: int, classes: int = 0, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.size, self.components, self.classes = size, components, classes
+    def __init__(self, size: int, components: int, classes: int = 0) -> None:
+        super().__init__()
+        self.components, self.classes = components, classes
         self.means_initializer = keras.initializers.RandomNormal(stddev=1.0)
         shape = (max(classes, 1), components, size)
         self.means = self.add_weight(shape=shape, initializer=self.means_initializer, name="means")
@@ -86,8 +80,3 @@ class MixturePrior(keras.layers.Layer):
         mean = ops.sum(pick * self._of(self.means, labels), axis=1)
         scale = ops.exp(0.5 * ops.sum(pick * self._of(self.log_variances, labels), axis=1))
         return mean + scale * random.normal(keys, (size,))
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the configuration."""
-        own = {"size": self.size, "components": self.components, "classes": self.classes}
-        return {**super().get_config(), **own}
