@@ -27,6 +27,7 @@ from genloom_adapt import (
     save_adapters,
 )
 from genloom_language.model import Transformer
+from genloom_language.published import adopt, publish
 
 SPEC = DataSpec((12,), kind="text", dtype="int32", value_range=None, vocabulary=11, maximum_length=12)
 SMALL = {"layers": 2, "heads": 4, "width": 16, "kv_heads": 2}
@@ -186,3 +187,54 @@ def test_a_run_with_a_prompt_is_opened_sampled_and_resumed(tmp_path: Path) -> No
     run = genloom.train("language/transformer", data, steps=3, out=tmp_path / "lwf", **distilled)
     assert next(iter(run.log()))["losses"]["retention"] > 0
     genloom.load(run)
+
+
+def test_a_run_is_adapted_resumed_and_started_from(tmp_path: Path) -> None:
+    settings = {"batch_size": 4, "sample_every": 0, "progress": "none", "preset": None, "validation": 0.0}
+    options = {"layers": 1, "heads": 2, "width": 16}
+
+    def train(out: str, **given: Any) -> Any:
+        return genloom.train(
+            "language/transformer", "play?length=17", options=options, out=tmp_path / out, **settings | given
+        )
+
+    run = train("base", steps=5)
+    lora = "lora:rank=2,target=*query|*value"
+    whole = train("whole", steps=6, init_from=run.path, adapt=lora)
+    train("parts", steps=3, init_from=run.path, adapt=lora)
+    parts = train("parts", steps=6, resume=True, adapt=lora)
+    base, first, second = (
+        {name: numbers(v.value) for name, v in variable_names(genloom.load(r, weights="trained")).items()}
+        for r in (run, whole, parts)
+    )
+    adapters = {f"preparations/adapt/adapters/blocks.0.{name}/{part}" for name in ("query", "value") for part in "ab"}
+    assert set(first) - set(base) == adapters
+    assert all(np.array_equal(first[name], value) for name, value in base.items() if name != "step")
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+    # Another training starts from what the adapted model computes.
+    onward = train("onward", steps=0, init_from=whole.path)
+    x = genloom.data.open("play?length=17").test.arrays(4)["x"]
+    assert numbers(genloom.load(onward).nats(x)) == pytest.approx(numbers(genloom.load(whole).nats(x)), abs=1e-5)
+    with pytest.raises(ConfigError, match="--init-from RUN"):
+        train("nothing", steps=1, adapt=lora)
+    # A dry run finds what the training would.
+    with pytest.raises(ConfigError, match="not a run"):
+        train("nothing", steps=1, init_from=tmp_path / "absent", dry_run=True)
+    with pytest.raises(ConfigError, match="No linear layer"):
+        train("nothing", steps=1, init_from=run.path, adapt="lora:target=none", dry_run=True)
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_an_adapted_run_is_published_as_it_samples(tmp_path: Path) -> None:
+    settings = {"steps": 2, "batch_size": 4, "sample_every": 0, "progress": "none"}
+    model, data, options = "language/transformer", "play?length=9", {"layers": 1, "heads": 2, "width": 16}
+    run = genloom.train(model, data, options=options, out=tmp_path / "run", **settings)
+    asked = {"init_from": run.path, "adapt": "lora:rank=2"}
+    adapted = genloom.train(model, data, options=options, out=tmp_path / "adapted", **asked, **settings)
+    again = genloom.load(adopt(publish(adapted, tmp_path / "published"), tmp_path / "again"))
+    x = genloom.data.open(data).test.arrays(4)["x"][:, :8]
+    assert numbers(again.logits(x)) == pytest.approx(numbers(genloom.load(adapted).logits(x)), abs=1e-5)
+    unmerged = transformer()
+    adapt(unmerged, LoRAOptions(rank=2))
+    with pytest.raises(ConfigError, match=r"has adapters\. Call model\.merge"):
+        publish(unmerged, tmp_path / "other")

@@ -176,10 +176,22 @@ def test_attention_is_that_of_a_plain_implementation(shape: str) -> None:
     assert np.abs(found - found[:, :, :1]).max() > 0.1  # heads differ, so that mixing them up would be seen
 
 
+class Prompted(genloom.Preparation):
+    """A prompt alone."""
+
+    def __init__(self, prompt: Any) -> None:
+        super().__init__()
+        self.learned = prompt
+
+    @property
+    def prompt(self) -> Any:
+        return self.learned
+
+
 @pytest.mark.parametrize("kind", ["soft", "prefix"])
 def test_a_learned_prompt_is_looked_at_before_the_text(kind: str) -> None:
     model, x = made("gpt"), tokens(2)[:, :6]
-    model.adapters = {"prompt": model.new_prompt(kind, 3, seed=0)}
+    model.prepare("prompt", Prompted(model.new_prompt(kind, 3, seed=0)))
     found, alone = array(model.attention(x)), array(made("gpt").attention(x))
     assert found.shape == (2, 2, 2, 6, 9) and found.sum(-1) == pytest.approx(1.0, abs=1e-6)
     assert (found[..., :3] > 0).all() and (np.triu(found[..., 3:], 1) == 0).all()
@@ -327,38 +339,3 @@ def test_chat_goes_on_with_lines_and_ends_at_a_stop(run: Any) -> None:
     assert short.stdout == done.stdout.partition(stop)[0] + "\n"
     wrong = runner.invoke(chat, [str(run.path), "--set", "top_q=1"], input="x\n")
     assert isinstance(wrong.exception, ConfigError) and "top_p" in str(wrong.exception)
-
-
-def test_a_run_is_adapted_resumed_and_started_from(run: Any, tmp_path: Path) -> None:
-    settings = {"batch_size": 4, "sample_every": 0, "progress": "none", "preset": None}
-    options = {"layers": 1, "heads": 2, "width": 16}
-
-    def train(out: str, **given: Any) -> Any:
-        return genloom.train(
-            "language/transformer", "play?length=17", options=options, out=tmp_path / out, **settings | given
-        )
-
-    adapt = "lora:rank=2,target=*query|*value"
-    whole = train("whole", steps=6, init_from=run.path, adapt=adapt)
-    train("parts", steps=3, init_from=run.path, adapt=adapt)
-    parts = train("parts", steps=6, resume=True, adapt=adapt)
-    base, first, second = (
-        {name: array(v.value) for name, v in variable_names(genloom.load(r, weights="trained")).items()}
-        for r in (run, whole, parts)
-    )
-    adapters = {f"adapters/blocks.0.{name}/{part}" for name in ("query", "value") for part in "ab"}
-    assert set(first) - set(base) == adapters
-    assert all(np.array_equal(first[name], value) for name, value in base.items() if name != "step")
-    assert all(np.array_equal(first[name], second[name]) for name in first)
-    # Another training starts from what the adapted model computes.
-    onward = train("onward", steps=0, init_from=whole.path)
-    x = genloom.data.open("play?length=17").test.arrays(4)["x"]
-    assert array(genloom.load(onward).nats(x)) == pytest.approx(array(genloom.load(whole).nats(x)), abs=1e-5)
-    with pytest.raises(ConfigError, match="--init-from RUN"):
-        train("nothing", steps=1, adapt=adapt)
-    # A dry run finds what the training would.
-    with pytest.raises(ConfigError, match="not a run"):
-        train("nothing", steps=1, init_from=tmp_path / "absent", dry_run=True)
-    with pytest.raises(ConfigError, match="No linear layer"):
-        train("nothing", steps=1, init_from=run.path, adapt="lora:target=none", dry_run=True)
-    assert not (tmp_path / "nothing").exists()
