@@ -46,12 +46,12 @@ class Decoder(nn.Module):
     def __init__(self, weights: dict[str, Any]) -> None:
         super().__init__()
         self.embedding = nn.Embedding(*weights["embedding/embeddings"].shape)
-        self.places = nn.Embedding(*weights["places/embeddings"].shape)
+        self.position_embedding = nn.Embedding(*weights["position_embedding/embeddings"].shape)
         self.blocks = nn.ModuleList(Block() for _ in range(NANO["layers"]))
         self.norm = nn.LayerNorm(NANO["width"], bias=False)
         with torch.no_grad():
             self.embedding.weight.copy_(weights["embedding/embeddings"])
-            self.places.weight.copy_(weights["places/embeddings"])
+            self.position_embedding.weight.copy_(weights["position_embedding/embeddings"])
             self.norm.weight.copy_(weights["norm/scale"])
             for i, block in enumerate(self.blocks):
                 w = {name.removeprefix(f"blocks/{i}/"): value for name, value in weights.items()}
@@ -63,7 +63,7 @@ class Decoder(nn.Module):
 
     def forward(self, tokens: Any) -> Any:
         """Return logits (n, t, vocabulary)."""
-        hidden = self.embedding(tokens) + self.places(torch.arange(tokens.shape[1]))
+        hidden = self.embedding(tokens) + self.position_embedding(torch.arange(tokens.shape[1]))
         for block in self.blocks:
             hidden = block(hidden)
         return F.linear(self.norm(hidden), self.embedding.weight)

@@ -48,10 +48,10 @@ def numbers(x: Any) -> np.ndarray:
 
 @pytest.mark.parametrize("position", ["learned", "rotary"])
 def test_a_soft_prompt_of_token_vectors_is_those_tokens_before_the_text(position: str) -> None:
-    """Without learned places, vectors of real tokens as a prompt change the text's logits as the tokens do."""
+    """Without learned positions, vectors of real tokens as a prompt change the text's logits as the tokens do."""
     model = transformer(position=position)
     if position == "learned":
-        model.places.embeddings.assign(np.zeros(model.places.embeddings.shape))
+        model.position_embedding.embeddings.assign(np.zeros(model.position_embedding.embeddings.shape))
     before = [3, 7, 1]
     whole = numbers(model.logits(np.concatenate([np.tile(before, (5, 1)), X[:, :8]], axis=1)))
     adapt(model, SoftOptions(vectors=3))
@@ -84,8 +84,8 @@ def test_packed_documents_see_the_prompt_and_not_each_other() -> None:
     model = transformer()
     adapt(model, SoftOptions(vectors=2), seed=3)
     document = np.array([[0] * 6 + [1] * 6], "int32")
-    place = np.array([list(range(6)) * 2], "int32")
-    packed = numbers(model.logits(X[:1], False, document, place))
+    position = np.array([list(range(6)) * 2], "int32")
+    packed = numbers(model.logits(X[:1], False, document, position))
     assert packed[:, :6] == pytest.approx(numbers(model.logits(X[:1, :6])), abs=1e-5)
     assert packed[:, 6:] == pytest.approx(numbers(model.logits(X[:1, 6:])), abs=1e-5)
 

@@ -35,7 +35,7 @@ def test_a_text_is_in_one_code_and_only_the_codes_count(tmp_path: Path) -> None:
 def test_texts_that_share_a_window_have_codes_of_their_own_and_begin_anew() -> None:
     batch = genloom.data.open("cipher?symbols=6&pairs=30&n=80").train.arrays()
     several = 0
-    for x, text, place in zip(batch["x"], batch["document"], batch["place"], strict=True):
+    for x, text, place in zip(batch["x"], batch["document"], batch["position"], strict=True):
         several += text[-1] > 0
         assert np.array_equal(np.unique(text), np.arange(text[-1] + 1))
         for number in range(text[-1] + 1):

@@ -15,9 +15,9 @@ from keras import ops
 import genloom
 from genloom import DataSpec, backend, random
 from genloom.errors import ConfigError
-from genloom_language.beams import searched
+from genloom_language.beams import beam_search
 from genloom_language.choosing import Rules
-from genloom_language.decoding import begun, continued, left
+from genloom_language.decoding import decode, init_state, steps_left
 from genloom_language.ending import NOTHING, until
 from genloom_language.options import DetokeniseOptions
 from genloom_language.published import publish
@@ -100,8 +100,8 @@ def test_prompts_of_different_lengths_give_together_what_each_gives_alone() -> N
 
 def test_ten_lengths_of_prompts_are_compiled_once() -> None:
     model = reader()
-    model.after = counted = Counted(model.after)
-    model.onward = reading = Counted(model.onward)
+    model.next_logits = counted = Counted(model.next_logits)
+    model.extend = reading = Counted(model.extend)
     for count in (2, 3, 5, 7, 8, 11, 13, 17, 20, 23):
         genloom.sample(model, 1, condition={"prompt": TEXT[:count]}, temperature=0.0)
     # An engine may trace a loop's body more than once for one compilation, for its types.
@@ -130,7 +130,7 @@ def test_no_more_tokens_are_drawn_than_were_asked_for() -> None:
     for row, given in enumerate((5, 2)):
         assert np.array_equal(short.samples[row, : given + 4], whole[row, : given + 4])
         assert (short.samples[row, given + 4 :] == NOTHING).all()
-    assert int(array(left(24, np.array([5, 2]), 4))) == 4 and int(array(left(24, np.array([5, 2]), 0))) == 22
+    assert [int(array(steps_left(24, np.array([5, 2]), most))) for most in (4, 0)] == [4, 22]
     with pytest.raises(ConfigError, match="max_tokens must not be negative"):
         genloom.sample(model, 1, max_tokens=-1)
 
@@ -251,8 +251,8 @@ def test_nothing_is_computed_once_every_text_has_ended(beams: int, monkeypatch: 
 
     def found(loop: Any) -> np.ndarray:
         monkeypatch.setattr(backend, "loop", loop)
-        state = begun(model, x, given, random.keys(0, 3))
-        texts = searched(model, state, beams, 0.0, 59) if beams > 1 else continued(model, state, Rules(), 59)[0]
+        state = init_state(model, x, given, random.keys(0, 3))
+        texts = beam_search(model, state, beams, 0.0, 59) if beams > 1 else decode(model, state, Rules(), 59)[0]
         return array(texts)
 
     early = found(counting)
@@ -268,13 +268,13 @@ def test_a_search_with_one_beam_is_greedy_and_a_wide_one_is_no_worse() -> None:
     model = made(vocabulary=11, length=12, shape="llama")
     x = np.random.default_rng(4).integers(0, 11, (4, 12)).astype("int32")
     given = np.array([1, 2, 5, 9], "int32")
-    state = begun(model, x, given, random.keys(0, 4))
-    greedy = array(continued(model, state, Rules(temperature=0.0), 11)[0])
-    assert np.array_equal(array(searched(model, state, 1, 0.0, 11)), greedy)
-    wide = array(searched(model, state, 6, 0.0, 11))
+    state = init_state(model, x, given, random.keys(0, 4))
+    greedy = array(decode(model, state, Rules(temperature=0.0), 11)[0])
+    assert np.array_equal(array(beam_search(model, state, 1, 0.0, 11)), greedy)
+    wide = array(beam_search(model, state, 6, 0.0, 11))
     ours, theirs = array(model.log_prob(wide)), array(model.log_prob(greedy))
     assert (ours >= theirs - 1e-4).all() and (ours > theirs + 0.01).any()
-    without = searched(model, begun(model, x, given, random.keys(0, 4), cache=False), 6, 0.0, 11)
+    without = beam_search(model, init_state(model, x, given, random.keys(0, 4), cache=False), 6, 0.0, 11)
     assert np.array_equal(array(without), wide)
 
 

@@ -45,7 +45,7 @@ def test_documents_share_windows_and_long_ones_are_cut() -> None:
     packed = pack(documents, 8, end=0)
     assert packed.x[0].tolist() == [10, 11, 12, 20, 21, 22, 23, 24]
     assert packed.document[0].tolist() == [0, 0, 0, 1, 1, 1, 1, 1]
-    assert packed.place[0].tolist() == [0, 1, 2, 0, 1, 2, 3, 4]
+    assert packed.position[0].tolist() == [0, 1, 2, 0, 1, 2, 3, 4]
     assert packed.weight[0].tolist() == [0, 1, 1, 0, 1, 1, 1, 1]
     # 11 tokens are 8 and 3; the 3 find room beside the 4.
     assert packed.x[1].tolist() == [30, 31, 32, 33, 48, 49, 50, 0]

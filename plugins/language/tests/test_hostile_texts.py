@@ -27,10 +27,10 @@ def test_a_pipe_or_a_device_is_no_text(scheme: str, tmp_path: Path) -> None:
         os.mkfifo(tmp_path / "pipe.txt")
         files.append(tmp_path / "pipe.txt")
     for file in files:
-        with pytest.raises(DataError, match="it is no plain file"):
+        with pytest.raises(DataError, match="it is not a plain file"):
             genloom.data.open(f"{scheme}:{file}")
     if hasattr(os, "mkfifo"):
-        with pytest.raises(DataError, match="it is no plain file"):
+        with pytest.raises(DataError, match="it is not a plain file"):
             genloom.data.open(f"text:{tmp_path}")
 
 

@@ -30,7 +30,7 @@ def batch(packed: bool) -> dict[str, np.ndarray]:
     if not packed:
         return {"x": x}
     document = np.broadcast_to(np.arange(17, dtype="int32") // 9, x.shape)
-    return {"x": x, "document": document, "place": np.broadcast_to(np.arange(17, dtype="int32") % 9, x.shape)}
+    return {"x": x, "document": document, "position": np.broadcast_to(np.arange(17, dtype="int32") % 9, x.shape)}
 
 
 def trained(

@@ -25,12 +25,12 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 class Alphabet(Transformer):
     """Says the letter that follows in the alphabet, surely."""
 
-    def logits(self, x: Any, training: bool = False, document: Any = None, place: Any = None) -> Any:
+    def logits(self, x: Any, training: bool = False, document: Any = None, position: Any = None) -> Any:
         following = (ops.cast(x, "int32") + 1) % self.spec.vocabulary
         names = ops.arange(self.spec.vocabulary, dtype="int32")
         return 20.0 * ops.cast(ops.equal(following[..., None], names), "float32")
 
-    def caches(self, n: int) -> list[Any]:
+    def init_caches(self, n: int) -> list[Any]:
         return []  # its tokens are drawn from `logits`
 
 

@@ -43,8 +43,8 @@ CONFIGURATIONS: dict[str, tuple[str, dict[str, Any], str]] = {
     "another activation": ("llama", {"hidden_act": "gelu"}, "hidden_act='gelu'"),
     "some biases": ("llama", {"attention_bias": True}, "mlp_bias=False.*Only True"),
     "wide heads": ("llama", {"head_dim": 12}, "head_dim=12"),
-    "scaled places": ("llama", {"rope_parameters": {"rope_type": "yarn", "factor": 4.0}}, "rope_type='yarn'"),
-    "scaled places, as before": (
+    "scaled positions": ("llama", {"rope_parameters": {"rope_type": "yarn", "factor": 4.0}}, "rope_type='yarn'"),
+    "scaled positions, as before": (
         "llama", {"rope_parameters": None, "rope_scaling": {"type": "linear", "factor": 2.0}}, "type='linear'",
     ),
     "turned in part": ("llama", {"rope_parameters": {"partial_rotary_factor": 0.5}}, "partial_rotary_factor=0.5"),
@@ -123,7 +123,7 @@ def test_a_broken_folder_is_refused_and_leaves_nothing(case: str, tmp_path: Path
 
 
 def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="is no folder"):
+    with pytest.raises(DataError, match="is not a folder"):
         adopt(tmp_path / "absent", tmp_path / "run")
 
 

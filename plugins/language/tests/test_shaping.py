@@ -45,7 +45,7 @@ def test_rotary_positions_turn_pairs_by_rates_of_their_base(base: float) -> None
 def test_initial_matrices_have_the_deviation_asked_for(deviation: float) -> None:
     """What is added to the residual stream, four times in two layers, is smaller by √4."""
     model = transformer(layers=2, heads=2, width=64, tied=False, initializer_range=deviation)
-    plain = [model.embedding.embeddings, model.places.embeddings, model.out.kernel]
+    plain = [model.embedding.embeddings, model.position_embedding.embeddings, model.out.kernel]
     deep = []
     for block in model.blocks:
         plain += [block.query.kernel, block.key.kernel, block.value.kernel, block.up.kernel]

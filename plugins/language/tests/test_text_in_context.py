@@ -177,7 +177,7 @@ def test_what_a_tokenizer_puts_before_a_text_stands_there_in_training_and_in_use
     assert lines["x"][0].tolist() == [1, *text, tokenizer.token_to_id(END)]
     assert lines["weight"][0].tolist() == [0] + [1] * (len(text) + 1)  # it is given, and the first word is predicted
     parts = genloom.data.open(f"jsonl:{tmp_path / 'a.jsonl'}?tokenizer={file}&length=4").train.arrays()
-    begins = (parts["place"] == 0) & (parts["document"] >= 0)
+    begins = (parts["position"] == 0) & (parts["document"] >= 0)
     assert (parts["x"][begins] == 1).all() and begins.sum() == 2 * 18  # each of two parts
 
     (tmp_path / "a.txt").write_text("to be or not " * 40)

@@ -109,7 +109,7 @@ def test_no_token_sees_a_later_one(shape: str) -> None:
 
 
 def plain(model: Any, x: np.ndarray, shape: str, looks: np.ndarray | None = None) -> np.ndarray:
-    """The same transformer in NumPy, head by head and place by place, after the papers; `looks` gets its attention."""
+    """The same transformer in NumPy, a head and a position at a time, after the papers; `looks` gets its attention."""
     o = {name: array(v.value) for name, v in variable_names(model).items()}
     options, heads = model.options, model.options.heads
     size, kv_heads = options.width // heads, options.kv_heads or heads
@@ -118,17 +118,17 @@ def plain(model: Any, x: np.ndarray, shape: str, looks: np.ndarray | None = None
         h = h - h.mean(-1, keepdims=True) if shape == "gpt" else h
         return h / np.sqrt((h**2).mean(-1, keepdims=True) + 1e-5) * scale
 
-    def turn(v: np.ndarray, place: int) -> np.ndarray:
+    def turn(v: np.ndarray, position: int) -> np.ndarray:
         if shape == "gpt":
             return v
         half = size // 2
         pairs = v[:half] + 1j * v[half:]
-        turned = pairs * np.exp(1j * place * 10_000.0 ** (-np.arange(half) / half))
+        turned = pairs * np.exp(1j * position * 10_000.0 ** (-np.arange(half) / half))
         return np.concatenate([turned.real, turned.imag])
 
     h = o["embedding/embeddings"][x]
     if shape == "gpt":
-        h = h + o["places/embeddings"][: len(x)]
+        h = h + o["position_embedding/embeddings"][: len(x)]
     for b in range(options.layers):
         w = {name.removeprefix(f"blocks/{b}/"): v for name, v in o.items() if name.startswith(f"blocks/{b}/")}
         y = norm(h, w["attention_norm/scale"])

@@ -10,12 +10,12 @@ from keras import ops
 from genloom import backend
 from genloom.errors import ConfigError
 from genloom_language.choosing import Rules
-from genloom_language.decoding import is_end, placed
+from genloom_language.decoding import appended, is_end
 
 if TYPE_CHECKING:
     from genloom_language.model import Transformer
 
-__all__ = ["check_beams", "searched"]
+__all__ = ["beam_search", "check_beams"]
 
 _NEVER = -1e30
 
@@ -36,7 +36,7 @@ def check_beams(beams: int, penalty: float, rules: Rules) -> None:
         raise ConfigError(f"beams={beams} searches and draws nothing, got {rules}.", mend="Leave the other rules out.")
 
 
-def searched(model: Transformer, state: Any, beams: int, penalty: float, steps: Any) -> Any:
+def beam_search(model: Transformer, state: Any, beams: int, penalty: float, steps: Any) -> Any:
     """Return tokens (n, length): of each row's beams the one with the highest log p / ((5 + tokens) / 6)^penalty.
 
     A beam that has drawn the end token, or filled the context, is finished: it competes as it is (Wu et al. 2016,
@@ -44,12 +44,12 @@ def searched(model: Transformer, state: Any, beams: int, penalty: float, steps: 
 
     Args:
         model: whose layers say what is likely.
-        state: what `begun` gives.
+        state: what `init_state` gives.
         beams: texts that are followed at once, for each row.
         penalty: of equation 14, α.
         steps: tokens to be found, int or int32 scalar.
     """
-    tokens, caches, place, _, _ = state
+    tokens, caches, position, _, _ = state
     n, length, vocabulary = int(tokens.shape[0]), model.length, model.spec.vocabulary
     filling = model.ends[0] if model.ends else 0
 
@@ -57,10 +57,12 @@ def searched(model: Transformer, state: Any, beams: int, penalty: float, steps: 
         return score / ops.power((5.0 + ops.cast(count, "float32")) / 6.0, penalty)
 
     def step(_: Any, state: Any) -> Any:
-        tokens, caches, place, score, count, over = state
-        logits, caches = model.after(ops.repeat(place, beams), ops.reshape(tokens, (n * beams, length)), caches)
+        tokens, caches, position, score, count, over = state
+        logits, caches = model.next_logits(
+            ops.repeat(position, beams), ops.reshape(tokens, (n * beams, length)), caches
+        )
         log_p = ops.reshape(ops.log_softmax(logits, axis=-1), (n, beams, vocabulary))
-        idle = ops.logical_or(over, ops.greater_equal(place, length - 1)[:, None])  # (n, beams)
+        idle = ops.logical_or(over, ops.greater_equal(position, length - 1)[:, None])  # (n, beams)
         # What is finished goes on in one way, which costs nothing.
         nothing = ops.where(ops.equal(ops.arange(vocabulary, dtype="int32"), 0), 0.0, _NEVER)
         total = score[..., None] + ops.where(idle[..., None], nothing, log_p)
@@ -75,14 +77,14 @@ def searched(model: Transformer, state: Any, beams: int, penalty: float, steps: 
         tokens = ops.take_along_axis(tokens, parent[..., None], axis=1)
         rows = ops.reshape(ops.arange(n, dtype="int32")[:, None] * beams + parent, (n * beams,))
         caches = keras.tree.map_structure(lambda part: ops.take(part, rows, axis=0), caches)
-        tokens = placed(tokens, ops.broadcast_to(place[:, None], (n, beams)), drawn)
-        return tokens, caches, ops.minimum(place + 1, length - 1), score, count, over
+        tokens = appended(tokens, ops.broadcast_to(position[:, None], (n, beams)), drawn)
+        return tokens, caches, ops.minimum(position + 1, length - 1), score, count, over
 
     first = ops.equal(ops.arange(beams, dtype="int32"), 0)  # at first all beams are the same one
     start = (
         ops.repeat(tokens[:, None], beams, axis=1),
         keras.tree.map_structure(lambda part: ops.repeat(part, beams, axis=0), caches),
-        place,
+        position,
         ops.broadcast_to(ops.where(first, 0.0, _NEVER), (n, beams)),
         ops.zeros((n, beams), dtype="int32"),
         ops.zeros((n, beams), dtype="bool"),

@@ -33,22 +33,22 @@ class Pairs(Split):
     Attributes:
         x: tokens int32 (n, 2 · pairs).
         text: int32 (n, 2 · pairs), the number of a token's text in its window.
-        place: int32 (n, 2 · pairs), its place in it.
+        position: int32 (n, 2 · pairs), its position in it.
     """
 
     x: NDArray[np.int32]
     text: NDArray[np.int32]
-    place: NDArray[np.int32]
+    position: NDArray[np.int32]
 
     def __len__(self) -> int:
         return len(self.x)
 
     def take(self, indices: ArrayLike) -> dict[str, NDArray[Any]]:
-        """Return {"x", "document", "place", "weight"}, each (n, 2 · pairs): codes are predicted, letters are drawn."""
+        """Return {"x", "document", "position", "weight"}, each (n, 2 · pairs): codes are predicted, letters drawn."""
         rows = np.asarray(indices, np.intp)
         x = self.x[rows]
         weight = np.broadcast_to((np.arange(x.shape[1]) % 2 == 1).astype(np.float32), x.shape).copy()
-        return {"x": x, "document": self.text[rows], "place": self.place[rows], "weight": weight}
+        return {"x": x, "document": self.text[rows], "position": self.position[rows], "weight": weight}
 
 
 def open_cipher(rest: str = "", *, symbols: int, pairs: int, n: int, seed: int) -> Dataset:
@@ -110,10 +110,10 @@ def _training(rng: np.random.Generator, n: int, pairs: int, names: tuple[Any, An
     most = np.clip(lengths // 2, 2, symbols)
     few = np.minimum(np.exp(rng.uniform(np.log(2), np.log(most + 1))).astype(np.intp), most)
     x = _written(rng, text, few, secrets(rng, len(lengths), symbols, held_out=False), names)
-    place = 2 * (np.arange(total) - np.flatnonzero(starts)[text])
+    position = 2 * (np.arange(total) - np.flatnonzero(starts)[text])
     number = text - np.repeat(text[::pairs], pairs)
     return Pairs(
-        *(_by_window(part, n, pairs) for part in (x, np.stack([number] * 2, 1), np.stack([place, place + 1], 1)))
+        *(_by_window(part, n, pairs) for part in (x, np.stack([number] * 2, 1), np.stack([position, position + 1], 1)))
     )
 
 

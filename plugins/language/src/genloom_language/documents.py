@@ -145,11 +145,11 @@ def _write(made: Making, files: TextFiles, digest: str, folder: Path) -> dict[st
 
 
 def _placing(file: BinaryIO) -> Callable[[int, NDArray[Any]], None]:
-    def place(number: int, window: NDArray[Any]) -> None:
+    def write(number: int, window: NDArray[Any]) -> None:
         file.seek(number * window.dtype.itemsize)
         file.write(window.tobytes())
 
-    return place
+    return write
 
 
 def _fitted(made: Making, parts: Iterable[str]) -> tuple[Any, bool]:

@@ -13,10 +13,10 @@ from keras import ops
 from genloom.data import DataSpec
 from genloom.errors import ConfigError, DataError
 from genloom.model import GenerativeModel, Phase
-from genloom_language.beams import check_beams, searched
+from genloom_language.beams import beam_search, check_beams
 from genloom_language.blocks import Block, Norm, causal
 from genloom_language.choosing import Rules
-from genloom_language.decoding import begun, continued, left
+from genloom_language.decoding import decode, init_state, steps_left
 from genloom_language.ending import NOTHING, until, written
 from genloom_language.options import TransformerOptions
 from genloom_language.prompts import new_prompt
@@ -26,7 +26,7 @@ __all__ = ["Transformer"]
 
 
 class Transformer(GenerativeModel):
-    """p(x) = Π_t p(x_t | x_<t), trained to predict the next token at every place of a window.
+    """p(x) = Π_t p(x_t | x_<t), trained to predict the next token at every position of a window.
 
     Args:
         spec: text of `spec.shape[0]` tokens; a window's last token is only predicted, so the context is one less.
@@ -64,10 +64,10 @@ class Transformer(GenerativeModel):
             raise ConfigError(f"ends={beyond[0]} is no token of a vocabulary of {spec.vocabulary}.")
         self.embedding = keras.layers.Embedding(spec.vocabulary, o.width, embeddings_initializer=_normal(o))
         self.embedding.build((None,))
-        self.places: Any = None
+        self.position_embedding: Any = None
         if o.position == "learned":
-            self.places = keras.layers.Embedding(self.length, o.width, embeddings_initializer=_normal(o))
-            self.places.build((None,))
+            self.position_embedding = keras.layers.Embedding(self.length, o.width, embeddings_initializer=_normal(o))
+            self.position_embedding.build((None,))
         self.blocks = [Block(o, name=f"block_{index}") for index in range(o.layers)]
         self.norm = Norm(o.norm, o.width, o.bias, o.epsilon, name="norm")
         self.out: Any = None
@@ -112,7 +112,7 @@ class Transformer(GenerativeModel):
         """Return the mean of -log p(x_t | x_<t) over the tokens that count, in nats; its weight is how many they are.
 
         Args:
-            batch: "x" int32 (n, length); of packed data "document", "place" and "weight" too (see `Packed`).
+            batch: "x" int32 (n, length); of packed data "document", "position" and "weight" too (see `Packed`).
         """
         nats, weight = self._weighted(batch, training=True)
         count = ops.sum(weight)
@@ -139,7 +139,7 @@ class Transformer(GenerativeModel):
 
         Both distributions are taken at temperature T (Hinton et al. 2015; Li and Hoiem 2017, equation 2).
         """
-        inside = [None if batch.get(name) is None else batch[name][:, :-1] for name in ("document", "place")]
+        inside = [None if batch.get(name) is None else batch[name][:, :-1] for name in ("document", "position")]
         x = ops.cast(batch["x"], "int32")[:, :-1]
         q = ops.log_softmax(self.logits(x, True, *inside) / temperature)
         p = ops.log_softmax(ops.stop_gradient(teacher.logits(x, False, *inside)) / temperature)
@@ -186,22 +186,22 @@ class Transformer(GenerativeModel):
             )
         return ids
 
-    def logits(self, x: Any, training: bool = False, document: Any = None, place: Any = None) -> Any:
+    def logits(self, x: Any, training: bool = False, document: Any = None, position: Any = None) -> Any:
         """Return logits (n, t, vocabulary) of the token after each of x (n, t).
 
         Args:
             x: int32 tokens.
             training: whether units are left out.
             document: int32 (n, t): a token sees those of its own document only; None for one document.
-            place: int32 (n, t), the tokens' places in their documents; None for one document.
+            position: int32 (n, t), the tokens' positions in their documents; None for one document.
         """
         n, t = int(x.shape[0]), int(x.shape[1])
-        if place is None:
-            place = _places(n, t)
-        hidden = self._embedded(x, place)
+        if position is None:
+            position = _positions(n, t)
+        hidden = self._embedded(x, position)
         seen = None if document is None else _seen_within(document, t)
         for block, memory in zip(self.blocks, self._memories(), strict=True):
-            hidden = block(hidden, place, seen, memory, training=training)
+            hidden = block(hidden, position, seen, memory, training=training)
         return self._read(hidden)
 
     def attention(self, x: Any) -> Any:
@@ -213,21 +213,21 @@ class Transformer(GenerativeModel):
             x: int32 tokens (n, t), t at most the context.
         """
         x = ops.convert_to_tensor(x)
-        place = _places(int(x.shape[0]), int(x.shape[1]))
-        hidden, found = self._embedded(x, place), []
+        position = _positions(int(x.shape[0]), int(x.shape[1]))
+        hidden, found = self._embedded(x, position), []
         for block, memory in zip(self.blocks, self._memories(), strict=True):
-            found.append(block.weights_of(hidden, place, memory))
-            hidden = block(hidden, place, None, memory)
+            found.append(block.weights_of(hidden, position, memory))
+            hidden = block(hidden, position, None, memory)
         return ops.stack(found, axis=1)
 
-    def _embedded(self, x: Any, place: Any) -> Any:
+    def _embedded(self, x: Any, position: Any) -> Any:
         hidden = self.embedding(ops.cast(x, "int32"))
-        return hidden if self.places is None else hidden + self.places(place)
+        return hidden if self.position_embedding is None else hidden + self.position_embedding(position)
 
-    def nats(self, x: Any, training: bool = False, document: Any = None, place: Any = None) -> Any:
+    def nats(self, x: Any, training: bool = False, document: Any = None, position: Any = None) -> Any:
         """Return -log p(x_t | x_<t) (n, t - 1) of all tokens but the first of x (n, t); the rest as for `logits`."""
         x = ops.cast(ops.convert_to_tensor(x), "int32")
-        inside = [None if part is None else part[:, :-1] for part in (document, place)]
+        inside = [None if part is None else part[:, :-1] for part in (document, position)]
         logits = self.logits(x[:, :-1], training, *inside)
         rows = ops.reshape(logits, (-1, self.spec.vocabulary))  # torch would copy what has more axes
         nats = ops.sparse_categorical_crossentropy(ops.reshape(x[:, 1:], (-1,)), rows, from_logits=True)
@@ -235,7 +235,7 @@ class Transformer(GenerativeModel):
 
     def _weighted(self, batch: dict[str, Any], training: bool = False) -> tuple[Any, Any]:
         """Return -log p and the weight of every token but the first, each (n, length - 1)."""
-        nats = self.nats(batch["x"], training, batch.get("document"), batch.get("place"))
+        nats = self.nats(batch["x"], training, batch.get("document"), batch.get("position"))
         return nats, ops.cast(self._weight(batch), nats.dtype)
 
     def _weight(self, batch: dict[str, Any]) -> Any:
@@ -281,7 +281,7 @@ class Transformer(GenerativeModel):
             max_tokens: most that are drawn, `NOTHING` after them; 0 for as many as the context holds.
             stop: where a text ends; see `finish`.
             beams: texts that are searched for the likeliest one; 1 draws.
-            length_penalty: how much longer texts are favoured in a search (see `searched`); 0 compares the texts'
+            length_penalty: how much longer texts are favoured in a search (see `beam_search`); 0 compares the texts'
                 probabilities, which is what a beam search maximises, and 0.6 to 0.7 is what Wu et al. 2016 use.
 
         Raises:
@@ -295,15 +295,15 @@ class Transformer(GenerativeModel):
         tokens, given = condition.get("tokens"), condition.get("given")
         if tokens is None:
             tokens, given = ops.full((n, length), self.start, dtype="int32"), ops.ones((n,), dtype="int32")
-        state, steps = begun(self, tokens, given, keys, cache), left(length, given, max_tokens)
+        state, steps = init_state(self, tokens, given, keys, cache), steps_left(length, given, max_tokens)
         if beams > 1:
-            tokens = searched(self, state, beams, float(length_penalty), steps)
+            tokens = beam_search(self, state, beams, float(length_penalty), steps)
         else:
-            tokens = continued(self, state, rules, steps)[0]
+            tokens = decode(self, state, rules, steps)[0]
         if not max_tokens:
             return tokens
-        places = ops.arange(length, dtype="int32")[None] - ops.cast(given, "int32")[:, None]
-        return ops.where(ops.less(places, max_tokens), tokens, NOTHING)
+        positions = ops.arange(length, dtype="int32")[None] - ops.cast(given, "int32")[:, None]
+        return ops.where(ops.less(positions, max_tokens), tokens, NOTHING)
 
     def finish(self, samples: Any, condition: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
         r"""Return tokens (n, length) up to the first `stop` after the prompt; \n in it stands for a line's end.
@@ -319,8 +319,8 @@ class Transformer(GenerativeModel):
         given = condition["given"] if "given" in condition else np.ones(len(samples), np.int32)
         return until(self.tokenizer, samples, given, stop)
 
-    def caches(self, n: int) -> list[Any]:
-        """Return the keys and values of no token, for `onward`."""
+    def init_caches(self, n: int) -> list[Any]:
+        """Return the keys and values of no token, for `extend`."""
         pairs = zip(self.blocks, self._memories(), strict=True)
         return [block.empty_cache(n, self.length, memory) for block, memory in pairs]
 
@@ -332,29 +332,27 @@ class Transformer(GenerativeModel):
         """Return what stands before the text in each block, None for nothing."""
         return [None] * len(self.blocks) if self.prompt is None else self.prompt.memory(self.blocks)
 
-    def after(self, place: Any, tokens: Any, caches: list[Any]) -> tuple[Any, list[Any]]:
-        """Return logits (n, vocabulary) of the token after each row's place, and the caches with that place in.
+    def next_logits(self, position: Any, tokens: Any, caches: list[Any]) -> tuple[Any, list[Any]]:
+        """Return logits (n, vocabulary) of the token after each row's position, and the caches with that position in.
 
         Args:
-            place: int32 (n,).
+            position: int32 (n,).
             tokens: int32 (n, length), known up to there.
-            caches: of the places before; empty to compute them again.
+            caches: of the positions before; empty to compute them again.
         """
         if not caches:
-            return ops.take_along_axis(self.logits(tokens), place[:, None, None], axis=1)[:, 0], caches
-        token = ops.take_along_axis(tokens, place[:, None], axis=1)
-        hidden, caches = self.onward(token, place[:, None], caches)
+            return ops.take_along_axis(self.logits(tokens), position[:, None, None], axis=1)[:, 0], caches
+        token = ops.take_along_axis(tokens, position[:, None], axis=1)
+        hidden, caches = self.extend(token, position[:, None], caches)
         return self._read(hidden)[:, 0], caches
 
-    def onward(self, x: Any, place: Any, caches: list[Any]) -> tuple[Any, list[Any]]:
-        """Return what the blocks make of tokens x (n, t) at places (n, t), and the caches with these in."""
-        hidden = self.embedding(x)
-        if self.places is not None:
-            hidden = hidden + self.places(place)
+    def extend(self, x: Any, position: Any, caches: list[Any]) -> tuple[Any, list[Any]]:
+        """Return what the blocks make of tokens x (n, t) at positions (n, t), and the caches with these in."""
+        hidden = self._embedded(x, position)
         before = 0 if self.prompt is None else self.prompt.vectors
         new = []
         for block, cache in zip(self.blocks, caches, strict=True):
-            hidden, cache = block.after(hidden, place, cache, before)
+            hidden, cache = block.extend(hidden, position, cache, before)
             new.append(cache)
         return hidden, new
 
@@ -366,7 +364,7 @@ class Transformer(GenerativeModel):
         return ops.cast(ops.matmul(hidden, ops.transpose(embeddings)), keras.config.floatx())
 
 
-def _places(n: int, t: int) -> Any:
+def _positions(n: int, t: int) -> Any:
     return ops.broadcast_to(ops.arange(t, dtype="int32"), (n, t))
 
 

@@ -19,14 +19,14 @@ _OPEN = 32  # windows that the next document may still go into
 
 
 def window_type(length: int, tokens: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the type of one window as it is held: fields "x", "document", "place" and "weight", as small as they fit.
+    """Return the type of one window as it is held: fields "x", "document", "position", "weight", as small as they fit.
 
     Args:
         length: tokens of a window.
         tokens: type of a token.
     """
     counts = np.min_scalar_type(-length)
-    fields = {"x": tokens, "document": counts, "place": counts, "weight": np.uint8}
+    fields = {"x": tokens, "document": counts, "position": counts, "weight": np.uint8}
     return np.dtype([(name, kind, (length,)) for name, kind in fields.items()])
 
 
@@ -54,9 +54,9 @@ class Packed(Split):
         return np.asarray(self.windows)["document"].astype(np.int32)
 
     @property
-    def place(self) -> NDArray[np.int32]:
-        """The place within the document (n, length)."""
-        return np.asarray(self.windows)["place"].astype(np.int32)
+    def position(self) -> NDArray[np.int32]:
+        """The position within the document (n, length)."""
+        return np.asarray(self.windows)["position"].astype(np.int32)
 
     @property
     def weight(self) -> NDArray[np.float32]:
@@ -64,9 +64,9 @@ class Packed(Split):
         return np.asarray(self.windows)["weight"].astype(np.float32)
 
     def take(self, indices: ArrayLike) -> dict[str, NDArray[Any]]:
-        """Return {"x", "document", "place": int32, "weight": float32}, each (n, length)."""
+        """Return {"x", "document", "position": int32, "weight": float32}, each (n, length)."""
         windows = self.windows[np.asarray(indices, np.intp)]
-        kinds = {"x": np.int32, "document": np.int32, "place": np.int32, "weight": np.float32}
+        kinds = {"x": np.int32, "document": np.int32, "position": np.int32, "weight": np.float32}
         return {name: windows[name].astype(kind) for name, kind in kinds.items()}
 
     def pieces(self) -> Iterator[NDArray[Any]]:
@@ -124,7 +124,7 @@ class Packer:
         window, begin = self._open[number], self._length - self._room[number]
         here = slice(begin, begin + len(tokens))
         window["x"][here], window["document"][here] = tokens, self._documents[number]
-        window["place"][here], window["weight"][here] = np.arange(len(tokens)), counts
+        window["position"][here], window["weight"][here] = np.arange(len(tokens)), counts
         self._documents[number] += 1
         self._room[number] -= len(tokens)
         self.filled += len(tokens)

@@ -25,7 +25,7 @@ Memory = tuple[Any, Any]
 
 
 class SoftPrompt(keras.layers.Layer):
-    """Learned input vectors (Lester et al. 2021); they stand at places -vectors to -1 and have no learned place.
+    """Learned input vectors (Lester et al. 2021); they stand at positions -vectors to -1 and have no learned position.
 
     Args:
         start: float32 (vectors, width), what they are at first.
@@ -43,10 +43,10 @@ class SoftPrompt(keras.layers.Layer):
     def memory(self, blocks: Sequence[Block]) -> list[Memory]:
         """Return what each layer's tokens attend to before the text."""
         hidden = ops.cast(self.inputs, blocks[0].compute_dtype)[None]
-        place = ops.arange(-self.vectors, 0, dtype="int32")[None]
+        position = ops.arange(-self.vectors, 0, dtype="int32")[None]
         found = []
         for block in blocks:
-            hidden, memory = block.remember(hidden, place)
+            hidden, memory = block.call_with_kv(hidden, position)
             found.append(memory)
         return found
 

@@ -51,7 +51,7 @@ class TextFiles:
             raise DataError(f"The folder {path!r} has no files *.txt.", mend="Name a file, or a folder of them.")
         for file in files:
             if file.exists() and not file.is_file():
-                raise DataError(f"{str(file)!r} cannot be read as text: it is no plain file.", mend=mend)
+                raise DataError(f"{str(file)!r} cannot be read as text: it is not a plain file.", mend=mend)
             try:
                 file.open("rb").close()
             except OSError as error:
@@ -79,7 +79,7 @@ class TextFiles:
             expected: the digest that the content must have.
 
         Raises:
-            DataError: a file that is no UTF-8, named with the place of its first wrong byte; or other content.
+            DataError: a file that is not UTF-8, named with the place of its first wrong byte; or other content.
         """
         digests = []
         for number, file in enumerate(self.files):

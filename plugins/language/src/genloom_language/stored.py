@@ -147,7 +147,7 @@ def _believed(folder: Path) -> dict[str, Any] | None:
                 raise ValueError(f"the hash of {name} is wrong")
         return dict(about["said"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        tell(f"{str(folder)!r} is damaged ({error}) and is made again.")
+        tell(f"{str(folder)!r} is damaged ({error}) and is computed again.")
         shutil.rmtree(folder, ignore_errors=True)
         return None
 

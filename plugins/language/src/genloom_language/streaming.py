@@ -10,7 +10,7 @@ from keras import ops
 
 from genloom import backend, random
 from genloom_language.choosing import Rules
-from genloom_language.decoding import begun, continued
+from genloom_language.decoding import decode, init_state
 from genloom_language.tokens import opening
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ class Stream:
 
     def __init__(self, model: Transformer, rules: Rules, seed: int = 0) -> None:
         self.model, self.seed = model, seed
-        self._begin = backend.compiled(lambda *given: begun(model, *given), model)
-        self._next = backend.compiled(lambda *state: continued(model, state, rules, 1), model)
+        self._begin = backend.compiled(lambda *given: init_state(model, *given), model)
+        self._next = backend.compiled(lambda *state: decode(model, state, rules, 1), model)
 
     def __call__(self, prompt: str, most: int) -> Iterator[str]:
         """Yield pieces of text after the prompt, of `most` tokens in all.

@@ -19,7 +19,7 @@ from genloom_language.options import TransformerOptions
 from genloom_language.published.ends import ends_of
 from genloom_language.published.files import Tensors, read_config
 from genloom_language.published.formats import format_of
-from genloom_language.published.target import HEAD, PLACES, Target
+from genloom_language.published.target import HEAD, POSITIONS, Target
 from genloom_language.tokens import FILE, load_tokenizer
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _fill(model: Any, tensors: Tensors, targets: Mapping[str, Target]) -> None:
     for name, target in targets.items():
         array = tensors[name]
         array = array.T if target.turned else array
-        if target.ours == (PLACES,):
+        if target.ours == (POSITIONS,):
             array = _with_unused_row(array, model.length)
         ends = np.cumsum([variables[own].shape[-1] for own in target.ours])[:-1]
         for own, part in zip(target.ours, np.split(array, ends, axis=-1), strict=True):
@@ -89,9 +89,9 @@ def _fill(model: Any, tensors: Tensors, targets: Mapping[str, Target]) -> None:
         _check_tied(tensors, model.embedding.embeddings)
 
 
-def _with_unused_row(places: NDArray[np.float32], length: int) -> NDArray[np.float32]:
-    """Return the vectors of a window's places (length, width): its last token is predicted only, so its row is zero."""
-    return np.pad(places[: length - 1], ((0, 1), (0, 0)))
+def _with_unused_row(positions: NDArray[np.float32], length: int) -> NDArray[np.float32]:
+    """Return the vectors of a window's positions (length, width); that of its last token, only predicted, is 0."""
+    return np.pad(positions[: length - 1], ((0, 1), (0, 0)))
 
 
 def _check_tied(tensors: Tensors, embedding: Any) -> None:

@@ -47,7 +47,7 @@ def adopt(folder: str, out: str, length: int | None, backend: str | None, as_jso
 def publish(run: str, out: str, backend: str | None, as_json: bool) -> None:
     """Write the weights of RUN as the library transformers reads them: config.json, model.safetensors, tokenizer.json.
 
-    The format is that of GPT-2 for learned places, and that of Llama for rotary ones.
+    The format is that of GPT-2 for learned positions, and that of Llama for rotary ones.
     """
     from genloom_language.published.publishing import publish as write
 

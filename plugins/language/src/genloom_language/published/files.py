@@ -33,7 +33,7 @@ def read_config(folder: Path) -> Config:
         DataError: no such folder or file, or it is no JSON object.
     """
     if not folder.is_dir():
-        raise DataError(f"{str(folder)!r} is no folder.", mend="Name one with config.json and model.safetensors.")
+        raise DataError(f"{str(folder)!r} is not a folder.", mend="Name one with config.json and model.safetensors.")
     return Config(read_json(folder / CONFIG), str(folder / CONFIG))
 
 

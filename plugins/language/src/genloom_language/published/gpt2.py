@@ -7,7 +7,7 @@ from typing import Any
 
 from genloom_language.options import TransformerOptions
 from genloom_language.published.config import Config
-from genloom_language.published.target import PLACES, Target, head
+from genloom_language.published.target import POSITIONS, Target, head
 
 __all__ = ["keys", "options", "targets"]
 
@@ -66,7 +66,7 @@ def targets(o: TransformerOptions, vocabulary: int, context: int) -> dict[str, T
 
     found = {
         "wte.weight": Target(("embedding/embeddings",), (vocabulary, o.width)),
-        "wpe.weight": Target((PLACES,), (context, o.width)),
+        "wpe.weight": Target((POSITIONS,), (context, o.width)),
         **norm("ln_f", "norm"),
     }
     for i in range(o.layers):

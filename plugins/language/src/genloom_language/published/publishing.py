@@ -21,7 +21,7 @@ from genloom.model.naming import variable_names
 from genloom_language.model import Transformer
 from genloom_language.published.files import CONFIG, TENSORS
 from genloom_language.published.formats import Format, counterpart
-from genloom_language.published.target import HEAD, PLACES, Target
+from genloom_language.published.target import HEAD, POSITIONS, Target
 from genloom_language.tokens import FILE, opening
 
 __all__ = ["publish"]
@@ -80,7 +80,7 @@ def _published(model: Transformer, form: Format, targets: Mapping[str, Target]) 
     found = {}
     for name, target in targets.items():
         array = np.concatenate([_weight(weights, own) for own in target.ours], axis=-1)
-        if target.ours == (PLACES,):
+        if target.ours == (POSITIONS,):
             array = array[:-1]  # a window's last token is predicted only
         whole = name if name == HEAD else form.prefix + name
         found[whole] = np.ascontiguousarray(array.T if target.turned else array)

@@ -6,13 +6,13 @@ import dataclasses
 
 from genloom_language.options import TransformerOptions
 
-__all__ = ["HEAD", "PLACES", "Target", "head"]
+__all__ = ["HEAD", "POSITIONS", "Target", "head"]
 
 #: Name of a published output layer; of a model whose output is tied, files lack it or repeat the embedding.
 HEAD = "lm_head.weight"
 
-#: Our name of the learned vectors of places.
-PLACES = "places/embeddings"
+#: Our name of the learned vectors of positions.
+POSITIONS = "position_embedding/embeddings"
 
 
 @dataclasses.dataclass(frozen=True)
