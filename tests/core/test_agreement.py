@@ -19,7 +19,7 @@ def test_classes_without_names_are_told(
     look: object, new: DataSpec, kept: DataSpec, unnamed: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     look("npz:a", new, kept, "runs/b")
-    told = f"{unnamed} has no names of classes: its class 0 is taken for 'cat', and so on in their order."
+    told = f"{unnamed} has no class names: its class 0 is taken as 'cat', and so on in order."
     assert told in capfd.readouterr().err
 
 

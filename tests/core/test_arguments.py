@@ -120,11 +120,11 @@ CALLS: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
     "train on nothing": (lambda m, run: genloom.train("vae/mlp"), "No data are given. Name some: data='digits'"),
     "train on batches": (
         lambda m, run: genloom.train("vae/mlp", iter([{"x": X}])),
-        "list_iterator is no whole data set: .* Give the data set or its arrays",
+        "list_iterator is not a whole data set: .* Give the data set or its arrays",
     ),
     "train on a part": (
         lambda m, run: genloom.train("vae/mlp", data.open(X).train),
-        "Split is no whole data set: .* Give the data set or its arrays",
+        "Split is not a whole data set: .* Give the data set or its arrays",
     ),
     "load a data set": (
         lambda m, run: data.Loader(data.open(X), 8, 0),

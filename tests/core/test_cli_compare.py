@@ -88,9 +88,7 @@ def test_scores_of_unlike_n_say_n_and_the_command_that_makes_them_alike(tmp_path
     names, said = told(few, many)
     assert names[:2] == ["fd[pca20] ↓ n=20", "fd[pca20] ↓ n=100"]
     assert names[2:] == ["seconds per 1,000 samples ↓ n=20", "seconds per 1,000 samples ↓ n=100"]
-    assert said == [
-        f"{few} was measured with n=20, others with n=100. To have them in one row: genloom evaluate {few} -n 100"
-    ]
+    assert said == [f"{few} was measured with n=20, others with n=100. To compare them: genloom evaluate {few} -n 100"]
     page = report.write_comparison([few, many], tmp_path / "c.html").read_text("utf-8")
     assert f"genloom evaluate {few} -n 100" in page
     # Measured in both ways, it shares a row with the other: nothing is left to do.

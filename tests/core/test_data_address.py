@@ -33,7 +33,7 @@ def test_addresses_are_taken_apart(text, scheme, rest, options):
 
 @pytest.mark.parametrize("text", ["toy:8-ring?sigma=", "toy:8-ring?=3", "toy:8-ring?a=1&b"])
 def test_options_without_a_value(text):
-    with pytest.raises(DataError, match="is no option"):
+    with pytest.raises(DataError, match="is not an option"):
         Address.parse(text)
 
 

@@ -95,7 +95,7 @@ def test_false_and_true_are_the_classes_0_and_1() -> None:
 
 @pytest.mark.parametrize("path", [Path("x.npz"), "x.npz"])
 def test_a_path_is_no_address(path: Any) -> None:
-    with pytest.raises(DataError, match=r"'x\.npz' names no kind of data\. .* such as 'npz:x\.npz'\."):
+    with pytest.raises(DataError, match=r"'x\.npz' is not a data address\. .* such as 'npz:x\.npz'\."):
         data.open(path)
 
 
@@ -112,10 +112,10 @@ def test_names_are_classes_sorted_as_text_or_as_they_are_listed() -> None:
 @pytest.mark.parametrize(
     ("given", "options", "words"),
     [
-        ((X, NUMBERS, NUMBERS), {}, r"A tuple of 3 is no data\. Give \(x, label\)"),
+        ((X, NUMBERS, NUMBERS), {}, r"A tuple of 3 is not data\. Give \(x, label\)"),
         ({"x": X, "y": NUMBERS}, {}, "arrays has the unknown key 'y'"),
-        ([[1, 2], [3]], {}, "arrays: x of type list is no array"),
-        (None, {}, "^None is no data"),
+        ([[1, 2], [3]], {}, "arrays: x of type list is not an array"),
+        (None, {}, "^None is not data"),
         (np.array([object(), 1]), {}, r"arrays: x holds int, object\. Give numbers only, or text only"),
         ((X, [1, "cat"] * 10), {}, r"arrays: label holds int, str\. Give numbers only"),
         ((X, np.array([1, None] * 10)), {}, "arrays: label holds NoneType, int"),
@@ -150,7 +150,7 @@ def test_a_run_on_arrays_resumes_and_is_measured_with_the_same_ones(tmp_path: Pa
     assert genloom.train("vae/mlp", (x, names), steps=4, out=out, resume=True, **QUIET).latest().name.endswith("4")
     with pytest.raises(ConfigError, match="The data at 'arrays' changed since the run"):
         genloom.train("vae/mlp", (x + 1, names), steps=5, out=out, resume=True, **QUIET)
-    with pytest.raises(DataError, match=r"arrays that were handed over in Python.*genloom\.evaluate\(run, dataset="):
+    with pytest.raises(DataError, match=r"arrays that were passed in Python.*genloom\.evaluate\(run, dataset="):
         genloom.evaluate(run, ["precision"])
     found = genloom.evaluate(run, ["precision"], n=8, dataset=(x, names))
     assert found["data"] == "arrays"

@@ -141,7 +141,7 @@ def test_labels_without_images(folder):
 
 def test_a_folder_without_idx_files(tmp_path):
     refusal(tmp_path, "holds no .*images-idx3")
-    refusal(tmp_path / "absent", "absent' is no folder")
+    refusal(tmp_path / "absent", "absent' is not a folder")
 
 
 def test_sizes_that_differ(folder):

@@ -165,9 +165,9 @@ def refusal(folder: Path, words: str, **options) -> None:
 
 
 def test_wrong_paths(tmp_path):
-    refusal(tmp_path / "absent", "absent' is no folder")
+    refusal(tmp_path / "absent", "absent' is not a folder")
     draw(tmp_path / "a.png", 0)
-    refusal(tmp_path / "a.png", "a.png' is no folder")
+    refusal(tmp_path / "a.png", "a.png' is not a folder")
     refusal(tmp_path, "has one picture")
 
 

@@ -142,7 +142,7 @@ def test_a_member_that_lies_about_its_size(tmp_path):
 def test_a_bare_array(tmp_path):
     with open(tmp_path / "data.npz", "wb") as file:
         np.save(file, np.zeros((4, 2)))
-    refusal(str(tmp_path / "data.npz"), "data.npz cannot be read: it is no NumPy archive")
+    refusal(str(tmp_path / "data.npz"), "data.npz cannot be read: it is not a NumPy archive")
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_a_bare_array(tmp_path):
         ({"x": np.zeros((4, 2)), "label": [0.5, 1, 1, 1]}, "whole numbers"),
         ({"x": np.zeros((4, 2)), "label": [-1, 1, 1, 1]}, "whole numbers"),
         ({"x": np.zeros((4, 2)), "label": [[1, 0]] * 4}, r"4 samples have labels of shape \(4, 2\)"),
-        ({"x": np.zeros((4, 2)), "label": np.array([b"\xff"] * 4)}, "label holds bytes that are no UTF-8"),
+        ({"x": np.zeros((4, 2)), "label": np.array([b"\xff"] * 4)}, "label holds bytes that are not UTF-8"),
         ({"x": np.zeros((4, 2)), "label": [0] * 4, "class_names": [1]}, r"class_names is int64 \(1,\)"),
         ({"x": np.zeros((4, 2)), "class_names": ["a"]}, "has classes but no labels"),
         ({"x": np.zeros((4, 2)), "label_test": [0]}, "label_test without x_test"),

@@ -195,7 +195,7 @@ def test_fine_tuning_keeps_the_units_of_its_beginning_and_refuses_others(tmp_pat
     other = save(tmp_path / "b", x=columns() + np.array([13_300.0, 0.0, 0.0]))
     second = genloom.train("vae/mlp", other, init_from=first.path, out=tmp_path / "c", **quiet)
     assert second.config["data"]["spec"]["scale"] == first.config["data"]["spec"]["scale"]
-    said = [line for line in capsys.readouterr().err.splitlines() if "is seen in the units of" in line]
+    said = [line for line in capsys.readouterr().err.splitlines() if "is scaled as" in line]
     assert len(said) == 1 and "column 0 has 3.85e+04 ± 1.22e+04 instead of 2.52e+04" in said[0]
     far = save(tmp_path / "b", x=columns() + np.array([1e6, 0.1, 0.0]))
     with pytest.raises(
@@ -222,7 +222,7 @@ def test_fine_tuning_keeps_the_units_of_its_beginning_and_refuses_others(tmp_pat
 def test_units_are_others_three_deviations_away_or_three_times_as_wide(mean, scale, refused):
     kept = DataSpec((1,), "table", value_range=None, mean=(0.0,), scale=(1.01,))
     new = kept.replace(mean=mean, scale=scale)
-    with pytest.raises(ConfigError, match="new is in other units than 'run'") if refused else nullcontext():
+    with pytest.raises(ConfigError, match="new has other units than 'run'") if refused else nullcontext():
         check_units("new", new, kept, "'run'")
 
 
@@ -230,7 +230,7 @@ def test_a_constant_is_not_narrower_than_what_varies():
     kept = DataSpec((1,), "table", value_range=None, mean=(0.0,), scale=(13_300.0,))
     for constant in (0.0, 1.0):  # 1 in runs from before
         check_units("new", kept.replace(scale=(constant,)), kept, "'run'")
-    with pytest.raises(ConfigError, match="new is in other units than 'run'"):
+    with pytest.raises(ConfigError, match="new has other units than 'run'"):
         check_units("new", kept.replace(scale=(1.5,)), kept, "'run'")
 
 
@@ -246,7 +246,7 @@ def test_check_warns_of_a_mean_that_float32_drowns_in(tmp_path):
     x = columns()
     x[:, 1] += 1e4
     assert check(save(tmp_path, x=x))["warnings"] == [
-        "In column 1 the mean is so large that float32 keeps few digits of what varies; subtract it before."
+        "In column 1 the mean is so large that float32 keeps few digits of the variation; subtract it first."
     ]
 
 

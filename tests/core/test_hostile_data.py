@@ -135,17 +135,17 @@ def test_a_class_folder_whose_name_is_no_text_is_refused_when_it_is_checked(tmp_
     except OSError:
         pytest.skip("a file system of UTF-8 names")
     with pytest.raises(
-        DataError, match=r"caf\\\\xe9' has a name that is no UTF-8|caf\\xe9' has a name that is no UTF-8"
+        DataError, match=r"caf\\\\xe9' has a name that is not UTF-8|caf\\xe9' has a name that is not UTF-8"
     ):
         genloom.data.open(f"images:{tmp_path / 'p'}")
 
 
 def test_an_address_that_no_run_could_keep_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="is no UTF-8: a run cannot keep it"):
+    with pytest.raises(DataError, match="is not UTF-8, so a run cannot record it"):
         genloom.data.open(f"images:{tmp_path}/caf\udce9")
 
 
 def test_names_of_classes_and_columns_are_text() -> None:
     for names in ({"classes": 1, "class_names": ("\udce9",)}, {"columns": ("a", "\udce9")}):
-        with pytest.raises(ConfigError, match="is no name"):
+        with pytest.raises(ConfigError, match="is not a valid name"):
             DataSpec((2,), kind="table", **names)

@@ -110,7 +110,7 @@ def test_a_log_without_end_is_read_in_bounded_memory(tmp_path: Path) -> None:
     with open(run.path / "log.jsonl", "ab") as log:
         log.truncate(40 * 2**30)  # sparse
     begin = time.monotonic()
-    with pytest.raises(RunError, match="it is no plain file of at most"):
+    with pytest.raises(RunError, match="it is not a plain file of at most"):
         list(run.log())
     assert [row["status"] for row in list_runs(tmp_path)] == ["damaged"]
     (run.path / "log.jsonl").write_bytes(b"\n" * 2_000)

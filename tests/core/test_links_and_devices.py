@@ -53,7 +53,7 @@ def test_a_pipe_or_a_device_is_not_replaced(run: Run, tmp_path: Path) -> None:
         make_folder(pipe)
     assert "A file stands where a folder should be" in (refused.value.mend or "")
     os.mkfifo(run.path / "log.jsonl")
-    with pytest.raises(DiskError, match="it is no plain file"):
+    with pytest.raises(DiskError, match="it is not a plain file"):
         run.append_log({"step": 1})
 
 
@@ -85,12 +85,12 @@ def test_a_closed_output_is_no_error(tmp_path: Path, subprocess_env: Callable[..
     ("text", "wrong"),
     [
         ("", r"\[model\] names no id"),
-        ('model = "x"', "model is no table"),
-        ('training = 3\n[model]\nid = "vae/mlp"', "training is no table"),
-        ('training = {post = 3}\n[model]\nid = "vae/mlp"', r"training\.post = 3 is no list"),
-        ('[model]\nid = "vae/mlp"\nseed = true', r"model\.seed = True is no whole number"),
-        ('[model]\nid = "vae/mlp"\npreset = 3', r"model\.preset = 3 is no text"),
-        ('stretches = 3\n[model]\nid = "vae/mlp"', "stretches is no list of tables"),
+        ('model = "x"', "model is not a table"),
+        ('training = 3\n[model]\nid = "vae/mlp"', "training is not a table"),
+        ('training = {post = 3}\n[model]\nid = "vae/mlp"', r"training\.post = 3 is not a list"),
+        ('[model]\nid = "vae/mlp"\nseed = true', r"model\.seed = True is not a whole number"),
+        ('[model]\nid = "vae/mlp"\npreset = 3', r"model\.preset = 3 is not text"),
+        ('stretches = 3\n[model]\nid = "vae/mlp"', "stretches is not a list of tables"),
     ],
 )
 def test_a_run_of_another_form_is_damaged(text: str, wrong: str, run: Run, capfd: pytest.CaptureFixture[str]) -> None:

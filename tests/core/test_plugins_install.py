@@ -55,7 +55,7 @@ BROKEN = {
     "exit": ("raise SystemExit(7)", "it exits (7) at load time"),
     "hard exit": ("import os; os._exit(9)", "its process ended with code 9"),
     "target": ("absent", "'broken-plugin/same' cannot be loaded"),
-    "no plugin": ("", "broken-plugin is no GenLoom plugin"),
+    "no plugin": ("", "broken-plugin is not a GenLoom plugin"),
 }
 
 

@@ -187,7 +187,7 @@ def rows(rest):
 def test_a_source_that_gives_no_data_set_is_named(tmp_path: Any) -> None:
     (tmp_path / "promises_rows.py").write_text(SOURCE)
     load_file(tmp_path / "promises_rows.py")
-    with pytest.raises(PluginError, match=r"promises/rows opened list, which is no genloom\.data\.Dataset"):
+    with pytest.raises(PluginError, match=r"promises/rows opened list, which is not a genloom\.data\.Dataset"):
         genloom.data.open("promises/rows")
 
 

@@ -135,7 +135,7 @@ def test_missing_pieces_shorten_the_page(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("config", "fault"),
-    [({"model": "text", "training": [1], "data": 3}, "model is no table"), ({}, r"\[model\] names no id")],
+    [({"model": "text", "training": [1], "data": 3}, "model is not a table"), ({}, r"\[model\] names no id")],
 )
 def test_a_configuration_of_another_form_is_refused(config: dict[str, Any], fault: str, tmp_path: Path) -> None:
     run = create_run(tmp_path / "run")

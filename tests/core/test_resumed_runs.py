@@ -98,7 +98,7 @@ def test_a_setting_of_a_wrong_type_is_laid_to_its_file(
     file = Path(shutil.copytree(base.path, tmp_path / "run")) / "run.toml"
     file.write_text(file.read_text().replace(written, instead))
     for asked in ({"resume": True, "out": file.parent}, {"init_from": file.parent, "out": tmp_path / "new"}):
-        with pytest.raises(DamagedRunError, match=rf"^'{file}' says what no training has: Option {told}"):
+        with pytest.raises(DamagedRunError, match=rf"^'{file}' is not a valid configuration: Option {told}"):
             genloom.train("tests/vae", data(folder, "old"), steps=4, **asked)
 
 
@@ -174,7 +174,7 @@ def test_what_changed_while_a_run_was_trained_stays_written(
     assert [(each["step"], each["steps"]) for each in later] == [(3, 5), (5, 6)]
     assert {**later[0], "step": 0, "steps": 3} == begun
     changed = f"genloom 0.0.1 → {genloom.__version__}"
-    told = [line for line in capfd.readouterr().err.splitlines() if "run.toml keeps both" in line]
+    told = [line for line in capfd.readouterr().err.splitlines() if "run.toml records both" in line]
     assert len(told) == 1 and "from step 3 on the run has " in told[0] and changed in told[0]
     line = list_runs(run.path)[0]["history"]
     assert line.startswith("from step 3: steps 3 → 5, machine a Cray → ") and line.endswith(
@@ -182,7 +182,7 @@ def test_what_changed_while_a_run_was_trained_stays_written(
     )
     assert changed in line
     assert called("runs", run.path) == 0
-    assert f"{run.path}: changed on the way, {line}.\n" in capfd.readouterr().err
+    assert f"{run.path}: its settings changed during training, {line}.\n" in capfd.readouterr().err
     assert called("report", run.path) == 0
     assert "from step 5: steps 5 → 6" in (run.path / "report.html").read_text()
     assert called("train", "--config", run.path / "run.toml", "--dry-run", "--out", tmp_path / "again") == 0

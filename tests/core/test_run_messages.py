@@ -23,8 +23,8 @@ Genloom = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["train", "--resume"], "--resume needs the run to go on with. Give --out RUN."),
-        (["train", "--resume", "--out", "no-run"], "'no-run' is not a run: nothing is there. Name a folder"),
+        (["train", "--resume"], "--resume needs a run. Give --out RUN."),
+        (["train", "--resume", "--out", "no-run"], "'no-run' is not a run: nothing is there. Give a folder"),
         (["train", "--resume", "--out", "."], "'.' is not a run: it has no run.toml."),
     ],
 )

@@ -152,7 +152,7 @@ def test_a_finished_run_whose_checkpoint_is_gone_is_damaged(run: Run) -> None:
         (row,) = list_runs(run.path)
         assert (row["status"], row["saved"]) == ("damaged", saved)
         assert f"damaged, {told} saved" in CliRunner().invoke(runs, [str(run.path)]).stdout
-    assert way_on(run) == f"There is no checkpoint to go on from; remove {str(run.path)!r} to begin again."
+    assert way_on(run) == f"There is no checkpoint to resume from; remove {str(run.path)!r} to begin again."
 
 
 def test_stopping_early_is_finished_once_said(run: Run) -> None:
@@ -233,7 +233,7 @@ def test_a_lock_of_another_host_says_whose_it_is_and_how_it_ends(
     owner = {"pid": 7, "host": "node3", "started": time.time() - 5.5 * 3600}
     lock = run.path / "run.lock"
     lock.write_text(json.dumps(owner))
-    told = f"process 7 on node3, which began 5.5 hours ago. If that process is no more, remove '{lock}'."
+    told = f"process 7 on node3, which began 5.5 hours ago. If that process no longer runs, remove '{lock}'."
     assert [row["status"] for row in list_runs(run.path)] == ["running"]
     assert told in capsys.readouterr().err
     assert retention.plan(run).why == f"it is being written by {told}"

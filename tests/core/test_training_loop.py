@@ -130,7 +130,7 @@ def test_a_warm_up_too_long_for_a_training_takes_half_of_it_and_what_was_asked_o
 
     short = rates("run", 4)
     assert short[:4] == pytest.approx([0.04, 0.08, 0.08, 0.04])
-    assert "8 warm-up steps do not fit into 4: they take 2." in capsys.readouterr().err
+    assert "8 warm-up steps do not fit into 4 steps: 2 are used." in capsys.readouterr().err
     resumed, whole = rates("run", 12, resume=True), rates("whole", 12)
     assert resumed[-4:] == pytest.approx(whole[-4:])
     assert whole[4] == pytest.approx(0.05)
@@ -372,7 +372,7 @@ def test_what_cannot_be_asked_for_is_refused(models: Any, tmp_path: Path) -> Non
         ({"seed": 4}, "--seed"),
         ({"options": {"latent": 3}}, "--set latent"),
     ):
-        with pytest.raises(ConfigError, match=f"cannot go on with another value of {name}: .* Leave out {name} to"):
+        with pytest.raises(ConfigError, match=f"Cannot resume .* with a different {name} .* Omit {name}, or"):
             genloom.train("tests/vae", data, out=tmp_path / "run", epochs=2, resume=True, **changed)
 
 

@@ -166,7 +166,7 @@ def saved(file: Path, names: str = "ab", mean: float = 0.0) -> str:
     ("changes", "message"),
     [
         ({"names": "ac"}, "has other classes than .*: class 1 is 'c' instead of 'b'"),
-        ({"mean": 1e5}, r"is in other units than .*: column 0 has 1e\+05 ± .* instead of "),
+        ({"mean": 1e5}, r"has other units than .*: column 0 has 1e\+05 ± .* instead of "),
     ],
 )
 def test_other_classes_or_units_are_refused_before_anything_is_trained(

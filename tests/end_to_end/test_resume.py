@@ -232,7 +232,7 @@ def test_a_run_is_loaded_from_the_registry_and_another_data_set_is_refused(model
     with pytest.raises(DataError, match=r"The data at 'points' changed .* 0th3r instead of f1d0\. Restore"):
         genloom.train("tests/gan", other, out=run.path, resume=True)
     other = dataclasses.replace(other, address="others")
-    with pytest.raises(ConfigError, match=r"was trained on 'points', not on 'others'\. Leave out --data to go on"):
+    with pytest.raises(ConfigError, match=r"was trained on 'points', not on 'others'\. Omit --data to resume"):
         genloom.train("tests/gan", other, out=run.path, resume=True)
     model = genloom.create("tests/gan", models.SPEC)
     given = genloom.train(model, models.points(), out=tmp_path / "g", epochs=1, **SETTINGS)
@@ -296,11 +296,11 @@ def test_what_is_unexpected_of_a_resumed_training_is_said(
     run = genloom.train("tests/plain", models.points(), out=tmp_path / "run", epochs=2, **settings)
     assert "schedule" not in capfd.readouterr().err
     genloom.train("tests/plain", models.points(), out=run.path, seed=2, resume=True)
-    assert "has ended at step 18" in capfd.readouterr().err
+    assert "is finished at step 18" in capfd.readouterr().err
     genloom.train("tests/plain", models.points(), out=run.path, seed=2, epochs=4, resume=True)
     # The last update of 18 has rate ½(1 + cos 17π/18)·10⁻³ = 7.6·10⁻⁶, update 18 of 36 has 5·10⁻⁴.
     said = "the cosine schedule is stretched from 18 to 36 steps: the learning rate goes from 7.6e-06 to 0.0005."
     assert said in capfd.readouterr().err
     genloom.train("tests/plain", models.points(), out=tmp_path / "none", steps=0, batch_size=300, seed=2)
     told = capfd.readouterr().err
-    assert "no steps are asked for" in told and "a batch of 300 holds some of the 180 training samples" in told
+    assert "0 steps are planned" in told and "batch_size=300 is more than the 180 training samples" in told

@@ -16,7 +16,7 @@ __all__ = ["on_stderr", "say", "shown", "tell"]
 
 # C0 and C1 but the tab and the line feed, and what turns the direction of writing: with these a name can move the
 # cursor, set the title, or write over what stands above (ECMA-48; Unicode 9.0 technical report 36, section 2.2).
-# A lone surrogate stands for a byte that is no UTF-8, and cannot be printed at all.
+# A lone surrogate stands for a byte that is not UTF-8, and cannot be printed at all.
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 _logger = logging.getLogger("genloom")

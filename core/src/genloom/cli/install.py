@@ -127,15 +127,15 @@ def installed_and_checked(plan: Plan, yes: bool) -> list[dict[str, Any]]:
     faults = [f"{each['distribution']} {each['version']}: {line}" for each in found for line in each["defects"]]
     # Only where every name is known can it be said which of them brought no plugin.
     names = {normal(each["distribution"]) for each in found}
-    faults += [f"{each.text} is no GenLoom plugin" for each in plan.wanted if each.name and each.name not in names]
+    faults += [f"{each.text} is not a GenLoom plugin" for each in plan.wanted if each.name and each.name not in names]
     if plan.wanted and not found and not faults:
-        faults = ["nothing of it is a GenLoom plugin"]
+        faults = ["it contains no GenLoom plugin"]
     if not faults:
         return found
     for line in faults:
         note(f"Warning: {line}")
     changed = installed() != before
-    if changed and (yes or agreed("It does not work. Take it out again?")):
+    if changed and (yes or agreed("It does not work. Uninstall it?")):
         undo(plan, before, note)
-        raise PluginError(f"{faults[0]}.", mend="It was taken out again; the environment is as it was.")
+        raise PluginError(f"{faults[0]}.", mend="It was uninstalled; the environment is as it was.")
     raise PluginError(f"{faults[0]}.", mend="Remove it with: genloom uninstall NAME")

@@ -34,7 +34,7 @@ class LazyCommand(click.Command):
         """Import the real command.
 
         Raises:
-            PluginError: the target cannot be imported or is no click command.
+            PluginError: the target cannot be imported or is not a click command.
         """
         module, _, attribute = self.target.partition(":")
         try:
@@ -42,7 +42,7 @@ class LazyCommand(click.Command):
         except (ImportError, AttributeError) as error:
             raise PluginError(f"Command {self.name!r} cannot be loaded from {self.target!r}: {error}.") from error
         if not isinstance(command, click.Command):
-            raise PluginError(f"Command {self.name!r}: {self.target!r} is no click command.")
+            raise PluginError(f"Command {self.name!r}: {self.target!r} is not a click command.")
         return command
 
     def make_context(

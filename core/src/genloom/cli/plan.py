@@ -128,7 +128,7 @@ def read_config(path: str | pathlib.Path) -> dict[str, dict[str, Any]]:
 
 
 def _check_kinds(path: str | pathlib.Path, content: Mapping[str, Any]) -> None:
-    """Refuse what is no table where one is read, and no string where a name is."""
+    """Refuse what is not a table where one is read, and no string where a name is."""
     for name in _TABLES:
         _check_kind(path, name, content.get(name, {}), dict, mend=_WRITTEN.get(name))
     model, data = content.get("model", {}), content.get("data", {})

@@ -73,7 +73,7 @@ def list_command(directory: str, as_json: bool) -> None:
         table(headings, [_cells(row) for row in rows])
     for row in rows:
         if row["history"]:
-            note(f"{row['path']}: changed on the way, {row['history']}.")
+            note(f"{row['path']}: its settings changed during training, {row['history']}.")
         if row["outdated"]:
             note(
                 f"{row['path']}: its scores are of step {row['scored']}. Measure again: genloom evaluate {row['path']}"

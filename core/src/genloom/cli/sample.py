@@ -23,7 +23,7 @@ __all__ = ["sample"]
 @click.command()
 @run_argument
 @click.option("-n", "n", type=SAMPLES, default=64, show_default=True, help="Number of samples.")
-@seed_flag("Seed of the samples; with --mode, of which held-out ones.")
+@seed_flag("Seed of the samples; with --mode, of the choice of held-out samples.")
 @click.option("--label", metavar="K", help="Class to draw, by name or number.")
 @click.option("--prompt", metavar="TEXT", help="Text to start from, for models that take one.")
 @click.option("--condition", "conditions", multiple=True, metavar="NAME=VALUE|FILE", help="Another condition.")

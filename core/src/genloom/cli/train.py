@@ -47,10 +47,10 @@ __all__ = ["train"]
     metavar="RUN",
     type=click.Path(),
     shell_complete=offers.runs,
-    help="Start from this run: its weights, and without --preset its options.",
+    help="Run to start from: its weights, and its options unless --preset is given.",
 )
 @setting("--out", metavar="RUN", type=click.Path(), help="Where to write the run.", shell_complete=offers.runs)
-@click.option("--resume", is_flag=True, help="Go on with the run in --out.")
+@click.option("--resume", is_flag=True, help="Resume the run in --out.")
 @click.option("--profile", is_flag=True, help="Say where the time of a step goes, and write a trace into RUN/profile.")
 @click.option("--dry-run", is_flag=True, help="Check everything and build the model, but train nothing.")
 @json_flag
@@ -107,7 +107,7 @@ def _config(config: str | None, resume: bool, out: str | None, named: bool) -> d
     if not resume:
         return found
     if out is None:
-        raise ConfigError("--resume needs the run to go on with.", mend="Give --out RUN.")
+        raise ConfigError("--resume needs a run.", mend="Give --out RUN.")
     from genloom.runs import Run
 
     run = Run(out)
@@ -181,7 +181,7 @@ def _tell_plans(plans: list[dict[str, Any]], as_json: bool) -> None:
         return
     for plan in plans:
         table(("what", "value"), list(_flat(plan)))
-    note("Everything fits; nothing was trained.")
+    note("Dry run: configuration valid; nothing was trained.")
 
 
 def _flat(nested: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -11,7 +11,7 @@ from genloom.errors import DataError
 
 __all__ = ["IN_MEMORY", "Address"]
 
-#: The scheme of arrays that were handed over in Python, which no address opens.
+#: The scheme of arrays that were passed in Python, which no address opens.
 IN_MEMORY = "arrays"
 
 _SEE = "see: genloom list datasets"
@@ -41,7 +41,7 @@ class Address:
         body, options = _split_options(text)
         scheme, colon, rest = body.partition(":")
         if not scheme or not _is_scheme(scheme) or (not colon and Path(body).exists()):
-            raise DataError(f"{text!r} names no kind of data.", mend=_advice(body))
+            raise DataError(f"{text!r} is not a data address.", mend=_advice(body))
         return cls(scheme, rest, options)
 
     def __str__(self) -> str:
@@ -58,7 +58,7 @@ def _split_options(text: str) -> tuple[str, dict[str, str]]:
     for item in query.split("&"):
         name, _, value = item.partition("=")
         if not name or not value:
-            raise DataError(f"{item!r} in {text!r} is no option.", mend="Write ?name=value&name=value.")
+            raise DataError(f"{item!r} in {text!r} is not an option.", mend="Write ?name=value&name=value.")
         options[name] = value
     return body, options
 

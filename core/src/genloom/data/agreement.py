@@ -30,8 +30,8 @@ def check_units(address: str, new: DataSpec, kept: DataSpec, known: str) -> None
     far = [_compared(new, kept, i) for i, (shift, ratio) in _distances(new, kept) if max(shift, ratio) > _FAR]
     if far:
         raise ConfigError(
-            f"{address} is in other units than {known}: {listed(far)}.",
-            mend="A model that goes on keeps its own: bring the data to them, or train anew without init_from.",
+            f"{address} has other units than {known}: {listed(far)}.",
+            mend="A model that starts from a run keeps that run's units: convert the data, or train without init_from.",
         )
 
 
@@ -39,7 +39,7 @@ def tell_units(address: str, new: DataSpec, kept: DataSpec, known: str) -> None:
     """Say on stderr where the mean or the scale of new data is off by more than half a deviation."""
     off = [_compared(new, kept, i) for i, (shift, ratio) in _distances(new, kept) if max(shift, ratio - 1) > _NOTABLE]
     if off:
-        tell(f"{address} is seen in the units of {known}, from which it differs: {listed(off)}.")
+        tell(f"{address} is scaled as {known}, but its statistics differ: {listed(off)}.")
 
 
 def check_classes(address: str, new: DataSpec, kept: DataSpec, known: str) -> None:
@@ -67,7 +67,7 @@ def _tell_unnamed(address: str, new: DataSpec, kept: DataSpec, known: str) -> No
     """Say which classes are taken for which, where only one side has names."""
     if new.classes and kept.classes and bool(new.class_names) != bool(kept.class_names):
         unnamed, first = (address, kept.class_names[0]) if kept.class_names else (known, new.class_names[0])
-        tell(f"{unnamed} has no names of classes: its class 0 is taken for {first!r}, and so on in their order.")
+        tell(f"{unnamed} has no class names: its class 0 is taken as {first!r}, and so on in order.")
 
 
 def _distances(new: DataSpec, kept: DataSpec) -> list[tuple[int, tuple[float, float]]]:

@@ -108,7 +108,7 @@ def _coarse(spec: DataSpec) -> list[str]:
         for place, (mean, deviation) in enumerate(zip(spec.mean, spec.scale, strict=True))
         if 0 < deviation < _STEPS * abs(mean) * np.finfo(np.float32).eps
     ]
-    words = "the mean is so large that float32 keeps few digits of what varies; subtract it before."
+    words = "the mean is so large that float32 keeps few digits of the variation; subtract it first."
     return [f"In {_what(spec)} {listed(coarse)} {words}"] if coarse else []
 
 
@@ -132,7 +132,7 @@ def _warnings(report: dict[str, Any]) -> list[str]:
         }
         found += [f"{summary[key]} {text} in {part}." for key, text in texts.items() if summary[key]]
     if report["leaked"]:
-        found.append(f"{report['leaked']} test samples are in train too: held-out values will look too good.")
+        found.append(f"{report['leaked']} test samples are also in train: held-out scores will be too good.")
     return found + _rare(report["train"].get("classes", {}))
 
 

@@ -53,7 +53,7 @@ class Split(abc.ABC):
         n = len(self)
         if n < 2:
             raise ConfigError(
-                f"Of {n} training sample(s) none can be set aside for validation.",
+                f"{n} training sample(s) are too few to hold any out for validation.",
                 mend="Give more data, or validation=0 (--set training.validation=0).",
             )
         aside = min(max(round(n * share), 1), n - 1)

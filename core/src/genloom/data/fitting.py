@@ -151,9 +151,9 @@ class _Values:
             raise DataError(
                 f"{what} has {'tokens' if tokens else 'values'} outside {low:g} to {high:g} in {self.outside} of "
                 f"{self.samples} samples, the farthest {self.farthest:g}.",
-                mend="Take the tokenizer that the model's data have."
+                mend="Use the tokenizer of the model's data."
                 if tokens
-                else "Bring them into that range, or state the range that they have: value_range=lowest,highest.",
+                else "Rescale them, or give their range: value_range=lowest,highest.",
             )
 
 

@@ -56,7 +56,7 @@ def _check_splits(dataset: Dataset) -> None:
     for name, split in (("train", dataset.train), ("test", dataset.test)):
         if not isinstance(split, Split):
             raise ConfigError(
-                f"The split {name!r} of {dataset.address} is no genloom.data.Split, but a {type(split).__name__}.",
+                f"The split {name!r} of {dataset.address} is not a genloom.data.Split, but a {type(split).__name__}.",
                 mend="Derive its class from Split, or use ArraySplit.",
             )
 
@@ -65,12 +65,12 @@ def _addressed(address: str, options: Mapping[str, Any]) -> Dataset:
     from genloom.plugins.registry import find
 
     if not is_text(address):
-        raise DataError(f"{os.fsencode(address)!r} is no UTF-8: a run cannot keep it.", mend="Rename file and folder.")
+        raise DataError(f"{os.fsencode(address)!r} is not UTF-8, so a run cannot record it.", mend="Rename it.")
     parsed = Address.parse(address)
     if parsed.scheme == IN_MEMORY:
         raise DataError(
-            f"{address!r} stands for arrays that were handed over in Python.",
-            mend="Hand the same ones over again, as in genloom.evaluate(run, dataset=(x, label)).",
+            f"{address!r} stands for arrays that were passed in Python.",
+            mend="Pass the same arrays again: genloom.evaluate(run, dataset=(x, label)).",
         )
     component = find("dataset", parsed.scheme)
     given = _given({**parsed.options, **options})
@@ -78,7 +78,7 @@ def _addressed(address: str, options: Mapping[str, Any]) -> Dataset:
         raise ConfigError(f"{parsed.scheme} takes no options, got {', '.join(sorted(given))}.")
     dataset = component.load()(parsed.rest, **_values(component.configure(**given)))
     if not isinstance(dataset, Dataset):
-        raise PluginError(f"{component.id} opened {type(dataset).__name__}, which is no genloom.data.Dataset.")
+        raise PluginError(f"{component.id} opened {type(dataset).__name__}, which is not a genloom.data.Dataset.")
     return dataclasses.replace(dataset, address=str(Address(parsed.scheme, parsed.rest, given)))
 
 

@@ -66,7 +66,7 @@ class DataSpec:
 
     def __post_init__(self) -> None:
         if not isinstance(self.kind, str) or not _KIND.fullmatch(self.kind):
-            raise ConfigError(f"{self.kind!r} is no kind of data.", mend="Use one of: genloom list modalities.")
+            raise ConfigError(f"{self.kind!r} is not a kind of data.", mend="Use one of: genloom list modalities.")
         if not _is_row(self.shape, numbers.Integral) or not all(side > 0 for side in self.shape):
             raise ConfigError(f"A sample's shape needs positive sides, such as (28, 28, 1), got {self.shape!r}.")
         if self.value_range is not None and not _is_range(self.value_range):
@@ -83,7 +83,7 @@ class DataSpec:
             )
         for name in (*self.class_names, *self.columns):
             if not isinstance(name, str) or not is_text(name):
-                raise ConfigError(f"{name!r} is no name: it cannot be written as UTF-8.", mend="Give it another name.")
+                raise ConfigError(f"{name!r} is not a valid name: it is not UTF-8.", mend="Give it another name.")
         if self.mean or self.scale:
             self._check_scale()
 
@@ -207,6 +207,6 @@ def is_text(name: str) -> bool:
     """Say whether a name can be written as UTF-8, and so be kept in a run."""
     try:
         name.encode("utf-8")
-    except UnicodeEncodeError:  # a byte that is no UTF-8, as a file system may have it
+    except UnicodeEncodeError:  # a byte that is not UTF-8, as a file system may have it
         return False
     return True

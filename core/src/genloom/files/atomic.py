@@ -83,7 +83,7 @@ def open_here(path: str | Path, flags: int) -> int:
     handle = os.open(path, flags | os.O_NOFOLLOW if hasattr(os, "O_NOFOLLOW") else flags, 0o666)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
-        raise OSError(errno.EINVAL, "it is no plain file")
+        raise OSError(errno.EINVAL, "it is not a plain file")
     return handle
 
 

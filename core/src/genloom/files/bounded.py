@@ -40,7 +40,7 @@ def content(path: Path, most: int = MOST_BYTES) -> bytes:
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no plain file, so that reading might never end, or has more than `most` bytes.
+        ValueError: it is not a plain file, so that reading might never end, or has more than `most` bytes.
     """
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):

@@ -36,7 +36,7 @@ def read(key: str) -> dict[str, NDArray[Any]] | None:
         with np.load(io.BytesIO(body), allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        tell(f"{str(path)!r} is damaged ({error}) and is made again.")
+        tell(f"{str(path)!r} is damaged ({error}) and is computed again.")
         return None
 
 

@@ -14,7 +14,7 @@ __all__ = ["choose", "enough", "spell"]
 _REASONS = {
     "needs_classifier": "it trains a classifier, and the data have no labels",
     "needs_labels": "it needs a class-conditional model, and these samples have no labels",
-    "needs_modes": "it needs data that are a mixture with known modes, such as toy:8-ring",
+    "needs_modes": "it needs a mixture with known modes, such as toy:8-ring",
 }
 
 
@@ -78,6 +78,6 @@ def enough(metric: Component, few: int, where: str, say: Callable[[str], None], 
         return True
     obstacle = f"{metric.id} needs {needed} samples, {few} are {where}"
     if named:
-        raise DataError(f"{obstacle}.", mend="Hold out and draw as many, or measure something else.")
+        raise DataError(f"{obstacle}.", mend="Hold out and draw that many, or choose another metric.")
     say(f"{obstacle}: skipped.")
     return False

@@ -94,7 +94,7 @@ def nearest_train(generated: SampleSet, context: MetricContext) -> float:
     """
     held_out = context.once("nearest-train", lambda: _median_nearest(context.test.drawn(500), context))
     if held_out == 0.0:
-        raise ConfigError("Held-out samples are copies of training samples: copies cannot be told from new samples.")
+        raise ConfigError("Held-out samples are copies of training samples, so memorised samples cannot be detected.")
     return _median_nearest(generated, context) / held_out
 
 

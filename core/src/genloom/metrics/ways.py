@@ -54,7 +54,7 @@ def alike(comparison: Comparison) -> list[str]:
 
 
 def _mend(run: str, n: int, most: int) -> str:
-    mend = f"To have them in one row: genloom evaluate {run} -n {most}"
+    mend = f"To compare them: genloom evaluate {run} -n {most}"
     return f"{run} was measured with n={n}, others with n={most}. {mend}"
 
 

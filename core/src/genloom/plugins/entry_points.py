@@ -2,7 +2,7 @@
 
 `importlib.metadata` alone takes 40 to 60 ms to import (email, zipfile, csv), a third of what `genloom --help` may
 take, and `--help` has to know the plugins' commands. So the two small text files of a distribution are read here;
-where something on the import path is no folder (a zip file), `importlib.metadata` answers instead.
+where something on the import path is not a folder (a zip file), `importlib.metadata` answers instead.
 """
 
 from __future__ import annotations

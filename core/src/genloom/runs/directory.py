@@ -40,7 +40,7 @@ class Run:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = arguments.path("A run", path, mend="Name the folder that genloom.train wrote.")
+        self.path = arguments.path("A run", path, mend="Give the folder that genloom.train wrote.")
         self._lock = RunLock(self.path)
 
     def __repr__(self) -> str:
@@ -95,8 +95,8 @@ class Run:
         stated = self.config.get("data", {}).get("address")
         if not stated:
             raise ConfigError(
-                f"The run {str(self.path)!r} names no data: its weights were not trained here.",
-                mend="Name the data yourself, or train a run that starts from it: --init-from RUN --data SRC.",
+                f"The run {str(self.path)!r} has no data: its weights were not trained with GenLoom.",
+                mend="Give the data, or train a run that starts from it: --init-from RUN --data SRC.",
             )
         return str(stated)
 
@@ -118,7 +118,7 @@ class Run:
         value = training.get(name, 0)
         if type(value) is not int or not 0 <= value <= LAST_STEP:
             raise DamagedRunError(
-                f"{str(self.path / CONFIG)!r} has {name} = {str(value)[:40]!r}, which is no whole number from 0 up to "
+                f"{str(self.path / CONFIG)!r} has {name} = {str(value)[:40]!r}; it must be a whole number from 0 to "
                 f"{LAST_STEP:,}.",
                 mend=_RESTORE,
             )
@@ -314,7 +314,7 @@ def no_run(path: Path) -> ConfigError:
     near = nearest(str(path), [str(file.parent) for file in path.parent.glob(f"*/{CONFIG}")])
     return ConfigError(
         f"{str(path)!r} is not a run: {what}.{near}",
-        mend="Name a folder that `genloom train --out` wrote; `genloom runs DIR` lists them.",
+        mend="Give a folder that `genloom train --out` wrote; `genloom runs DIR` lists them.",
     )
 
 

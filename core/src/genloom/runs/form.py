@@ -7,7 +7,7 @@ from typing import Any
 __all__ = ["formed"]
 
 _TABLES = ("model", "data", "training", "versions")
-_KINDS = {str: "text", int: "whole number", dict: "table", list: "list"}
+_KINDS = {str: "text", int: "a whole number", dict: "a table", list: "a list"}
 #: Values that are read before anything else is known of the run; absent ones are right.
 _TYPES: dict[tuple[str, str], type] = {
     ("model", "preset"): str,
@@ -27,18 +27,18 @@ def formed(config: dict[str, Any]) -> dict[str, Any]:
     """Return what a run.toml holds.
 
     Raises:
-        ValueError: a part is no table, no model is named, or a value is of another type than GenLoom writes.
+        ValueError: a part is not a table, no model is named, or a value is of another type than GenLoom writes.
     """
     for name in _TABLES:
         if not isinstance(config.get(name, {}), dict):
-            raise ValueError(f"{name} is no table")
+            raise ValueError(f"{name} is not a table")
     if not isinstance(config.get("model", {}).get("id"), str):
         raise ValueError("[model] names no id")
     for (table, key), kind in _TYPES.items():
         value = config.get(table, {}).get(key, kind())
         if type(value) is not kind:
-            raise ValueError(f"{table}.{key} = {repr(value)[:40]} is no {_KINDS[kind]}")
+            raise ValueError(f"{table}.{key} = {repr(value)[:40]} is not {_KINDS[kind]}")
     stretches = config.get("stretches", [])
     if not isinstance(stretches, list) or not all(isinstance(each, dict) for each in stretches):
-        raise ValueError("stretches is no list of tables")
+        raise ValueError("stretches is not a list of tables")
     return config

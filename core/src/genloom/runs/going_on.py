@@ -20,7 +20,7 @@ def way_on(run: Run) -> str:
     except ConfigError:  # damaged, or with weights from elsewhere
         return "Nothing here can be resumed."
     if run.latest() is None and not begins_anew(run):
-        return f"There is no checkpoint to go on from; remove {path!r} to begin again."
+        return f"There is no checkpoint to resume from; remove {path!r} to begin again."
     model = run.config["model"]
     aim = "begin again" if run.latest() is None else "go on"
     if model.get("given") or not _named(address):

@@ -140,7 +140,7 @@ def _named(owner: dict[str, Any]) -> str:
 def _removal(path: Path, owner: dict[str, Any] | None) -> str:
     if owner is None or owner["host"] == socket.gethostname():
         return ""
-    return f" If that process is no more, remove {str(path)!r}."
+    return f" If that process no longer runs, remove {str(path)!r}."
 
 
 def _identity() -> dict[str, Any]:

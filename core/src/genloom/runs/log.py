@@ -30,7 +30,7 @@ def lines(path: Path) -> Iterator[dict[str, Any] | None]:
         if not path.exists():
             return
     if not path.is_file() or path.stat().st_size > _MOST_BYTES:
-        raise _unusable(path, f"it is no plain file of at most {_MOST_BYTES:,} bytes")
+        raise _unusable(path, f"it is not a plain file of at most {_MOST_BYTES:,} bytes")
     damaged = 0
     try:
         with reading(path), open(path, "rb") as handle:

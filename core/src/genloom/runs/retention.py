@@ -59,7 +59,7 @@ def plan(run: Run, keep: int | None = None, best: str | None = None, best_mode: 
     trained = {name: _stated(config, name, default) for name, default in _DEFAULTS.items()}
     least = trained["keep"] if keep is None else keep
     if least < pruning.LEAST_KEPT:
-        raise ConfigError(f"{pruning.LEAST_KEPT} checkpoints are kept at least, got {least}: one may turn out damaged.")
+        raise ConfigError(f"At least {pruning.LEAST_KEPT} checkpoints are kept, for one may be damaged; got {least}.")
     if holder(run.path) is not None:
         why = held_elsewhere(run.path) or "it is being written"
         return Retention(run, tuple(run.checkpoints()), why=why)

@@ -51,7 +51,7 @@ def check(run: Run, manifest: Mapping[str, Any]) -> None:
         return
     sealed = manifest[KEY]
     if not isinstance(sealed, dict) or not all(isinstance(sealed.get(part), dict) for part in ("config", "files")):
-        raise RunError(f"The newest checkpoint of {str(run.path)!r} does not say what it seals.", mend=_RESTORE)
+        raise RunError(f"The newest checkpoint of {str(run.path)!r} does not record what it protects.", mend=_RESTORE)
     now = dict(_flat(run.config))
     for name, value in _flat(sealed["config"]):
         if _form(now.get(name)) != _form(value):

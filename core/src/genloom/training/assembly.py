@@ -83,7 +83,7 @@ def _from_plugins(session: Session) -> list[Any]:
         for callback in given or ():
             if not isinstance(callback, keras.callbacks.Callback):
                 raise PluginError(
-                    f"{status.title}: genloom_callbacks gave {callback!r}, which is no keras.callbacks.Callback."
+                    f"{status.title}: genloom_callbacks gave {callback!r}, which is not a keras.callbacks.Callback."
                 )
             found.append(callback)
     return found

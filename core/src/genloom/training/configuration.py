@@ -241,7 +241,7 @@ def _check_samples(model: str | GenerativeModel, dataset: Dataset) -> None:
 def _say_units(model: GenerativeModel, spec: DataSpec) -> None:
     """Say that a caller's own model sees unbounded data as they are, where its spec was made without their scale."""
     if spec.scale and model.spec.value_range is None and not model.spec.scale:
-        tell("the model's spec has no mean and scale: it sees data as they are. Those of genloom.data.open(x) have.")
+        tell("the model's spec has no mean and scale, so data are not scaled: use that of genloom.data.open(x).")
 
 
 def _check_place(
@@ -273,10 +273,10 @@ def _check_preparations(settings: TrainingSettings, started: bool) -> None:
     """Refuse preparations that do not go together, or that need a run to start from where there is none."""
     asked = preparations(dataclasses.asdict(settings))
     if "adapt" in asked and any(each.holds_weights for each in asked.values()):
-        raise ConfigError(f"retain={settings.retain} holds weights that adapt freezes anyway.", mend="Give one.")
-    for name, text in (("adapt", "freezes weights"), ("retain", "keeps what")):
+        raise ConfigError(f"retain={settings.retain} has no effect: adapt freezes the weights.", mend="Give one.")
+    for name in ("adapt", "retain"):
         if name in asked and not started:
-            raise ConfigError(f"{name} {text} that nothing has trained.", mend="Name a run: --init-from RUN.")
+            raise ConfigError(f"{name} needs trained weights to start from.", mend="Give a run: --init-from RUN.")
 
 
 def plain_options(options: Any) -> dict[str, Any]:

@@ -49,7 +49,7 @@ class TrainingCallbacks(keras.callbacks.CallbackList):
         scatter(self.stateful, self.session.resumed)
         silent = without_state(self.foreign) if self.session.resumed else []
         if silent:
-            tell(f"{', '.join(silent)} keeps counters but has no get_state(), so resuming starts them anew.")
+            tell(f"{', '.join(silent)} keeps counters but has no get_state(), so a resume resets them.")
 
     def on_train_end(self, logs: Any = None) -> None:
         """Do nothing: `finish` ends the training."""

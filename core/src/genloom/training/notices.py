@@ -34,12 +34,10 @@ def notices(run: Run, model: GenerativeModel, job: Job, feed: Feed, plan: Plan, 
     """
     _tell_changes(run, stretches)
     if not plan.total_steps:
-        tell("no steps are asked for: the run keeps the weights that it begins with.")
+        tell("0 steps are planned: the run keeps its initial weights.")
     batch, rows = job.settings.batch_size, len(feed.train)
     if batch > rows:
-        tell(
-            f"a batch of {batch} holds some of the {rows} training samples more than once; batch_size={rows} does not."
-        )
+        tell(f"batch_size={batch} is more than the {rows} training samples, so some repeat: use batch_size={rows}.")
     narrow = narrow_split(job.dataset.train, job.dataset.spec)
     if narrow is not None:
         tell(narrow)
@@ -59,7 +57,7 @@ def _tell_changes(run: Run, stretches: Stretches) -> None:
     if earlier and len(stretches) > len(earlier):
         new = [change for change in changes(earlier[-1], stretches[-1]) if not change.startswith("steps ")]
         if new:
-            tell(f"from step {stretches[-1]['step']} on the run has {', '.join(new)}: run.toml keeps both.")
+            tell(f"from step {stretches[-1]['step']} on, the run uses {', '.join(new)}: run.toml records both.")
 
 
 def _told(rates: dict[str, float]) -> str:

@@ -25,7 +25,7 @@ def compile_model(model: GenerativeModel, settings: TrainingSettings, total_step
     """
     warmup = _fitting(settings, settings.warmup_steps, total_steps)
     if warmup < settings.warmup_steps and total_steps:
-        tell(f"{settings.warmup_steps} warm-up steps do not fit into {total_steps}: they take {warmup}.")
+        tell(f"{settings.warmup_steps} warm-up steps do not fit into {total_steps} steps: {warmup} are used.")
     compiled = model.optimizer is not None
     updating = model._update if compiled else None
     update = settings.update or (updating.rule if updating else "alternating")

@@ -38,8 +38,8 @@ def check_same(job: Job, stored: Mapping[str, Any], path: Path) -> None:
     for asked, old, new in pairs:
         if old != new:
             raise ConfigError(
-                f"The run {str(path)!r} cannot go on with another value of {asked}: it has {old!r}, not {new!r}.",
-                mend=f"Leave out {asked} to go on, or train a new run with another --out.",
+                f"Cannot resume {str(path)!r} with a different {asked} (run: {old!r}, asked: {new!r}).",
+                mend=f"Omit {asked}, or train a new run with another --out.",
             )
 
 
@@ -49,12 +49,12 @@ def _check_data(stored: Mapping[str, Any], now: Mapping[str, Any], path: Path) -
     if stored.get("address") != now["address"]:
         raise ConfigError(
             f"The run {str(path)!r} was trained on {stored.get('address')!r}, not on {now['address']!r}.",
-            mend="Leave out --data to go on, or start a new run from it: --init-from RUN --data SRC --out NEW.",
+            mend="Omit --data to resume, or start a new run from it: --init-from RUN --data SRC --out NEW.",
         )
     raise DataError(
         f"The data at {now['address']!r} changed since the run {str(path)!r} began: fingerprint "
         f"{now['fingerprint']} instead of {stored.get('fingerprint')}.",
-        mend="Restore the data to go on, or train a new run with another --out.",
+        mend="Restore the data to resume, or train a new run with another --out.",
     )
 
 

@@ -120,7 +120,7 @@ class TrainingSettings:
         inherited=True,
     )
     validation: float = _setting(
-        0.1, "Share of the training data set aside, 0 for none.", minimum=0.0, maximum=0.9, fixed=True, inherited=True
+        0.1, "Share of the training data held out, 0 for none.", minimum=0.0, maximum=0.9, fixed=True, inherited=True
     )
     validate_every: int = _setting(1, "Epochs between two validations.", minimum=1)
     checkpoint_every: int = _setting(1, "Epochs between two checkpoints.", minimum=1)
@@ -131,7 +131,7 @@ class TrainingSettings:
     best: str | None = _setting(None, "Logged number whose best checkpoint is kept as well, such as val_loss.")
     best_mode: str = _setting("min", "Whether the lowest or the highest number is best.", choices=("min", "max"))
     patience: int | None = _setting(
-        None, "Stop after this many epochs without a better number, of those that measure it.", minimum=1, flag=""
+        None, "Stop after this many epochs, of those that measure it, without a better number.", minimum=1, flag=""
     )
     stop_when: str | None = _setting(
         None, "Stop once a logged number passes a value, such as 'val_loss<90'.", flag="METRIC<VALUE"
@@ -152,7 +152,7 @@ class TrainingSettings:
     )
     post: tuple[str, ...] = _setting(
         (),
-        "Post-processors that sample and evaluate apply, in order (repeatable); training is without.",
+        "Post-processors that sample and evaluate apply, in order (repeatable); training applies none.",
         flag="NAME[:K=V,…]",
         inherited=True,
     )

@@ -31,7 +31,7 @@ def stored_config(run: Run) -> dict[str, Any]:
         pass  # a model that no plugin here offers; who builds it says so
     except ConfigError as error:
         raise DamagedRunError(
-            f"{str(run.path / 'run.toml')!r} says what no training has: {error.message}",
+            f"{str(run.path / 'run.toml')!r} is not a valid configuration: {error.message}",
             mend="Put the right value back, or restore the file from a copy.",
         ) from error
     return config

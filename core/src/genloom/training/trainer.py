@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["train"]
 
-_SMALLER = "Begin again with a smaller batch size, and `accumulate` steps for each update to keep what an update sees."
+_SMALLER = "Start again with a smaller batch size; `accumulate` keeps the samples per update the same."
 
 
 def train(
@@ -135,7 +135,7 @@ def _train(job: Job, run: Run, callbacks: Sequence[Any], profiled: bool) -> Run:
     if arrays:
         restore(model, arrays)
     if _ended(run, job, plan, manifest["step"]):
-        tell(f"{str(run.path)!r} has ended at step {manifest['step']}: nothing is left to do. More: epochs or steps.")
+        tell(f"{str(run.path)!r} is finished at step {manifest['step']}. To train further, give more epochs or steps.")
         return run
     if profiled:
         check_length(plan.total_steps - manifest["step"], job.settings.steps_per_execution)
@@ -231,7 +231,7 @@ def _stored(out: str | Path | None, resume: bool) -> dict[str, Any] | None:
     if not resume:
         return None
     if out is None:
-        raise ConfigError("resume needs the run to go on with.", mend="Give out=RUN (--out RUN).")
+        raise ConfigError("resume needs a run.", mend="Give out=RUN (--out RUN).")
     run = Run(out)
     if run.exists:
         return stored_config(run) if run.address else None
@@ -252,7 +252,7 @@ def _each_seed(request: dict[str, Any], seeds: Sequence[int], out: Any, settings
     if not seeds or len(set(seeds)) != len(seeds):
         raise ConfigError(f"seeds must be different whole numbers, got {list(seeds)}.")
     if not isinstance(request["model"], str):
-        raise ConfigError("seeds need a model's id: the weights of a model object are drawn already.")
+        raise ConfigError("seeds need a model's id: a model object has its weights already.")
     request = {**request, **settings}
     places = [None if out is None else Path(f"{out}-seed{seed}") for seed in seeds]
     # A kill in the second of three leaves nothing of the third.

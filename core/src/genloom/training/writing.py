@@ -40,7 +40,7 @@ def write_run(id: str, model: GenerativeModel, out: str | Path, *, files: Mappin
         raise ConfigError(f"{component.id} builds no {type(model).__name__}.", mend="Give the model's own id.")
     arrays = collect_weights(model)
     if bad := not_finite(arrays):
-        raise RunError(f"{len(bad)} of {len(arrays)} weights are not finite, first {bad[0]}.", mend="Mend the model.")
+        raise RunError(f"{len(bad)} of {len(arrays)} weights are not finite, first {bad[0]}.", mend="Check the model.")
     run = create_run(out)
     with run.lock():
         for name, content in (files or {}).items():

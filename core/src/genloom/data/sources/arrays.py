@@ -41,10 +41,10 @@ def from_memory(given: Any, options: ArraysOptions) -> Dataset:
 
 def _by_key(given: Any) -> dict[str, Any]:
     if given is None:
-        raise DataError("None is no data.", mend="Give an address such as 'digits', an array, or (x, label).")
+        raise DataError("None is not data.", mend="Give an address such as 'digits', an array, or (x, label).")
     if isinstance(given, (Iterator, Split)):
         raise DataError(
-            f"{type(given).__name__} is no whole data set: a part is trained on, another is held out.",
+            f"{type(given).__name__} is not a whole data set: one part is trained on, another is held out.",
             mend="Give the data set or its arrays; batches and generators of them go to model.fit.",
         )
     if isinstance(given, Mapping):
@@ -55,7 +55,7 @@ def _by_key(given: Any) -> dict[str, Any]:
         (x, label), (x_test, label_test) = given
         return {"x": x, "label": label, "x_test": x_test, "label_test": label_test}
     if len(given) != 2:
-        raise DataError(f"A tuple of {len(given)} is no data.", mend="Give (x, label).")
+        raise DataError(f"A tuple of {len(given)} is not data.", mend="Give (x, label).")
     return {"x": given[0], "label": given[1]}
 
 
@@ -66,7 +66,7 @@ def _plain(value: Any, key: str) -> NDArray[Any]:
     except DataError:
         raise
     except Exception as error:  # tensors raise what they like: one on a device, one with a gradient
-        raise DataError(f"arrays: {key} of type {type(value).__name__} is no array: {error}") from error
+        raise DataError(f"arrays: {key} of type {type(value).__name__} is not an array: {error}") from error
 
 
 def dataset_of_arrays(arrays: Mapping[str, NDArray[Any]], address: str, source: str, options: ArraysOptions) -> Dataset:
@@ -175,7 +175,7 @@ def _labelling(
     own = raw.pop("class_names", None)
     if names is None and own is not None:
         if own.dtype.kind != "U" or own.ndim != 1:
-            raise DataError(f"{source}: class_names is {own.dtype} {own.shape}.", mend="Save a list of text.")
+            raise DataError(f"{source}: class_names is {own.dtype} {own.shape}.", mend="Save a list of strings.")
         names = own.tolist()
     if names is None:
         names = sorted({name for array in raw.values() if array.dtype.kind == "U" for name in array.ravel().tolist()})
@@ -193,7 +193,7 @@ def _decoded(source: str, key: str, array: NDArray[Any]) -> NDArray[Any]:
         return np.char.decode(array, "utf-8")
     except UnicodeDecodeError as error:
         raise DataError(
-            f"{source}: {key} holds bytes that are no UTF-8.", mend="Save text: array.astype(str)."
+            f"{source}: {key} holds bytes that are not UTF-8.", mend="Save text: array.astype(str)."
         ) from error
 
 
@@ -265,7 +265,7 @@ def _refuse_lost(source: str, x: NDArray[Any]) -> None:
     if lost.any():
         shown = [f"{place}: {mean[place]:.6g} ± {deviation[place]:.3g}" for place in np.flatnonzero(lost)]
         raise DataError(
-            f"{source}: x varies too little for its size to be held in float32, in column {listed(shown)}.",
+            f"{source}: x varies too little, relative to its size, for float32 in column {listed(shown)}.",
             mend="Subtract a constant from the column before, such as its smallest value.",
         )
 

@@ -59,7 +59,7 @@ def list_folder(rest: str, limit: int | None = None) -> Listing:
     """
     root = Path(rest).expanduser()
     if not rest or not root.is_dir():
-        raise DataError(f"images: {rest!r} is no folder.", mend="Give a folder of pictures or of class folders.")
+        raise DataError(f"images: {rest!r} is not a folder.", mend="Give a folder of pictures or of class folders.")
     if {folder.name for folder in _folders(root)} >= _SPLITS:
         listing = _joined(root, _one(root / "train"), _one(root / "test"))
     else:
@@ -138,7 +138,7 @@ def _name(folder: Path) -> str:
         folder.name.encode("utf-8")
     except UnicodeEncodeError as error:
         raise DataError(
-            f"The class folder {os.fsencode(folder)!r} has a name that is no UTF-8.", mend="Rename it."
+            f"The class folder {os.fsencode(folder)!r} has a name that is not UTF-8.", mend="Rename it."
         ) from error
     return folder.name
 

@@ -39,7 +39,7 @@ def open_idx(rest: str = "") -> Dataset:
     """
     folder = Path(rest).expanduser()
     if not rest or not folder.is_dir():
-        raise DataError(f"idx: {rest!r} is no folder.", mend="Give the folder that holds train-images-idx3-ubyte.gz.")
+        raise DataError(f"idx: {rest!r} is not a folder.", mend="Give the folder of train-images-idx3-ubyte.gz.")
     pairs = _pairs(folder)
     train, test, note = _splits(folder, pairs)
     shape = (*train[0].shape[1:], 1)

@@ -37,7 +37,7 @@ def open_npz(rest: str = "", **options: Any) -> Dataset:
     """
     path = Path(rest).expanduser()
     if not rest or not path.is_file():
-        raise DataError(f"npz: {rest!r} is no file.", mend="Write npz:FILE.npz with arrays x and, if any, label.")
+        raise DataError(f"npz: {rest!r} is not a file.", mend="Write npz:FILE.npz with arrays x and, if any, label.")
     return dataset_of_arrays(read_npz(path, KEYS), f"npz:{rest}", str(path), ArraysOptions(**options))
 
 
@@ -53,7 +53,7 @@ def read_npz(path: Path, keys: Collection[str] | None = None) -> dict[str, NDArr
     """
     try:
         if not path.is_file() or not zipfile.is_zipfile(path):
-            raise zipfile.BadZipFile("it is no NumPy archive")
+            raise zipfile.BadZipFile("it is not a NumPy archive")
         with zipfile.ZipFile(path) as archive:
             _check_headers(path, archive, keys)
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:

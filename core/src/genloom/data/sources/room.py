@@ -17,5 +17,5 @@ def check_room(path: Path, needed: int) -> None:
     if needed > free:
         raise DataError(
             f"{path} claims {needed / 2**30:,.1f} GiB, and {free / 2**30:,.1f} GiB of memory are free.",
-            mend="Its header is broken, or the data are too large to be held: give fewer, or a folder of pictures.",
+            mend="Its header is broken, or the data do not fit into memory: give fewer, or a folder of pictures.",
         )

@@ -64,7 +64,7 @@ class Interruption(keras.callbacks.Callback):
             signal.raise_signal(number)
             return
         self.received = number
-        _note("Interrupted: saving after this step; once more to stop at once.\n")
+        _note("Interrupted: saving after this step. Interrupt again to stop at once.\n")
 
     def _end(self) -> None:
         self.session.save()
