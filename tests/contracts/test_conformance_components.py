@@ -122,12 +122,12 @@ def test_a_broken_data_set_fails_its_own_test(make: Callable[[], Dataset], name:
 
 def spread(samples: Any, context: Any) -> float:
     """How far the mean of the samples is from that of the real ones."""
-    return float(np.abs(samples.x.mean(0) - context.test.x.mean(0)).mean() + samples.x.std(0).mean())
+    return float(np.abs(samples.samples.mean(0) - context.test.samples.mean(0)).mean() + samples.samples.std(0).mean())
 
 
 def scaling(samples: Any, context: Any) -> float:
     value = spread(samples, context)
-    samples.x[:] = samples.x * 0.5
+    samples.samples[:] = samples.samples * 0.5
     return value
 
 
@@ -135,7 +135,7 @@ METRICS = [
     (lambda s, c: float("nan"), "test_the_value_is_finite_and_repeats"),
     (lambda s, c: spread(s, c) + 1e-3 * next(_counter), "test_the_value_is_finite_and_repeats"),
     (scaling, "test_samples_are_left_as_they_are"),
-    (lambda s, c: spread(s, c) + 0.01 * float(s.x[0].mean()), "test_the_order_of_samples_does_not_matter"),
+    (lambda s, c: spread(s, c) + 0.01 * float(s.samples[0].mean()), "test_the_order_of_samples_does_not_matter"),
     (lambda s, c: -spread(s, c), "test_noise_scores_worse_than_real_samples"),
 ]
 # A score that drifts from call to call is not the same in another order either, and NaN is worse than nothing.

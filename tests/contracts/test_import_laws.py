@@ -23,7 +23,7 @@ LIGHT_PACKAGES = [
 ]
 LIGHT_MODULES = [
     *("genloom", "genloom.engine", "genloom.errors", "genloom.evaluation.compare", "genloom.hookspecs"),
-    *("genloom.messages", "genloom.options", "genloom.modalities.drawing", "genloom.sampling.samples"),
+    *("genloom.messages", "genloom.options", "genloom.modalities.drawing", "genloom.data.samples"),
     "genloom.version",
 ]
 PLUGINS = [path.name for path in sorted(Path(__file__).parents[2].glob("plugins/*/src/genloom_*"))]

@@ -12,13 +12,13 @@ from PIL import Image
 
 from genloom.cli.conditions import condition, literal
 from genloom.data import ArraySplit, Dataset
+from genloom.data.samples import Samples
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, DataError
+from genloom.modalities.writing import check_ending, write
 from genloom.model.family import Family
 from genloom.sampling.conditions import class_number
 from genloom.sampling.latents import interpolate, points_of_walk, reconstruct
-from genloom.sampling.samples import Samples
-from genloom.sampling.writing import check_ending, write
 
 pytestmark = pytest.mark.any_engine
 
@@ -30,7 +30,7 @@ POINTS = DataSpec((2,), kind="signal", value_range=None)
 def images() -> Samples:
     """Three images of one grey each, classes 2, 0, 1."""
     samples = np.stack([np.full((4, 4, 1), grey, np.float32) for grey in (1.0, 0.0, 0.5)])
-    return Samples(samples, np.array([2, 0, 1], np.int32), np.array([[9, 0], [9, 1], [9, 2]]), IMAGES)
+    return Samples(samples, IMAGES, np.array([2, 0, 1], np.int32), np.array([[9, 0], [9, 1], [9, 2]]))
 
 
 def test_npz_holds_what_was_drawn(images: Samples, tmp_path: Path) -> None:
@@ -58,12 +58,10 @@ def test_a_gif_has_one_frame_per_image(images: Samples, tmp_path: Path) -> None:
 
 def test_csv_has_names_values_and_labels(tmp_path: Path) -> None:
     points = np.array([[0.25, -1.0], [3.0, 0.5]], np.float32)
-    file = write(Samples(points, np.array([1, 0]), None, POINTS.replace(classes=2)), tmp_path / "s.csv")
+    file = write(Samples(points, POINTS.replace(classes=2), np.array([1, 0])), tmp_path / "s.csv")
     assert file.read_text() == "x0,x1,label\n0.25,-1.0,1\n3.0,0.5,0\n"
     named = POINTS.replace(kind="table", columns=("age", "height"))
-    assert (
-        write(Samples(points, None, None, named), tmp_path / "t.csv").read_text().startswith("age,height\n0.25,-1.0\n")
-    )
+    assert write(Samples(points, named), tmp_path / "t.csv").read_text().startswith("age,height\n0.25,-1.0\n")
 
 
 def test_a_folder_gets_one_file_each(images: Samples, tmp_path: Path) -> None:
@@ -114,7 +112,7 @@ def test_samples_show_themselves_as_a_picture(images: Samples) -> None:
     assert shown is not None
     with Image.open(io.BytesIO(shown)) as opened:
         np.testing.assert_array_equal(np.asarray(opened), np.asarray(picture))
-    texts = Samples(np.array([["to be"]]), None, None, DataSpec((1,), kind="text", dtype="str"))
+    texts = Samples(np.array([["to be"]]), DataSpec((1,), kind="text", dtype="str"))
     assert texts._repr_png_() is None
     with pytest.raises(ConfigError, match="no picture"):
         texts.grid()
@@ -314,7 +312,7 @@ def test_a_model_without_a_latent_space_says_so(points: Dataset) -> None:
 
 
 def test_texts_are_written_with_an_empty_line_between(images: Samples, tmp_path: Path) -> None:
-    texts = Samples(np.array(["to be", "or not"])[:, None], None, None, DataSpec((1,), kind="text", dtype="str"))
+    texts = Samples(np.array(["to be", "or not"])[:, None], DataSpec((1,), kind="text", dtype="str"))
     assert write(texts, tmp_path / "t.txt").read_text() == "to be\n\nor not\n"
     assert [path.read_text() for path in sorted(write(texts, tmp_path / "texts").iterdir())] == ["to be\n", "or not\n"]
     with pytest.raises(ConfigError, match="--post detokenise"):

@@ -16,13 +16,13 @@ import pytest
 from genloom import data
 from genloom.builtin.metrics import COMPONENTS
 from genloom.cli.evaluate import evaluate as command
+from genloom.data.samples import Samples
 from genloom.errors import ConfigError, DataError, NotFoundError, RunError
 from genloom.evaluation import evaluate as evaluation
 from genloom.evaluation.compare import compare
 from genloom.evaluation.evaluate import evaluate
 from genloom.metrics import Fingerprint, comparable
 from genloom.runs import Run, save
-from genloom.sampling.samples import Samples
 
 pytestmark = pytest.mark.any_engine
 
@@ -62,7 +62,7 @@ class Sampler:
         batch = train.take(rng.permutation(len(train))[:n])
         noisy = (batch["x"] + self.noise * rng.standard_normal(batch["x"].shape)).clip(0, 1)
         labels = batch["label"] if self.labelled else None
-        return Samples(noisy, labels, None, data.open("digits").spec, self.evaluations)
+        return Samples(noisy, data.open("digits").spec, labels, evaluations=self.evaluations)
 
 
 def _by_name(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -222,7 +222,7 @@ def test_metrics_that_need_more_samples_are_skipped_by_name_unless_they_were_nam
 def test_few_held_out_samples_leave_the_other_metrics(capfd: pytest.CaptureFixture[str]) -> None:
     x = np.random.default_rng(0).random((40, 3))
     dataset = data.open(x)
-    drawn = Samples(x[:9].astype("float32"), None, None, dataset.spec)
+    drawn = Samples(x[:9].astype("float32"), dataset.spec)
     names = [result.name for result in evaluation.scores(None, drawn, dataset)]
     assert "precision needs 6 samples, 4 are held out: skipped." in capfd.readouterr().err
     assert "nearest-train" in names and "precision" not in names
@@ -233,7 +233,7 @@ def test_every_metric_works_on_as_few_samples_as_it_says(name: str) -> None:
     dataset, sampler = data.open("digits"), Sampler(0.1)
     (metric,) = (m for m in COMPONENTS if m.id == name)
     drawn = sampler(metric.metric.needs_samples, 0)
-    (result,) = evaluation.scores([name], Samples(drawn.samples, drawn.labels, None, dataset.spec), dataset)
+    (result,) = evaluation.scores([name], Samples(drawn.samples, dataset.spec, drawn.labels), dataset)
     assert np.isfinite(result.value)
 
 
@@ -282,7 +282,7 @@ def test_a_collapsed_sampler_of_a_ring_shows_in_its_modes(tmp_path: Path) -> Non
     run = _run(tmp_path / "run", fingerprint=ring.fingerprint)
 
     def sampler(n: int, seed: int) -> Samples:
-        return Samples(np.resize(collapsed, (n, 2)), None, None, ring.spec)
+        return Samples(np.resize(collapsed, (n, 2)), ring.spec)
 
     results = _by_name(evaluate(run, ["modes", "mode-share", "mode-kl"], sampler=sampler, dataset=ring))
     assert (results["modes"]["value"], results["modes"]["floor"]) == (1.0, 8.0)

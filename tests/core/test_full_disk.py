@@ -20,15 +20,15 @@ import genloom
 import genloom.report
 from genloom.data import DataSpec
 from genloom.data.check import check
+from genloom.data.samples import Samples
 from genloom.errors import DiskError, RunError
 from genloom.files import atomic as files
 from genloom.files.atomic import writing
+from genloom.modalities.writing import write
 from genloom.plugins.discovery import load_file
 from genloom.runs import Run, create_run, save
-from genloom.sampling.samples import Samples
-from genloom.sampling.writing import write
 
-PICTURES = Samples(np.zeros((2, 8, 8, 1), "float32"), None, None, DataSpec((8, 8, 1)))
+PICTURES = Samples(np.zeros((2, 8, 8, 1), "float32"), DataSpec((8, 8, 1)))
 
 WRITERS: dict[str, tuple[Callable[[Run], Any], str]] = {
     "run.toml": (lambda run: run.write_config({"model": {"id": "a"}}), "run.toml"),

@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genloom import data
+from genloom import Samples, data
 from genloom.errors import ConfigError, DataError, NotFoundError
 from genloom.metrics import (
     MetricContext,
     MetricResult,
-    SampleSet,
     classifier_features,
     measure,
     metric_component,
@@ -28,10 +27,9 @@ pytestmark = pytest.mark.any_engine
 @pytest.fixture(scope="module")
 def digits() -> MetricContext:
     dataset = data.open("digits")
-    train, test = dataset.train.arrays(), dataset.test.arrays()
-    return MetricContext(
-        SampleSet(train["x"], train["label"]), SampleSet(test["x"], test["label"]), dataset.spec, dataset.fingerprint
-    )
+    parts = (split.arrays() for split in (dataset.train, dataset.test))
+    train, test = (Samples(part["x"], dataset.spec, part["label"]) for part in parts)
+    return MetricContext(train, test, dataset.spec, dataset.fingerprint)
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +81,7 @@ def test_copies_of_training_samples_are_seen(digits: MetricContext) -> None:
     assert copied.value == 0.0
     assert copied.floor == pytest.approx(1.0, abs=0.1)
     assert copied.lower_is_better is None
-    new = measure(find("metric", "nearest-train"), digits.test.drawn(500), digits)
+    new = measure(find("metric", "nearest-train"), digits.test.subset(500), digits)
     assert new.value == pytest.approx(1.0)
     assert new.opponents["marginals"] > 1.5
 
@@ -94,10 +92,10 @@ def test_class_agreement_counts_the_labels_asked_for(digits: MetricContext) -> N
     assert right.value == pytest.approx(digits.classifier().accuracy)
     assert right.floor == right.value
     assert right.opponents == {}
-    shifted = SampleSet(digits.test.x, (digits.test.label + 1) % 10)
+    shifted = digits.test.replace(labels=(digits.test.labels + 1) % 10)
     assert measure(component, shifted, digits).value < 0.02
     with pytest.raises(ConfigError, match="samples were drawn without labels"):
-        measure(component, SampleSet(digits.test.x), digits)
+        measure(component, digits.test.replace(labels=None), digits)
 
 
 def test_three_neighbours_learn_from_real_digits(digits: MetricContext) -> None:
@@ -113,7 +111,7 @@ def test_a_floor_at_smaller_n_is_higher(digits: MetricContext) -> None:
 
 
 def test_there_is_no_floor_beyond_the_training_set(digits: MetricContext) -> None:
-    many = SampleSet(np.concatenate([digits.train.x, digits.test.x]))
+    many = Samples(np.concatenate([digits.train.samples, digits.test.samples]), digits.spec)
     result = measure(find("metric", "fd-pca20"), many, digits)
     assert result.floor is None
     assert set(result.opponents) == {"mixture", "gaussian", "marginals"}
@@ -128,11 +126,8 @@ def test_references_come_from_the_cache_and_keep_their_value(
 
 
 def test_scores_do_not_depend_on_the_stored_range(digits: MetricContext) -> None:
-    wide = MetricContext(
-        SampleSet(digits.train.x * 255 - 7),
-        SampleSet(digits.test.x * 255 - 7),
-        digits.spec.replace(value_range=(-7.0, 248.0)),
-    )
+    spec = digits.spec.replace(value_range=(-7.0, 248.0))
+    wide = MetricContext(*(Samples(part.samples * 255 - 7, spec) for part in (digits.train, digits.test)), spec)
     value = measure(find("metric", "fd-pca20"), wide.train.take(np.arange(200)), wide).value
     assert value == pytest.approx(_measured("fd-pca20", 200, digits).value, rel=1e-4)
 
@@ -165,7 +160,7 @@ def test_components_are_orthonormal_signed_and_ordered(digits: MetricContext) ->
     assert (features.components[np.arange(20), largest] > 0).all()
     variance = features(digits.values(digits.train)).var(0)
     assert (np.diff(variance) < 0).all()
-    assert features.restore(features(digits.train.x)).shape == (1297, 64)
+    assert features.restore(features(digits.train.samples)).shape == (1297, 64)
     assert pca_features(np.arange(12.0).reshape(6, 2)).name == "pca2"
 
 
@@ -252,7 +247,7 @@ def test_a_metric_by_its_reported_name_and_those_that_do_not_apply(digits: Metri
         choose(["precison"], digits.spec, data_labelled=True, samples_labelled=False)
 
 
-def brightness(generated: SampleSet, context: MetricContext) -> float:
+def brightness(generated: Samples, context: MetricContext) -> float:
     """Mean value: what an author of a plugin would write."""
     return float(context.values(generated).mean())
 
@@ -264,7 +259,7 @@ def test_a_metric_of_another_author_gets_floor_and_opponents(
         "brightness", "another.author:brightness", "Mean value.", lower_is_better=None, default=False
     )
     monkeypatch.setattr(type(component), "load", lambda self: brightness)  # test modules have no importable name
-    result = measure(component, SampleSet(np.ones((50, 8, 8, 1))), digits)
+    result = measure(component, Samples(np.ones((50, 8, 8, 1)), digits.spec), digits)
     assert (result.name, result.value, result.n) == ("brightness", 1.0, 50)
-    assert result.floor == pytest.approx(digits.train.x.mean(), abs=0.02)
-    assert result.opponents["marginals"] == pytest.approx(digits.train.x.mean(), abs=0.02)
+    assert result.floor == pytest.approx(digits.train.samples.mean(), abs=0.02)
+    assert result.opponents["marginals"] == pytest.approx(digits.train.samples.mean(), abs=0.02)

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from genloom.data.samples import Samples
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, NotFoundError, PluginError
 from genloom.postprocess import Chain, Origin, Step, chain
-from genloom.sampling.samples import Samples
 
 pytestmark = pytest.mark.any_engine
 
@@ -22,12 +22,12 @@ def _pictures() -> np.ndarray:
 
 
 def _run(texts: list[str], samples: Any, spec: DataSpec = PICTURE) -> tuple[np.ndarray, DataSpec]:
-    made = chain(texts)(Samples(samples, None, None, spec))
+    made = chain(texts)(Samples(samples, spec))
     return made.samples, made.spec
 
 
 def test_the_empty_chain_changes_nothing() -> None:
-    samples = Samples(_pictures(), None, None, PICTURE)
+    samples = Samples(_pictures(), PICTURE)
     assert chain([])(samples) is samples
 
 
@@ -108,7 +108,7 @@ def test_a_step_that_lies_about_its_shape_is_named() -> None:
             return halve
 
     with pytest.raises(PluginError, match=r"'halve' returned samples of shape \(1, 3, 2\)"):
-        Chain((Step(Halve()),))(Samples(_pictures(), None, None, PICTURE))  # type: ignore[arg-type]
+        Chain((Step(Halve()),))(Samples(_pictures(), PICTURE))  # type: ignore[arg-type]
 
 
 class _Whole:
@@ -126,7 +126,7 @@ class _Whole:
         return Chain((Step(self),))(samples, origin)  # type: ignore[arg-type]
 
 
-LABELLED = Samples(_pictures(), np.array([4, 7]), np.array([[3, 0], [3, 1]]), PICTURE)
+LABELLED = Samples(_pictures(), PICTURE, np.array([4, 7]), np.array([[3, 0], [3, 1]]))
 
 
 def test_what_is_left_out_takes_its_label_and_seed_along() -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from genloom import Samples
 from genloom.data import ArraySplit, DataSpec, drawn_rows
-from genloom.metrics import Fingerprint, MetricContext, SampleSet, measure, metric_component, mmd_rbf
+from genloom.metrics import Fingerprint, MetricContext, measure, metric_component, mmd_rbf
 from genloom.metrics.context import FIT_ROWS
 from genloom.plugins.registry import find
 
@@ -22,20 +23,20 @@ def private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GENLOOM_CACHE", str(tmp_path / "cache"))
 
 
-def _pictures(n: int, seed: int) -> SampleSet:
+def _pictures(n: int, seed: int) -> Samples:
     """Four classes, each four times as wide as the one before: the first of a sorted set are unlike the others."""
     rng, label = np.random.default_rng(seed), np.arange(n) % 4
     noise = rng.standard_normal((n, 4, 4, 1)) * (0.002 * 4.0**label).reshape(-1, 1, 1, 1)
-    return SampleSet((0.5 + noise).clip(0, 1).astype(np.float32), label.astype(np.int32))
+    return Samples((0.5 + noise).clip(0, 1).astype(np.float32), SPEC, label.astype(np.int32))
 
 
-def _orders(samples: SampleSet) -> dict[str, SampleSet]:
-    assert samples.label is not None
+def _orders(samples: Samples) -> dict[str, Samples]:
+    assert samples.labels is not None
     shuffled = np.random.default_rng(9).permutation(len(samples))
-    return {"sorted": samples.take(np.argsort(samples.label, kind="stable")), "shuffled": samples.take(shuffled)}
+    return {"sorted": samples.take(np.argsort(samples.labels, kind="stable")), "shuffled": samples.take(shuffled)}
 
 
-def _context(train: SampleSet, test: SampleSet) -> MetricContext:
+def _context(train: Samples, test: Samples) -> MetricContext:
     return MetricContext(train, test, SPEC)
 
 
@@ -71,7 +72,7 @@ def test_a_score_of_all_held_out_samples_does_not_depend_on_their_order(name: st
 
 
 def test_the_width_of_a_kernel_does_not_depend_on_the_order() -> None:
-    x, y = (_pictures(n, seed).x.reshape(n, -1) for n, seed in ((300, 0), (4_000, 1)))
+    x, y = (_pictures(n, seed).samples.reshape(n, -1) for n, seed in ((300, 0), (4_000, 1)))
     by_class = y[np.argsort(np.arange(4_000) % 4, kind="stable")]
     assert mmd_rbf(x, by_class) == pytest.approx(mmd_rbf(x, y), rel=0.1, abs=1e-4)
 
@@ -80,25 +81,27 @@ def test_features_of_large_data_are_fitted_on_rows_drawn_by_seed() -> None:
     """Every other row is of one class: rows taken at even steps would all be of it."""
     n = 2 * FIT_ROWS
     label = (np.arange(n) % 2).astype(np.int32)
-    train = SampleSet(np.broadcast_to(label.reshape(-1, 1, 1, 1), (n, 1, 1, 1)).astype(np.float32), label)
-    fitted = MetricContext(train, train, DataSpec((1, 1, 1), classes=2)).fitted
+    spec = DataSpec((1, 1, 1), classes=2)
+    train = Samples(np.broadcast_to(label.reshape(-1, 1, 1, 1), (n, 1, 1, 1)).astype(np.float32), spec, label)
+    fitted = MetricContext(train, train, spec).fitted
     assert len(fitted) == FIT_ROWS
-    assert fitted.x.mean() == pytest.approx(0.5, abs=0.03)
+    assert fitted.samples.mean() == pytest.approx(0.5, abs=0.03)
 
 
-def _mean(generated: SampleSet, context: MetricContext) -> float:
-    return float(generated.x.mean())
+def _mean(generated: Samples, context: MetricContext) -> float:
+    return float(generated.samples.mean())
 
 
 def test_a_limit_draws_samples_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     component = metric_component("mean", f"{__name__}:_mean", "Mean.", lower_is_better=None, limit=100)
     monkeypatch.setattr(type(component), "load", lambda self: _mean)
-    x = np.linspace(0, 1, 10_000, dtype=np.float32).reshape(-1, 1, 1, 1)
-    context = MetricContext(SampleSet(x), SampleSet(x), DataSpec((1, 1, 1)))
-    result = measure(component, SampleSet(x), context)
+    spec = DataSpec((1, 1, 1))
+    samples = Samples(np.linspace(0, 1, 10_000, dtype=np.float32).reshape(-1, 1, 1, 1), spec)
+    context = MetricContext(samples, samples, spec)
+    result = measure(component, samples, context)
     assert result.value == pytest.approx(0.5, abs=0.12)
     assert result.fingerprint.setting == "100 samples drawn"
-    assert measure(component, SampleSet(x[:100]), context).fingerprint.setting == ""
+    assert measure(component, samples.take(np.arange(100)), context).fingerprint.setting == ""
 
 
 def test_another_arithmetic_has_another_fingerprint() -> None:

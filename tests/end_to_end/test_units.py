@@ -60,8 +60,8 @@ def test_a_bernoulli_needs_a_range() -> None:
 
 
 def test_scores_do_not_depend_on_the_units_of_a_column(address: str, tmp_path: Path) -> None:
+    from genloom.data.samples import Samples
     from genloom.evaluation.evaluate import scores
-    from genloom.sampling.samples import Samples
 
     x = (np.random.default_rng(1).normal(size=(102, 2)) + 0.5).astype(np.float32)
     found = []
@@ -69,6 +69,6 @@ def test_scores_do_not_depend_on_the_units_of_a_column(address: str, tmp_path: P
         plain = (np.load(address.partition(":")[2])["x"] - MEAN) / DEVIATION
         np.savez(tmp_path / "units.npz", x=mean + deviation * plain)
         dataset = genloom.data.open(f"npz:{tmp_path / 'units.npz'}")
-        drawn = Samples((mean + deviation * x).astype(np.float32), None, None, dataset.spec)
+        drawn = Samples((mean + deviation * x).astype(np.float32), dataset.spec)
         found.append([result.value for result in scores(None, drawn, dataset)])
     np.testing.assert_allclose(found[0], found[1], rtol=1e-3, atol=1e-4)

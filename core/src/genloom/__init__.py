@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         testing,
         training,
     )
+    from genloom.data.samples import Samples
     from genloom.data.spec import DataSpec
     from genloom.evaluation.compare import compare
     from genloom.evaluation.evaluate import evaluate
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from genloom.plugins.offers import Component, MetricTraits, Preset
     from genloom.runs import Run
     from genloom.sampling.sample import sample
-    from genloom.sampling.samples import Samples
     from genloom.training.trainer import train
 
     __version__: str
@@ -89,7 +89,7 @@ _ATTRIBUTES = {
     "Preparation": "genloom.model",
     "Preset": "genloom.plugins.offers",
     "Run": "genloom.runs",
-    "Samples": "genloom.sampling.samples",
+    "Samples": "genloom.data.samples",
     "compare": "genloom.evaluation.compare",
     "create": "genloom.opening.create",
     "evaluate": "genloom.evaluation.evaluate",

@@ -202,7 +202,7 @@ def test_a_score_and_an_answer_keep_the_beginning_of_a_context_that_is_cut(monke
 
     def sample(model: Any, n: int, condition: Any, **_: Any) -> Any:
         seen.append(condition["tokens"])
-        return genloom.Samples(condition["tokens"], None, np.zeros((n, 2), int), model.spec)
+        return genloom.Samples(condition["tokens"], model.spec, seeds=np.zeros((n, 2), int))
 
     monkeypatch.setattr(genloom, "sample", sample)
     task = Task("t", "generation", (Item({"prompt": "to"}, ("be or",)),), "{prompt}", answer_tokens=4)
@@ -232,7 +232,7 @@ def test_an_answer_of_a_task_is_read_behind_its_question(monkeypatch: pytest.Mon
         rows = np.where(condition["tokens"] < 0, 0, condition["tokens"])
         for row, start in zip(rows, condition["given"], strict=True):
             row[start : start + max_tokens] = (answer + [0] * max_tokens)[:max_tokens]
-        return genloom.Samples(rows, None, np.zeros((n, 2), int), model.spec)
+        return genloom.Samples(rows, model.spec, seeds=np.zeros((n, 2), int))
 
     monkeypatch.setattr(genloom, "sample", sample)
     task = Task("t", "generation", (Item({"prompt": "to"}, ("be or",)),), "{prompt}", answer_tokens=8)

@@ -31,7 +31,7 @@ class TestStrip(PostprocessorConformance):
 
 def process(text: str, samples: Any, spec: DataSpec, origin: Any = None) -> Samples:
     seeds = np.stack([np.zeros(len(samples), int), np.arange(len(samples))], axis=1)
-    return chain([text])(Samples(np.asarray(samples), None, seeds, spec), origin)
+    return chain([text])(Samples(np.asarray(samples), spec, seeds=seeds), origin)
 
 
 @pytest.fixture

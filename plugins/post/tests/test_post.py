@@ -103,7 +103,7 @@ def run(text: str, samples: Any, spec: DataSpec = UNIT) -> np.ndarray:
 
 def process(text: str, samples: Any, spec: DataSpec = UNIT, labels: Any = None, origin: Any = None) -> Samples:
     seeds = np.stack([np.zeros(len(samples), int), np.arange(len(samples))], axis=1)
-    return chain([text])(Samples(np.asarray(samples), labels, seeds, spec), origin)
+    return chain([text])(Samples(np.asarray(samples), spec, labels, seeds), origin)
 
 
 def flat(*values: float) -> np.ndarray:

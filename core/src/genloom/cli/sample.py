@@ -14,8 +14,8 @@ from genloom.cli.output import note, print_json, say
 from genloom.errors import ConfigError
 
 if TYPE_CHECKING:
+    from genloom.data.samples import Samples
     from genloom.runs import Run
-    from genloom.sampling.samples import Samples
 
 __all__ = ["sample"]
 
@@ -51,8 +51,8 @@ def sample(run: str, out: str | None, mode: str, as_json: bool, **asked: Any) ->
 
     Sample i of a seed is the same whatever -n, on every engine.
     """
+    from genloom.modalities.writing import check_ending, write
     from genloom.runs import open_run
-    from genloom.sampling.writing import check_ending, write
 
     if asked["post"] and asked["no_post"]:
         raise ConfigError("--post and --no-post exclude each other.", mend="Give one of them.")

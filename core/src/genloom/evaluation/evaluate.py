@@ -28,9 +28,9 @@ from genloom.sampling.sample import own_post
 if TYPE_CHECKING:
     from genloom.data.dataset import Dataset
     from genloom.data.opening import Data
+    from genloom.data.samples import Samples
     from genloom.metrics.context import MetricContext
     from genloom.postprocess import Chain
-    from genloom.sampling.samples import Samples
 
 __all__ = ["evaluate", "keep"]
 
@@ -161,11 +161,12 @@ def _count(n: int | None, dataset: Dataset) -> int:
 def _context(dataset: Dataset, count: int) -> MetricContext:
     """Hold out as many samples as are drawn; the rows are the same for every run and every seed of samples."""
     from genloom.data import drawn_rows
-    from genloom.metrics.context import MetricContext, SampleSet
+    from genloom.data.samples import Samples
+    from genloom.metrics.context import MetricContext
 
-    def taken(split: Any, most: int) -> SampleSet:
+    def taken(split: Any, most: int) -> Samples:
         batch = split.take(drawn_rows(len(split), most))
-        return SampleSet(batch["x"], batch.get("label"))
+        return Samples(batch["x"], dataset.spec, batch.get("label"))
 
     train_rows = max(_TRAIN_BYTES // (4 * dataset.spec.size), 1)
     return MetricContext(
@@ -194,21 +195,19 @@ def scores(
         NotFoundError: no such metric.
     """
     from genloom.metrics.choosing import choose, enough
-    from genloom.metrics.context import SampleSet
     from genloom.metrics.measuring import measure
 
-    generated = SampleSet(drawn.samples, drawn.labels)
-    context = _context(dataset, len(generated))
+    context = _context(dataset, len(drawn))
     chosen = choose(
         names,
         dataset.spec,
-        data_labelled=context.train.label is not None,
-        samples_labelled=generated.label is not None,
+        data_labelled=context.train.labels is not None,
+        samples_labelled=drawn.labels is not None,
         known_modes=isinstance(dataset.density, IsotropicMixture),
     )
-    few, where = len(context.test), "held out" if len(generated) >= len(dataset.test) else "drawn"
+    few, where = len(context.test), "held out" if len(drawn) >= len(dataset.test) else "drawn"
     measurable = [metric for metric in chosen if enough(metric, few, where, say, named=names is not None)]
-    return [measure(component, generated, context) for component in measurable]
+    return [measure(component, drawn, context) for component in measurable]
 
 
 def _loaded(run: Run) -> tuple[Any, int]:
@@ -283,7 +282,7 @@ def _draw(sampler: Sampler, n: int, seed: int, engine: str, dataset: Dataset) ->
     """Draw n samples and time the drawing without its compilation."""
     import numpy as np
 
-    from genloom.sampling.samples import Samples
+    from genloom.data.samples import Samples
 
     drawn, seconds = _timed(sampler, n, seed)
     state = "first draw"
@@ -299,11 +298,11 @@ def _draw(sampler: Sampler, n: int, seed: int, engine: str, dataset: Dataset) ->
     costs = [_cost("seconds per 1,000 samples", 1000.0 * seconds / n, n, data, setting)]
     if drawn.evaluations is not None:
         costs.append(_cost("network evaluations", float(drawn.evaluations), n, data, ""))
-    return Samples(x, drawn.labels, drawn.seeds, dataset.spec), costs
+    return Samples(x, dataset.spec, drawn.labels, drawn.seeds), costs
 
 
 def _timed(sampler: Sampler, n: int, seed: int) -> tuple[Samples, float]:
-    from genloom.sampling.samples import Samples
+    from genloom.data.samples import Samples
 
     start = time.perf_counter()
     drawn = sampler(n, seed)

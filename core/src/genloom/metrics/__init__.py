@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from genloom.metrics.c2st import two_sample_accuracy
     from genloom.metrics.component import metric_component
-    from genloom.metrics.context import MetricContext, SampleSet
+    from genloom.metrics.context import MetricContext
     from genloom.metrics.features import ClassifierFeatures, classifier_features, pca_features
     from genloom.metrics.fingerprint import Fingerprint, comparable
     from genloom.metrics.frechet import frechet_distance, frechet_from_moments
@@ -31,7 +31,6 @@ __all__ = [
     "MetricResult",
     "ModeReport",
     "Neighbourhoods",
-    "SampleSet",
     "bits_per_dimension",
     "class_modes",
     "classifier_features",
@@ -61,7 +60,6 @@ _MODULES = {
     "ModeReport": "modes",
     "Neighbourhoods": "neighbours",
     "OPPONENTS": "opponents",
-    "SampleSet": "context",
     "bits_per_dimension": "likelihood",
     "class_modes": "modes",
     "classifier_features": "features",

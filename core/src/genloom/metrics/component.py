@@ -19,7 +19,7 @@ def metric_component(
     accepts: tuple[str, ...] = (NUMERIC,),
     **traits: Any,
 ) -> Component:
-    """Describe a metric: a function `(generated: SampleSet, context: MetricContext) -> float`.
+    """Describe a metric: a function `(generated: Samples, context: MetricContext) -> float`.
 
     The floor and the opponents cost its author nothing: the same function is called on real and on simple samples.
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from genloom.data.order import drawn_rows
+from genloom.data.samples import Samples
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError
 from genloom.metrics.features import (
@@ -20,36 +20,12 @@ from genloom.metrics.features import (
     pca_features,
 )
 
-__all__ = ["FIT_ROWS", "MetricContext", "SampleSet"]
+__all__ = ["FIT_ROWS", "MetricContext"]
 
 T = TypeVar("T")
 
 #: Features and opponents are fitted on at most this many training samples: enough for both, and seconds of work.
 FIT_ROWS = 10_000
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class SampleSet:
-    """Samples with their labels.
-
-    Attributes:
-        x: (n, *shape) in the spec's value range.
-        label: (n,) integers: the true class of real samples, the one that was asked for of generated ones; or None.
-    """
-
-    x: NDArray[Any]
-    label: NDArray[Any] | None = None
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def take(self, rows: NDArray[Any]) -> SampleSet:
-        """Return the samples at `rows` (n,)."""
-        return SampleSet(self.x[rows], None if self.label is None else self.label[rows])
-
-    def drawn(self, n: int | None, seed: int = 0) -> SampleSet:
-        """Return at most n samples drawn by seed, all for None: the order that data lie in does not show."""
-        return self if n is None or n >= len(self) else self.take(drawn_rows(len(self), n, seed))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -65,8 +41,8 @@ class MetricContext:
         density: the true log density where it is known; a `genloom.data.IsotropicMixture` has known modes.
     """
 
-    train: SampleSet
-    test: SampleSet
+    train: Samples
+    test: Samples
     spec: DataSpec
     data: str = ""
     seed: int = 0
@@ -80,22 +56,22 @@ class MetricContext:
         found: T = self._kept[key]
         return found
 
-    def values(self, samples: SampleSet) -> NDArray[np.float64]:
+    def values(self, samples: Samples) -> NDArray[np.float64]:
         """Return samples flattened (n, d) and scaled, so that scores do not depend on the unit values are stored in.
 
         The value range maps to [0, 1]; unbounded values are standardised as the spec says, or divided by their spread
         over the training data where it says nothing.
         """
         offset, scale = self._scale()
-        return (np.asarray(samples.x, np.float64).reshape(len(samples), -1) - offset) / scale
+        return (np.asarray(samples.samples, np.float64).reshape(len(samples), -1) - offset) / scale
 
-    def restore(self, values: NDArray[np.float64]) -> SampleSet:
+    def restore(self, values: NDArray[np.float64]) -> Samples:
         """Return unlabelled samples from scaled values (n, d), clipped to the value range."""
         offset, scale = self._scale()
         x = values * scale + offset
         if self.spec.value_range is not None:
             x = x.clip(*self.spec.value_range)
-        return SampleSet(x.reshape(len(x), *self.spec.shape))
+        return Samples(x.reshape(len(x), *self.spec.shape), self.spec)
 
     def features(self, name: str) -> Features:
         """Return the features `values`, `pca<k>` or `classifier<k>`, fitted on the training samples.
@@ -118,7 +94,7 @@ class MetricContext:
         Raises:
             ConfigError: the data have no labels.
         """
-        label, test_label = self.fitted.label, self.test.label
+        label, test_label = self.fitted.labels, self.test.labels
         if label is None:
             raise ConfigError("This data set has no labels to train a classifier on.", mend="Use features pca20.")
         test = None if test_label is None else (self.values(self.test), test_label)
@@ -127,14 +103,14 @@ class MetricContext:
             lambda: classifier_features(self.values(self.fitted), label, hidden, seed=0, test=test),
         )
 
-    def embed(self, name: str, samples: SampleSet) -> NDArray[np.float64]:
+    def embed(self, name: str, samples: Samples) -> NDArray[np.float64]:
         """Return samples as features (n, d) of the given name."""
         return self.once((name, samples), lambda: self.features(name)(self.values(samples)))
 
     @property
-    def fitted(self) -> SampleSet:
+    def fitted(self) -> Samples:
         """The training samples that features and opponents are fitted on, at most `FIT_ROWS`."""
-        return self.once("fitted", lambda: self.train.drawn(FIT_ROWS))
+        return self.once("fitted", lambda: self.train.subset(FIT_ROWS))
 
     def _scale(self) -> tuple[Any, Any]:
         """Return what is subtracted and divided by: numbers, or rows (d,)."""
@@ -145,4 +121,4 @@ class MetricContext:
         if spec.scale:
             repeats = spec.size // len(spec.scale)
             return np.tile(spec.mean, repeats), np.tile(spec.divisors, repeats)
-        return 0.0, self.once("spread", lambda: float(np.std(self.train.x, dtype=np.float64)) or 1.0)
+        return 0.0, self.once("spread", lambda: float(np.std(self.train.samples, dtype=np.float64)) or 1.0)

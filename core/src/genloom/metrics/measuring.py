@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 
+from genloom.data.samples import Samples
 from genloom.metrics import cache
-from genloom.metrics.context import FIT_ROWS, MetricContext, SampleSet
+from genloom.metrics.context import FIT_ROWS, MetricContext
 from genloom.metrics.fingerprint import Fingerprint
 from genloom.metrics.opponents import OPPONENTS
 from genloom.metrics.result import MetricResult
@@ -17,7 +18,7 @@ __all__ = ["measure"]
 _FEATURES = re.compile(r"-((?:pca|classifier)\d+)$")
 
 
-def measure(component: Component, generated: SampleSet, context: MetricContext) -> MetricResult:
+def measure(component: Component, generated: Samples, context: MetricContext) -> MetricResult:
     """Call a metric on generated samples, real ones and those of the opponents, at the same n.
 
     Args:
@@ -29,7 +30,7 @@ def measure(component: Component, generated: SampleSet, context: MetricContext) 
         ConfigError: the metric does not apply to these samples.
         DataError: samples that are not finite, or too few of them.
     """
-    samples = generated.drawn(component.metric.limit)
+    samples = generated.subset(component.metric.limit)
     drawn = [f"{len(samples)} samples drawn"] if len(samples) < len(generated) else []
     fingerprint = _fingerprint(component, context, len(samples), drawn)
     value = float(component.load()(samples, context))
@@ -82,10 +83,10 @@ def _references(component: Component, context: MetricContext, fingerprint: Finge
     return scores
 
 
-def _real_and_simple(component: Component, context: MetricContext, n: int) -> list[tuple[str, SampleSet]]:
+def _real_and_simple(component: Component, context: MetricContext, n: int) -> list[tuple[str, Samples]]:
     sets = []
     if component.metric.floor == "test":
-        sets.append(("floor", context.test.drawn(n)))
+        sets.append(("floor", context.test.subset(n)))
     elif len(context.train) >= n:  # fewer would be another score: Fréchet distances grow as n falls
         sets.append(("floor", _training(context, n)))
     if not component.metric.needs_labels:
@@ -93,12 +94,12 @@ def _real_and_simple(component: Component, context: MetricContext, n: int) -> li
     return sets
 
 
-def _training(context: MetricContext, n: int) -> SampleSet:
-    return context.once(("training", n), lambda: context.train.drawn(n, context.seed))
+def _training(context: MetricContext, n: int) -> Samples:
+    return context.once(("training", n), lambda: context.train.subset(n, context.seed))
 
 
-def _opponent(name: str, context: MetricContext, n: int) -> SampleSet:
-    def draw() -> SampleSet:
+def _opponent(name: str, context: MetricContext, n: int) -> Samples:
+    def draw() -> Samples:
         return context.restore(OPPONENTS[name](context.values(context.fitted), n, context.seed))
 
     return context.once((name, n), draw)

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
+    from genloom.data.samples import Samples
     from genloom.data.spec import DataSpec
-    from genloom.sampling.samples import Samples
 
 __all__ = ["Modality", "Writer"]
 

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
+    from genloom.data.samples import Samples
     from genloom.data.spec import DataSpec
     from genloom.modalities.modality import Writer
-    from genloom.sampling.samples import Samples
 
 __all__ = ["AUDIO", "SIGNAL", "TABLE"]
 

@@ -17,9 +17,9 @@ from genloom.modalities import takes
 from genloom.postprocess.origin import Origin
 
 if TYPE_CHECKING:
+    from genloom.data.samples import Samples
     from genloom.data.spec import DataSpec
     from genloom.plugins.offers import Component
-    from genloom.sampling.samples import Samples
 
 __all__ = ["Chain", "Origin", "Step", "chain"]
 
@@ -90,7 +90,7 @@ class Chain:
         """Process samples and return them with the spec they then have.
 
         Args:
-            samples: what `genloom.sample` returned, or `Samples(array, None, None, spec)`.
+            samples: what `genloom.sample` returned, or `Samples(array, spec)`.
             origin: the run behind them; only some post-processors ask for it.
 
         Raises:

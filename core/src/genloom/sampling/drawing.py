@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genloom.data.fitting import SLACK
+from genloom.data.samples import Samples
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, PluginError, RunError, nearest
 from genloom.messages import tell
 from genloom.options import check_number
 from genloom.sampling.conditions import conditions
-from genloom.sampling.samples import Samples
 
 if TYPE_CHECKING:
     from genloom.data.spec import DataSpec

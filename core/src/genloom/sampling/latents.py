@@ -11,7 +11,7 @@ from genloom.errors import ConfigError
 
 if TYPE_CHECKING:
     from genloom.data.dataset import Dataset
-    from genloom.sampling.samples import Samples
+    from genloom.data.samples import Samples
 
 __all__ = ["PER_WALK", "encoded", "interpolate", "opened_for", "points_of_walk", "reconstruct"]
 
@@ -45,7 +45,7 @@ def reconstruct(model: Any, dataset: Dataset, n: int, seed: int = 0) -> Samples:
     """
     import numpy as np
 
-    from genloom.sampling.samples import Samples
+    from genloom.data.samples import Samples
 
     _require(model, dataset, n)
     rows = drawn_over_classes(dataset.test, n, seed)
@@ -53,7 +53,7 @@ def reconstruct(model: Any, dataset: Dataset, n: int, seed: int = 0) -> Samples:
     again = _mapped(model, "decode", encoded(model, batch), batch.get("label"))
     pairs = np.stack([batch["x"], again], axis=1)  # (n, 2, *shape)
     labels = np.repeat(batch["label"], 2) if "label" in batch else None
-    return Samples(_joined(pairs), labels, np.repeat(rows, 2), model.spec, columns=2 * min(n, PAIRS))
+    return Samples(_joined(pairs), model.spec, labels, np.repeat(rows, 2), columns=2 * min(n, PAIRS))
 
 
 def interpolate(model: Any, dataset: Dataset, n: int, seed: int = 0) -> Samples:
@@ -67,7 +67,7 @@ def interpolate(model: Any, dataset: Dataset, n: int, seed: int = 0) -> Samples:
     """
     import numpy as np
 
-    from genloom.sampling.samples import Samples
+    from genloom.data.samples import Samples
 
     points = points_of_walk(n)
     walks = n // points
@@ -79,7 +79,7 @@ def interpolate(model: Any, dataset: Dataset, n: int, seed: int = 0) -> Samples:
     path = _joined(a[:, None] * (1 - t) + b[:, None] * t)  # (n, *latent)
     labels = np.repeat(batch["label"], points) if "label" in batch else None
     shown = labels if _takes_labels(model, "encode") else None  # else a walk leads from one class to another
-    return Samples(_mapped(model, "decode", path, labels), shown, np.arange(n), model.spec, columns=points)
+    return Samples(_mapped(model, "decode", path, labels), model.spec, shown, np.arange(n), columns=points)
 
 
 def points_of_walk(n: int) -> int:

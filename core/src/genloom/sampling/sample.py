@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from genloom.arguments import seed_number, whole
+from genloom.data.samples import Samples
 from genloom.errors import PluginError
 from genloom.opening.create import checked_model
 from genloom.options import MOST_SAMPLES
 from genloom.sampling.drawing import draw_samples
-from genloom.sampling.samples import Samples
 
 if TYPE_CHECKING:
     from genloom.model import GenerativeModel

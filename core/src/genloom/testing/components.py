@@ -13,14 +13,14 @@ from genloom.data.check import inspect
 from genloom.data.dataset import ArraySplit, Dataset
 from genloom.data.opening import open
 from genloom.data.order import drawn_rows
+from genloom.data.samples import Samples
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, DataError
-from genloom.metrics.context import MetricContext, SampleSet
+from genloom.metrics.context import MetricContext
 from genloom.modalities import modality_of
+from genloom.modalities.writing import writers
 from genloom.options import configure
 from genloom.postprocess import Chain, Origin, Step
-from genloom.sampling.samples import Samples
-from genloom.sampling.writing import writers
 from genloom.testing.data import made_up
 from genloom.testing.offered import Offered
 
@@ -134,20 +134,20 @@ class MetricConformance(_Conformance):
         """Return the real side."""
         return MetricContext(self._set(0, 2 * self.n), self._set(1, self.n), self.spec)
 
-    def _set(self, seed: int, n: int) -> SampleSet:
+    def _set(self, seed: int, n: int) -> Samples:
         batch = made_up(self.spec, n, seed)
-        return SampleSet(batch["x"], batch.get("label"))
+        return Samples(batch["x"], self.spec, batch.get("label"))
 
-    def score(self, samples: SampleSet) -> float:
+    def score(self, samples: Samples) -> float:
         """Return the metric's value for samples."""
-        own = SampleSet(samples.x.copy(), samples.label)
+        own = samples.replace(samples=samples.samples.copy())
         return float(self.component().load()(own, self.context()))
 
-    def noise(self) -> SampleSet:
+    def noise(self) -> Samples:
         """Return samples that are plainly worse than real ones: uniform over the upper half of the range."""
         low, high = self.spec.value_range or (-1.0, 1.0)
         x = np.random.default_rng(7).uniform((low + high) / 2, high, (self.n, *self.spec.shape)).astype("float32")
-        return SampleSet(x, self._set(2, self.n).label)
+        return Samples(x, self.spec, self._set(2, self.n).labels)
 
     def test_the_value_is_finite_and_repeats(self) -> None:
         """The same samples have the same finite score."""
@@ -158,9 +158,10 @@ class MetricConformance(_Conformance):
     def test_samples_are_left_as_they_are(self) -> None:
         """A metric writes to none of its arguments."""
         samples = self._set(2, self.n)
-        before = samples.x.copy()
+        before = samples.samples.copy()
         self.component().load()(samples, self.context())
-        assert np.array_equal(before, samples.x), "Promise broken: the metric changes the samples that it measures."
+        kept = np.array_equal(before, samples.samples)
+        assert kept, "Promise broken: the metric changes the samples that it measures."
 
     def test_the_order_of_samples_does_not_matter(self) -> None:
         """A set has no order."""
@@ -203,7 +204,7 @@ class PostprocessorConformance(_Conformance):
         labels = np.arange(n) % self.spec.classes if self.spec.classes else None
         seeds = np.stack([np.zeros(n, "int64"), np.arange(n)], axis=1)
         step = Step(component, component.configure(**self.options))
-        return Chain((step,))(Samples(samples, labels, seeds, self.spec), self.origin())
+        return Chain((step,))(Samples(samples, self.spec, labels, seeds), self.origin())
 
     def test_the_result_is_what_its_spec_says(self) -> None:
         """Shape and range follow the spec that is returned, and every number is finite."""
@@ -273,7 +274,7 @@ class ModalityConformance(_Conformance):
         """Return samples to try it with; override it for those that random numbers in the range are none of."""
         low, high = self.spec.value_range or (-1.0, 1.0)
         x = np.random.default_rng(0).uniform(low, high, (6, *self.spec.shape)).astype(self.spec.dtype)
-        return Samples(x, None, None, self.spec)
+        return Samples(x, self.spec)
 
     def test_data_of_its_kind_find_it(self) -> None:
         """The kind that specs name is the modality's own."""

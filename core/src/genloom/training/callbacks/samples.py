@@ -19,7 +19,7 @@ from genloom.training.cadence import Every
 from genloom.training.session import Session
 
 if TYPE_CHECKING:
-    from genloom.sampling.samples import Samples
+    from genloom.data.samples import Samples
 
 __all__ = ["SampleGrid"]
 

@@ -1,4 +1,4 @@
-"""`Samples`: arrays with what they are, what they were asked to be, and the seeds that draw them again."""
+"""`Samples`: arrays with what they are, what they are of, and the seeds that draw them again."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from genloom.data.order import drawn_rows
 from genloom.data.spec import DataSpec
 
 if TYPE_CHECKING:
@@ -20,16 +21,16 @@ __all__ = ["Samples"]
 _NAMED = 4  # classes that a short description names
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class Samples:
-    """What `genloom.sample` returns, and what post-processors turn into other samples.
+    """What `genloom.sample` returns, post-processors turn into other samples, and metrics measure.
 
     Attributes:
         samples: (n, *spec.shape) in `spec.value_range`; float32, or int32 for tokens.
-        labels: int32 (n,), or None when the model takes no labels.
-        seeds: int64 (n, 2): the seed and the number of each sample, which draw it again; (n,) numbers for samples that
-            were not drawn; None once several were put together.
         spec: what one sample is.
+        labels: int32 (n,), the true class of real samples, the one that was asked for of generated ones; None without.
+        seeds: int64 (n, 2): the seed and the number of each sample, which draw it again; (n,) numbers for samples that
+            were not drawn; None for real samples, and once several were put together.
         evaluations: network evaluations per sample, None when the model does not say.
         seconds: wall time.
         compile_seconds: part of it that was the first call of a new compiled function, 0 when there was none.
@@ -38,9 +39,9 @@ class Samples:
     """
 
     samples: np.ndarray[Any, Any]
-    labels: np.ndarray[Any, Any] | None
-    seeds: np.ndarray[Any, Any] | None
     spec: DataSpec
+    labels: np.ndarray[Any, Any] | None = None
+    seeds: np.ndarray[Any, Any] | None = None
     evaluations: int | None = None
     seconds: float = 0.0
     compile_seconds: float = 0.0
@@ -60,6 +61,10 @@ class Samples:
         parts = {name: getattr(self, name) for name in ("samples", "labels", "seeds")}
         return self.replace(**{name: None if part is None else part[chosen] for name, part in parts.items()})
 
+    def subset(self, n: int | None, seed: int = 0) -> Samples:
+        """Return at most n samples chosen by seed, all for None: the order that samples lie in does not show."""
+        return self if n is None or n >= len(self) else self.take(drawn_rows(len(self), n, seed))
+
     def save(self, path: str | Path) -> Path:
         """Write the samples by the ending of `path`, as `genloom sample --out` does, and return the path.
 
@@ -70,7 +75,7 @@ class Samples:
             ConfigError: an ending that is unknown or that this kind of data does not have, or a folder that is not
                 empty.
         """
-        from genloom.sampling.writing import write
+        from genloom.modalities.writing import write
 
         return write(self, path)
 
@@ -80,7 +85,7 @@ class Samples:
         Raises:
             ConfigError: no samples, or a kind without a picture, such as text.
         """
-        from genloom.sampling.writing import picture_of
+        from genloom.modalities.writing import picture_of
 
         return picture_of(self)
 
