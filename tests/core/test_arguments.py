@@ -114,7 +114,7 @@ CALLS: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
     "a preset of 3": (lambda m, run: genloom.create("vae/mlp", SPEC, preset=3), "vae/mlp has no preset 3"),
     "networks of 3": (lambda m, run: genloom.create("vae/mlp", SPEC, networks=3), "networks must be a dict of netwo"),
     "model of an array": (lambda m, run: Point(X), "spec must be a DataSpec, got a value of type ndarray"),
-    "load nothing": (lambda m, run: genloom.load(None), NO_RUN + "None. Name the folder"),
+    "load nothing": (lambda m, run: genloom.load(None), NO_RUN + "None. Give the folder"),
     "load a model": (lambda m, run: genloom.load(m), NO_RUN + "<Point"),
     "load into 3": (lambda m, run: genloom.load(run, model=3), "model must be a GenerativeModel, got 3"),
     "train on nothing": (lambda m, run: genloom.train("vae/mlp"), "No data are given. Name some: data='digits'"),

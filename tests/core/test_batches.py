@@ -86,7 +86,7 @@ WRONG = {
     "empty": (changed(x=X[:0], label=None), r"x has no samples: its shape is \(0, 4, 4, 1\)"),
     "bytes": (
         changed(x=(X * 255).astype(np.uint8)),
-        r"x has values outside 0 to 1 in 8 of 8 samples, the farthest 25\d\. Bring them into that range",
+        r"x has values outside 0 to 1 in 8 of 8 samples, the farthest 25\d\. Rescale them, or give",
     ),
     "NaN": (changed(x=NAN), "x has NaN or infinite values in 2 of 8 samples"),
     "text": (changed(x=X.astype(str)), "x holds <U.*, where the model reads numbers"),
@@ -143,7 +143,7 @@ def test_numbers_of_any_type_train_the_same(dtype):
 @pytest.mark.parametrize(
     ("x", "words"),
     [
-        (np.full((4, 6), 9, np.int32), "x has tokens outside 0 to 8 in 4 of 4 samples, the farthest 9. Take the tok"),
+        (np.full((4, 6), 9, np.int32), "x has tokens outside 0 to 8 in 4 of 4 samples, the farthest 9. Use the tok"),
         (np.full((4, 6), -1, np.int64), "x has tokens outside 0 to 8 in 4 of 4 samples, the farthest -1"),
         (np.zeros((4, 6), np.float32), "x holds float32, where the model reads numbers. Give x.astype.'int32'"),
         (np.zeros((4, 7), np.int32), r"x has the shape \(4, 7\), the model's samples \(6,\)"),
@@ -202,7 +202,7 @@ def test_training_counts_the_values_outside_a_declared_range(tmp_path):
     x[3, 0, 0], x[17] = 3.0, -1.5
     np.savez(tmp_path / "data.npz", x=x, x_test=x)
     address = f"npz:{tmp_path / 'data.npz'}?value_range=-1,1"
-    words = "outside -1 to 1 in 2 of 40 samples, the farthest 3. Bring them into that range"
+    words = "outside -1 to 1 in 2 of 40 samples, the farthest 3. Rescale them, or give"
     for data in (address, dataset(x, DataSpec((4, 4, 1), value_range=(-1.0, 1.0)), label=False)):
         with pytest.raises(DataError, match=words):
             genloom.train("vae/mlp", data, steps=1, out=tmp_path / "run")

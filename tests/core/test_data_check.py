@@ -64,7 +64,7 @@ def test_planted_faults_are_counted():
     for words in (
         "1 samples with NaN",
         "2 repeated samples in train",
-        "3 test samples are in train",
+        "3 test samples are also in train",
         "Class rare has 1",
     ):
         assert words in text

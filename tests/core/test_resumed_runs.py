@@ -136,10 +136,10 @@ def test_flags_that_change_nothing_that_is_trained_are_refused(
     run = Run(shutil.copytree(base.path, tmp_path / "run"))
     before = (run.path / "run.toml").read_bytes()
     for asked, message in (
-        ({"preset": "quick"}, "another value of --preset: it has None, not 'quick'. Leave out --preset"),
-        ({"init_from": base.path}, f"another value of --init-from: it has None, not '{base.path}'. Leave out --init"),
-        ({"options": {"latent": 3}}, "another value of --set latent: it has 2, not 3. Leave out --set latent"),
-        ({"retain": "l2sp", "init_from": base.path}, "another value of --init-from"),
+        ({"preset": "quick"}, "a different --preset (run: None, asked: 'quick'). Omit --preset"),
+        ({"init_from": base.path}, f"a different --init-from (run: None, asked: '{base.path}'). Omit --init"),
+        ({"options": {"latent": 3}}, "a different --set latent (run: 2, asked: 3). Omit --set latent"),
+        ({"retain": "l2sp", "init_from": base.path}, "a different --init-from"),
     ):
         with pytest.raises(ConfigError) as caught:
             genloom.train(
@@ -175,7 +175,7 @@ def test_what_changed_while_a_run_was_trained_stays_written(
     assert {**later[0], "step": 0, "steps": 3} == begun
     changed = f"genloom 0.0.1 → {genloom.__version__}"
     told = [line for line in capfd.readouterr().err.splitlines() if "run.toml records both" in line]
-    assert len(told) == 1 and "from step 3 on the run has " in told[0] and changed in told[0]
+    assert len(told) == 1 and "from step 3 on, the run uses " in told[0] and changed in told[0]
     line = list_runs(run.path)[0]["history"]
     assert line.startswith("from step 3: steps 3 → 5, machine a Cray → ") and line.endswith(
         "; from step 5: steps 5 → 6"

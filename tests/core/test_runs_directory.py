@@ -238,7 +238,7 @@ def test_a_lock_of_another_host_says_whose_it_is_and_how_it_ends(
     assert told in capsys.readouterr().err
     assert retention.plan(run).why == f"it is being written by {told}"
     monkeypatch.setattr("filelock.lock_descriptor", lambda handle, blocking: False)  # held there, over a shared disk
-    with pytest.raises(ConfigError, match=r"which began 5\.5 hours ago\..* If that process is no more"), run.lock():
+    with pytest.raises(ConfigError, match=r"which began 5\.5 hours ago\..* If that process no longer runs"), run.lock():
         pass
     lock.write_text(json.dumps({**owner, "host": socket.gethostname(), "started": time.time() - 1e6}))
     with pytest.raises(ConfigError, match=r"which began 11\.6 days ago") as error, run.lock():

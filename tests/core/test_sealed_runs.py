@@ -99,7 +99,7 @@ def test_an_old_checkpoint_without_a_seal_is_loaded(run: Run) -> None:
 @pytest.mark.parametrize("sealed", [3, [], {"config": 3}, {"config": {}, "files": []}], ids=str)
 def test_a_seal_that_is_none_is_refused(sealed: object, run: Run) -> None:
     rewrite(run, **{KEY: sealed})
-    with pytest.raises(RunError, match="does not say what it seals"):
+    with pytest.raises(RunError, match="does not record what it protects"):
         load_latest(run)
 
 

@@ -348,7 +348,7 @@ def test_what_cannot_be_asked_for_is_refused(models: Any, tmp_path: Path) -> Non
     for asked, message in (
         ({"epochs": 1, "steps": 1}, "exclude each other"),
         ({"batchsize": 3}, "Did you mean 'batch_size'"),
-        ({"resume": True}, "resume needs the run"),
+        ({"resume": True}, "resume needs a run"),
         ({"seeds": [1, 1]}, "different whole numbers"),
         ({"precision": "float16"}, "cannot be 'float16'"),
         ({"preset": "quik"}, "Did you mean 'quick'"),

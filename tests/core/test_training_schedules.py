@@ -134,7 +134,7 @@ def test_patience_counts_epochs_that_measure_and_every_page_says_so() -> None:
     flag = next(flag for flag in train.params if flag.name == "patience").help
     setting = next(row for row in describe(TrainingSettings) if row["name"] == "patience")
     for words in (flag, setting["help"]):
-        assert "pochs without a better number, of those that measure it" in words
+        assert "pochs, of those that measure it, without a better number" in words
 
 
 def test_patience_counts_from_the_best_and_carries_its_counters() -> None:
