@@ -65,7 +65,7 @@ def test_a_run_that_remembers_goes_on_bitwise(retained: str, halves: list[str], 
 
 
 def test_a_remedy_without_a_past_is_refused(halves: list[str], tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="Name a run: --init-from RUN"):
+    with pytest.raises(ConfigError, match="Give a run: --init-from RUN"):
         genloom.train("vae/mlp", halves[1], retain="replay", out=tmp_path / "x")
     base = genloom.train("vae/mlp", halves[0], preset="tiny", steps=2, out=tmp_path / "base", **SETTINGS)
     with pytest.raises(ConfigError, match="has no distillation_loss"):
