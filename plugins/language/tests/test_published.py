@@ -203,7 +203,7 @@ def test_an_adopted_run_is_chatted_with_and_started_from(runs: Callable[[str], A
         {e["name"]: e["value"] for e in genloom.evaluate(r, n=4)["results"]}["test_loss"] for r in (begun, trained)
     ]
     assert losses[1] < losses[0] - 1
-    with pytest.raises(ConfigError, match="names no data"):
+    with pytest.raises(ConfigError, match="has no data"):
         genloom.evaluate(run)
 
 
