@@ -65,7 +65,7 @@ def test_what_needs_the_data_of_a_written_run_says_that_it_names_none(models: An
         lambda: genloom.evaluate(run, n=4),
         lambda: genloom.train("tests/vae", models.points(), out=run.path, resume=True),
     ):
-        with pytest.raises(ConfigError, match=r"names no data.*--init-from"):
+        with pytest.raises(ConfigError, match=r"has no data.*--init-from"):
             needs_data()
     points = models.points()
     held_out = points.test.arrays()
