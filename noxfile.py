@@ -1,6 +1,7 @@
 """Every check of the repository as a session: one environment each, made by pip under constraints.txt.
 
-`nox` runs the quick ones; CI runs `tests` and then `lint types build site as-user newest isolated` (see .ci/run).
+`nox` runs the quick ones; CI runs `lint types build site`, then `tests` and beside it `as-user`, then `newest` (see
+.ci/run).
 Arguments after `--` go to the program that a session runs: `nox -s "tests(jax)" -- -k loader`.
 """
 
@@ -28,17 +29,26 @@ PLUGINS = tuple(sorted(path.parent.name for path in ROOT.glob("plugins/*/pyproje
 DISTRIBUTIONS = ("core", *(f"plugins/{name}" for name in PLUGINS))
 GROUPS = nox.project.load_toml("pyproject.toml")
 PINNED = ("-c", "constraints.txt")
-# A test keeps to one thread, so that many run at a time; what shares a fixture or a training runs in one process.
+# What the newest Python runs of the tests that an engine takes part in.
+TRAINED = (
+    *(f"tests/core/test_{name}.py" for name in ("training_loop", "saving", "sampling", "model_step", "promises")),
+    "tests/contracts/test_conformance_kit.py",
+)
+# A test keeps to one thread, so that many run at a time; what shares a fixture or a training runs in one process, and
+# files begin in the order in which they are found, those marked `long` first.
 SLOWEST = ("--durations", "20", "--durations-min", "2")
-TOGETHER = ("-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadscope")
+TOGETHER = ("-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadscope", "--no-loadscope-reorder")
 
 
 def install(session: nox.Session, *targets: str, groups: tuple[str, ...] = ()) -> None:
-    """Install tools by group, then packages of this repository, built by the environment's own pinned hatchling."""
+    """Install tools by group, then packages of this repository, built by the environment's own pinned hatchling.
+
+    Python compiles a module when it is first imported: pip would compile all of an engine, for as long as it installs.
+    """
     tools = nox.project.dependency_groups(GROUPS, *groups, *(["packaging"] if targets else []))
-    session.install(*PINNED, *tools)
+    session.install(*PINNED, "--no-compile", *tools)
     if targets:
-        session.install(*PINNED, "--no-build-isolation", *targets)
+        session.install(*PINNED, "--no-compile", "--no-build-isolation", *targets)
 
 
 def everything(*engines: str) -> tuple[str, ...]:
@@ -58,10 +68,15 @@ def tests(session: nox.Session, backend: str) -> None:
     """The suite on one engine, with no other installed; classes and files stay together on one process.
 
     Torch, the quickest to start, also runs what knows no engine, and the comparisons with a library that runs on torch.
+    On JAX the plugins' own tests run in `isolated`, which comes last; unless arguments choose what runs.
     """
     everywhere = backend == "torch"
     install(session, *everything(backend), groups=("test", *(["live"] if everywhere else [])))
     chosen = () if everywhere else ("-m", "not gpu and not quality and not any_engine")
+    if backend == "jax" and not session.posargs:
+        chosen += ("tests",)
+        for plugin in PLUGINS:
+            session.notify(f"isolated({plugin})")
     session.run("python", "-m", "pytest", *TOGETHER, *SLOWEST, *chosen, *session.posargs, env=engine(backend))
 
 
@@ -97,7 +112,7 @@ def isolated(session: nox.Session, plugin: str) -> None:
     others = [f"genloom_{name}" for name in PLUGINS if name != plugin]
     check = f"import importlib.util as u; raise SystemExit(str([n for n in {others} if u.find_spec(n)] or '') or 0)"
     session.run("python", "-c", check)
-    session.run("python", "-m", "pytest", f"plugins/{plugin}/tests", *session.posargs, env=engine("jax"))
+    session.run("python", "-m", "pytest", *TOGETHER, f"plugins/{plugin}/tests", *session.posargs, env=engine("jax"))
 
 
 @nox.session
@@ -178,9 +193,18 @@ def as_user(session: nox.Session) -> None:
 
 @nox.session(python=NEWEST_PYTHON)
 def newest(session: nox.Session) -> None:
-    """The core on the newest supported Python; the other sessions run on the one that nox runs on, in CI the oldest."""
+    """The core on the newest supported Python; the other sessions run on the one that nox runs on, in CI the oldest.
+
+    What knows no engine runs whole: files, processes, types and annotations are Python's own. What an engine computes
+    does not hang on Python's version: of that, models are trained, stopped, saved, resumed and drawn from.
+    """
     install(session, *everything("jax"), groups=("test",))
-    session.run("python", "-m", "pytest", *TOGETHER, "tests/core", *session.posargs, env=engine("jax"))
+    pytest = ("python", "-m", "pytest", *TOGETHER)
+    if session.posargs:
+        session.run(*pytest, *session.posargs, env=engine("jax"))
+        return
+    session.run(*pytest, "tests/core", "-m", "any_engine and not quality", env=engine("jax"))
+    session.run(*pytest, *TRAINED, env=engine("jax"))
 
 
 @nox.session
