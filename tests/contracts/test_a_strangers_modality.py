@@ -75,6 +75,8 @@ from keras import ops
 
 from genloom import GenerativeModel, Phase
 
+pytestmark = pytest.mark.any_engine
+
 
 class Mean(GenerativeModel):
     def __init__(self, spec, options=None, **values):

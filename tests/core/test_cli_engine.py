@@ -115,6 +115,7 @@ def test_what_is_missing_is_named_with_the_install_line(
     assert message in str(caught.value)
 
 
+@pytest.mark.any_engine
 def test_no_engine_is_exit_2_with_the_install_line(genloom: Genloom) -> None:
     code = (
         "import importlib.util\n"
@@ -166,6 +167,7 @@ def test_keras_imported_first_decides_for_child_processes_too(python: Python) ->
     assert python(code, KERAS_BACKEND=ENGINE).stdout == f"{ENGINE}\n"
 
 
+@pytest.mark.any_engine
 def test_without_an_engine_python_hears_what_to_install(python: Python) -> None:
     done = python("import genloom; print(genloom.runs.list_runs('.')); genloom.create", hidden=engine.ENGINES)
     assert done.stdout == "[]\n"
@@ -180,6 +182,7 @@ def test_a_child_process_and_a_file_get_their_engine_too(python: Python, tmp_pat
     assert loaded.stderr == f"runs on {ENGINE}\n"
 
 
+@pytest.mark.any_engine
 def test_what_keras_writes_by_itself_is_no_wish(python: Python, machine: Callable[..., None], tmp_path: Path) -> None:
     """The first command in a new home makes keras.json; the second must run on the same engine."""
     first = python("import genloom; genloom.backend")
@@ -193,6 +196,7 @@ def test_what_keras_writes_by_itself_is_no_wish(python: Python, machine: Callabl
     assert engine.select()[0] == "tensorflow"
 
 
+@pytest.mark.any_engine
 @pytest.mark.parametrize("variables", [{"HOME": "/dev/null/home"}, {"KERAS_HOME": "/dev/null/keras"}])
 def test_keras_json_is_looked_for_where_keras_looks(variables: dict[str, str], python: Python) -> None:
     code = (
@@ -207,6 +211,7 @@ def test_no_home_at_all_is_no_error(python: Python) -> None:
     assert python("import genloom; print(genloom.engine.select()[0])", HOME=None).stdout == f"{ENGINE}\n"
 
 
+@pytest.mark.any_engine
 def test_of_what_tensorflow_says_only_notes_are_kept_back(python: Python) -> None:
     code = (
         "import os\nfrom genloom import engine\nos.environ['KERAS_BACKEND'] = 'tensorflow'\n"

@@ -143,6 +143,7 @@ def test_options_are_checked_and_an_open_data_set_takes_none() -> None:
         data.open(data.open(X), test=0.5)
 
 
+@pytest.mark.any_engine
 def test_a_run_on_arrays_resumes_and_is_measured_with_the_same_ones(tmp_path: Path) -> None:
     out, x, names = tmp_path / "run", np.tile(X, (4, 1, 1, 1)), np.tile(NAMES, 4)
     options = {"latent": 2, "hidden": (4,)}
@@ -165,6 +166,7 @@ def test_a_run_on_arrays_resumes_and_is_measured_with_the_same_ones(tmp_path: Pa
     assert genloom.sample(run, 2, condition={"label": np.array([2, 0])}).labels.tolist() == [2, 0]
 
 
+@pytest.mark.any_engine
 def test_a_training_on_bytes_that_are_masks_says_so(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     options: dict[str, Any] = {"options": {"latent": 2, "hidden": (4,)}, "steps": 1, **QUIET}
     genloom.train("vae/mlp", X % 2, out=tmp_path / "masks", **options)
@@ -173,6 +175,7 @@ def test_a_training_on_bytes_that_are_masks_says_so(tmp_path: Path, capfd: pytes
     assert "less than a tenth" not in capfd.readouterr().err
 
 
+@pytest.mark.any_engine
 def test_codes_are_data_with_the_same_classes(tmp_path: Path) -> None:
     from click.testing import CliRunner
 

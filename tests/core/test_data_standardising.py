@@ -153,6 +153,7 @@ def test_units_of_a_run_win_over_those_of_new_data():
     assert in_units_of(new, DataSpec((2,), value_range=None)) is new
 
 
+@pytest.mark.any_engine
 def test_check_says_what_will_be_done(tmp_path):
     found = check(save(tmp_path, x=columns()))
     assert found["spec"]["scale"][2] == 0.0
@@ -163,6 +164,7 @@ def test_check_says_what_will_be_done(tmp_path):
     assert check("digits")["treatment"] == "Values from 0 to 1: models see them from -1 to 1."
 
 
+@pytest.mark.any_engine
 def test_a_resumed_run_keeps_the_units_it_began_with(tmp_path):
     """One from before data were standardised goes on as it was; a new one keeps its scale."""
     from genloom.runs import manifest, open_run
@@ -186,6 +188,7 @@ def test_a_resumed_run_keeps_the_units_it_began_with(tmp_path):
     assert np.abs(genloom.sample(old, 4).samples).max() < 1e3  # its own units
 
 
+@pytest.mark.any_engine
 def test_fine_tuning_keeps_the_units_of_its_beginning_and_refuses_others(tmp_path, capsys):
     quiet = {"sample_every": 0, "progress": "none", "batch_size": 20, "steps": 2}
     first = genloom.train(
@@ -250,6 +253,7 @@ def test_check_warns_of_a_mean_that_float32_drowns_in(tmp_path):
     ]
 
 
+@pytest.mark.any_engine
 @pytest.mark.parametrize("own", [True, False])
 def test_a_model_object_without_a_scale_is_told(tmp_path, capsys, own):
     dataset = data.open(columns())

@@ -52,6 +52,7 @@ def train(out: Path, **asked: Any) -> Run:
     return run
 
 
+@pytest.mark.any_engine
 def test_a_disk_full_before_the_first_checkpoint_says_how_to_begin_again(
     models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -68,6 +69,7 @@ def test_a_disk_full_before_the_first_checkpoint_says_how_to_begin_again(
     assert train(path, resume=True).status == "finished"
 
 
+@pytest.mark.any_engine
 def test_a_disk_full_later_says_how_to_resume(models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "run"
     with monkeypatch.context() as full:
@@ -89,6 +91,7 @@ def test_a_training_on_arrays_goes_on_in_python(models: Any, tmp_path: Path) -> 
     assert train(tmp_path / "run", data=x, epochs=2, resume=True).status == "finished"
 
 
+@pytest.mark.any_engine
 def test_weights_from_elsewhere_are_not_gone_on_with(tmp_path: Path) -> None:
     adopted = create_run(tmp_path / "run")
     adopted.write_config({"model": {"id": "a"}, "data": {"spec": {}}})
@@ -136,6 +139,7 @@ def test_a_kill_between_the_first_line_of_the_log_and_its_checkpoint_begins_anew
         genloom.train("tests/plain", models.points(), out=whole.path, resume=True)
 
 
+@pytest.mark.any_engine
 def test_a_misspelled_run_is_not_begun(models: Any, tmp_path: Path) -> None:
     train(tmp_path / "circle", epochs=1)
     with pytest.raises(ConfigError) as absent:
@@ -145,12 +149,14 @@ def test_a_misspelled_run_is_not_begun(models: Any, tmp_path: Path) -> None:
     assert not (tmp_path / "circel").exists()
 
 
+@pytest.mark.any_engine
 def test_a_run_that_was_killed_before_it_wrote_anything_begins(models: Any, tmp_path: Path, capfd: Any) -> None:
     create_run(tmp_path / "run")
     assert train(tmp_path / "run", resume=True).status == "finished"
     assert f"{str(tmp_path / 'run')!r} holds nothing yet: the run begins." in capfd.readouterr().err
 
 
+@pytest.mark.any_engine
 def test_of_several_seeds_those_that_were_not_reached_begin(models: Any, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="parts-seed1' is not a run"):
         train(tmp_path / "parts", seeds=[1, 2], resume=True)
@@ -159,6 +165,7 @@ def test_of_several_seeds_those_that_were_not_reached_begin(models: Any, tmp_pat
     assert [run.status for run in runs] == ["finished", "finished"]
 
 
+@pytest.mark.any_engine
 def test_a_run_knows_its_data(models: Any, tmp_path: Path) -> None:
     run = train(tmp_path / "run")
     on = genloom.train("tests/plain", out=run.path, epochs=3, resume=True)

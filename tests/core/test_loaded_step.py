@@ -13,6 +13,8 @@ from genloom.cli.failures import guarded
 from genloom.cli.main import cli
 from genloom.runs import Run
 
+pytestmark = pytest.mark.any_engine
+
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:

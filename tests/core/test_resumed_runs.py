@@ -84,6 +84,7 @@ def test_a_run_that_was_stopped_before_its_first_checkpoint_begins_at_the_same_w
     assert [name for name in was if not np.array_equal(was[name], again[name])] == []
 
 
+@pytest.mark.any_engine
 @pytest.mark.parametrize(
     ("written", "instead", "told"),
     [
@@ -120,6 +121,7 @@ def test_a_resume_without_a_remedy_s_memory_needs_the_first_run_no_more(
         (tmp_path / "moved").rename(first)
 
 
+@pytest.mark.any_engine
 @pytest.mark.parametrize("remedy", ["replay", "agem", "ewc"])
 def test_a_remedy_without_old_data_is_refused(remedy: str, models: Any, folder: Path, tmp_path: Path) -> None:
     written = write_run("tests/vae", genloom.create("tests/vae", models.SPEC, compile=False), tmp_path / "written")
@@ -129,6 +131,7 @@ def test_a_remedy_without_old_data_is_refused(remedy: str, models: Any, folder: 
     assert genloom.train("tests/vae", models.points(), **anchored).exists
 
 
+@pytest.mark.any_engine
 @pytest.mark.parametrize("dry_run", [True, False])
 def test_flags_that_change_nothing_that_is_trained_are_refused(
     dry_run: bool, base: Run, folder: Path, tmp_path: Path
@@ -149,6 +152,7 @@ def test_flags_that_change_nothing_that_is_trained_are_refused(
         assert (run.path / "run.toml").read_bytes() == before
 
 
+@pytest.mark.any_engine
 def test_options_that_are_named_again_leave_the_others_as_they_were(folder: Path, tmp_path: Path) -> None:
     asked = {"options": {"latent": 1, "rate": 0.1}, "out": tmp_path / "run", **QUIET}
     genloom.train("tests/vae", data(folder, "old"), steps=1, **asked)
@@ -157,6 +161,7 @@ def test_options_that_are_named_again_leave_the_others_as_they_were(folder: Path
     assert run.config["model"]["options"] == {"latent": 1, "rate": 0.1, "conditional": False}
 
 
+@pytest.mark.any_engine
 def test_what_changed_while_a_run_was_trained_stays_written(
     base: Run, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -188,6 +193,7 @@ def test_what_changed_while_a_run_was_trained_stays_written(
     assert called("train", "--config", run.path / "run.toml", "--dry-run", "--out", tmp_path / "again") == 0
 
 
+@pytest.mark.any_engine
 def test_a_run_that_goes_on_unchanged_has_one_stretch(folder: Path, tmp_path: Path) -> None:
     asked = {"out": tmp_path / "run", "checkpoint_steps": 1, **QUIET}
     run = genloom.train("tests/vae", data(folder, "old"), steps=2, **asked)
@@ -196,6 +202,7 @@ def test_a_run_that_goes_on_unchanged_has_one_stretch(folder: Path, tmp_path: Pa
     assert [stretch["step"] for stretch in run.config["stretches"]] == [0]
 
 
+@pytest.mark.any_engine
 def test_runs_that_come_from_each_other_in_a_circle_are_refused_with_the_chain(
     base: Run, folder: Path, tmp_path: Path
 ) -> None:
