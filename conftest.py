@@ -5,6 +5,7 @@ It lies in the root so that the plugins' own tests find it too.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import os
@@ -54,6 +55,11 @@ if BACKEND == "jax":
     os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 def pytest_unconfigure() -> None:
     """Throw away what JAX compiled."""
     if _OURS is not None:
@@ -100,18 +106,18 @@ def subprocess_env(tmp_path: Path) -> Callable[..., dict[str, str]]:
 
     Call it with variables to add; the value None removes one.
     """
+    return functools.partial(_variables, tmp_path)
 
-    def environment(**changes: str | None) -> dict[str, str]:
-        env = {name: value for name, value in os.environ.items() if not name.startswith("GENLOOM_")}
-        env |= {"KERAS_BACKEND": BACKEND, "XDG_CACHE_HOME": str(tmp_path / "cache"), "NO_COLOR": "1", "COLUMNS": "120"}
-        for name, value in changes.items():
-            if value is None:
-                env.pop(name, None)
-            else:
-                env[name] = value
-        return env
 
-    return environment
+def _variables(folder: Path, **changes: str | None) -> dict[str, str]:
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GENLOOM_")}
+    env |= {"KERAS_BACKEND": BACKEND, "XDG_CACHE_HOME": str(folder / "cache"), "NO_COLOR": "1", "COLUMNS": "120"}
+    for name, value in changes.items():
+        if value is None:
+            env.pop(name, None)
+        else:
+            env[name] = value
+    return env
 
 
 @pytest.fixture(scope="module")
@@ -126,23 +132,32 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
-@pytest.fixture
-def run_there(
-    environment: Path, subprocess_env: Callable[..., dict[str, str]], tmp_path: Path
-) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run `genloom WORD…` in the throw-away environment, without a package index; keywords are variables."""
+@pytest.fixture(scope="module")
+def run_in(environment: Path) -> Callable[[Path], Callable[..., subprocess.CompletedProcess[str]]]:
+    """What runs `genloom WORD…` in the throw-away environment and a folder, without a package index.
 
-    def run(*words: str, **variables: str | None) -> subprocess.CompletedProcess[str]:
-        quiet = {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    Keywords are variables.
+    """
+    quiet = {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+
+    def run(folder: Path, *words: str, **variables: str | None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [str(environment), "-c", "from genloom.cli.main import main; main()", *words],
             capture_output=True,
             text=True,
-            env=subprocess_env(**quiet, **variables),
+            env=_variables(folder, **quiet, **variables),
             check=False,
             timeout=300,
-            cwd=tmp_path,
+            cwd=folder,
             stdin=subprocess.DEVNULL,
         )
 
-    return run
+    return lambda folder: functools.partial(run, folder)
+
+
+@pytest.fixture
+def run_there(
+    run_in: Callable[[Path], Callable[..., subprocess.CompletedProcess[str]]], tmp_path: Path
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run `genloom WORD…` in the throw-away environment and a folder of the test's own; keywords are variables."""
+    return run_in(tmp_path)

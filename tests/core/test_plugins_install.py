@@ -18,7 +18,7 @@ from genloom.installing.environments import Environment, detect
 from genloom.installing.resolution import resolve
 from genloom.plugins.first_party import FIRST_PARTY, THEIR_COMMANDS
 
-pytestmark = pytest.mark.any_engine
+pytestmark = [pytest.mark.any_engine, pytest.mark.long]
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Package = Callable[..., Path]

@@ -16,7 +16,7 @@ import pytest
 
 from genloom.installing.installation import installed
 
-pytestmark = pytest.mark.any_engine
+pytestmark = [pytest.mark.any_engine, pytest.mark.long]
 
 Package = Callable[..., Path]
 

@@ -13,7 +13,7 @@ from keras import ops
 
 from genloom import backend
 
-pytestmark = pytest.mark.skipif(backend.name() != "torch", reason="only torch captures")
+pytestmark = [pytest.mark.skipif(backend.name() != "torch", reason="only torch captures"), pytest.mark.long]
 
 DROPOUT = {"diffusion/ddpm", "gan/dcgan", "gan/mlp", "language/transformer"}
 STEPS = 4

@@ -11,6 +11,8 @@ import pytest
 from genloom import backend
 from genloom.testing.probes import built_in, derivatives, probes_of
 
+pytestmark = pytest.mark.long
+
 SECOND_ORDER = ("gan/mlp", "gan/wgan-gp")  # their penalties differentiate a gradient
 
 

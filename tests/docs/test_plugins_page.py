@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.any_engine
+pytestmark = [pytest.mark.any_engine, pytest.mark.long]
 
 LISTING = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.M | re.S)
 

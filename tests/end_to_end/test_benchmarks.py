@@ -12,6 +12,8 @@ from pathlib import Path
 import keras
 import pytest
 
+pytestmark = pytest.mark.long
+
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 ENGINE = keras.config.backend()
 

@@ -13,7 +13,7 @@ import pytest
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
-pytestmark = pytest.mark.any_engine
+pytestmark = [pytest.mark.any_engine, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")

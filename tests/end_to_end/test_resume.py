@@ -21,6 +21,8 @@ from genloom.errors import ConfigError, DataError, RunError
 from genloom.plugins.discovery import load_file
 from genloom.runs import checkpoint, load_latest
 
+pytestmark = pytest.mark.long
+
 MODELS = Path(__file__).parents[1] / "core" / "training_models.py"
 
 # Batches of 20 of 200 points: 10 steps per epoch for the adversarial model, 9 for the one that holds a tenth out.

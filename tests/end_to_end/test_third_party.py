@@ -18,6 +18,8 @@ import pytest
 import genloom
 from genloom.installing.installation import installed as frozen
 
+pytestmark = pytest.mark.long
+
 Genloom = Callable[..., subprocess.CompletedProcess[str]]
 once = pytest.mark.skipif(
     os.environ["KERAS_BACKEND"] != "jax", reason="its own tests run on every engine, its life once"
@@ -40,15 +42,15 @@ def archive(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(folder.glob("*.tar.gz"))
 
 
-@pytest.fixture
-def installed(archive: Path, run_there: Genloom, environment: Path) -> Iterator[None]:
+@pytest.fixture(scope="module")
+def installed(archive: Path, run_in: Callable[[Path], Genloom], environment: Path) -> Iterator[None]:
     """The plugin installed; taken out afterwards, when the environment is as it was."""
-    before = frozen(str(environment))
-    done = run_there("install", "--yes", str(archive))
+    before, run = frozen(str(environment)), run_in(archive.parent)
+    done = run("install", "--yes", str(archive))
     assert done.returncode == 0, done.stderr
     assert "Installed third-party-flow 1.0.0: flow/realnvp, flow/spline" in done.stderr
     yield
-    done = run_there("uninstall", "--yes", "flow")
+    done = run("uninstall", "--yes", "flow")
     assert done.returncode == 0, done.stderr
     assert frozen(str(environment)) == before
 
@@ -108,10 +110,7 @@ def test_a_flow_trains_on_digits_and_samples_by_seed(installed: None, run_there:
 
 
 @once
-def test_a_run_of_a_plugin_that_is_gone_says_so(
-    archive: Path, run_there: Genloom, environment: Path, tmp_path: Path
-) -> None:
-    finished(run_there("install", "--yes", str(archive)))
+def test_a_run_of_a_plugin_that_is_gone_says_so(installed: None, archive: Path, run_there: Genloom) -> None:
     words = ("flow/realnvp", "--data", "toy:two-moons", "--steps", "2", "--set", "training.sample_every=0")
     finished(run_there("train", *words, "--out", "run"))
     finished(run_there("uninstall", "--yes", "third-party-flow"))
@@ -120,6 +119,7 @@ def test_a_run_of_a_plugin_that_is_gone_says_so(
     assert "flow/realnvp" in gone.stderr
     assert run_there("density", "run").returncode == 2
     assert finished(run_there("report", "run"))  # what a run holds can be read without its plugin
+    finished(run_there("install", "--yes", str(archive)))
 
 
 def test_it_uses_public_names_only(repository: Path) -> None:

@@ -41,6 +41,7 @@ genloom.train("vae/mlp", pictures, preset="tiny", out=sys.argv[1], seed=1, resum
 pytestmark = [
     pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL"),
     pytest.mark.any_engine,
+    pytest.mark.long,
 ]
 Tries = Callable[[int, int], int]
 Count = Callable[[str, int, str], None]

@@ -25,6 +25,8 @@ from genloom_language.streaming import Stream
 from genloom_language.tokens import SPECIAL, encode, first_token, train_tokenizer, with_special
 from genloom_language.words import detokenise
 
+pytestmark = pytest.mark.long
+
 TEXT = "to be, or not to be: that is the question.\nwhether 'tis nobler in the mind to suffer\n" * 4
 SHAPES: dict[str, dict[str, Any]] = {
     "gpt": {"layers": 2, "heads": 2, "width": 16},

@@ -14,6 +14,8 @@ import genloom
 from genloom import DataSpec, backend
 from genloom.model.naming import variable_names
 
+pytestmark = pytest.mark.long
+
 SPEC = DataSpec((17,), kind="text", dtype="int32", value_range=None, vocabulary=11)
 SHAPES: dict[str, dict[str, Any]] = {
     "gpt": {"layers": 2, "heads": 2, "width": 16, "dropout": 0.3},

@@ -30,6 +30,8 @@ from genloom_language.published.formats import FORMATS
 from genloom_language.streaming import Stream
 from genloom_language.tokens import encode, load_tokenizer, opening
 
+pytestmark = pytest.mark.long
+
 PUBLISHED = Path(__file__).with_name("published")
 SPEC = genloom.DataSpec((15,), kind="text", dtype="int32", value_range=None, vocabulary=64)
 END = 34  # which the greedy text of the model llama holds

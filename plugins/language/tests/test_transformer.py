@@ -22,6 +22,8 @@ from genloom_language.choosing import Rules, choose, penalised
 from genloom_language.command import chat
 from genloom_language.streaming import Stream
 
+pytestmark = pytest.mark.long
+
 TOKENS = DataSpec((9,), kind="text", dtype="int32", value_range=None, vocabulary=7)
 
 
