@@ -26,7 +26,7 @@ class Modality:
     """One kind of data.
 
     A plugin offers an instance, `Component("modality", "mine/palette", "mine.palette:PALETTE", …)`; the part of the id
-    after the slash is the `kind` of its `DataSpec`s.
+    after the slash is the `kind` in the `DataSpec` of such data.
     """
 
     numeric: ClassVar[bool] = True
