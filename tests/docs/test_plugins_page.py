@@ -38,7 +38,7 @@ def test_every_listing_works(
         path = tmp_path / words[-1]
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text((path.read_text("utf-8") if words[0] == "add" else "") + body, "utf-8")
-    assert kinds.count("sh") == 5 and set(kinds) == {"sh", "python", "toml"}
+    assert kinds.count("sh") == 6 and set(kinds) == {"sh", "python", "toml"}
     report = (tmp_path / "runs" / "mixture" / "report.html").read_text("utf-8")
     assert "Parts of the mixture" in report and "mixture/round:levels=17" in report
     assert (tmp_path / "threes.png").exists()

@@ -30,7 +30,7 @@ hookimpl = pluggy.HookimplMarker(GROUP)
 
 @hookspec
 def genloom_components() -> Iterable[Component]:  # type: ignore[empty-body]
-    """Return models, data sets, metrics and post-processors; their targets are imported only when used."""
+    """Return components: models, data sets, metrics, …; their targets are imported only when used."""
 
 
 @hookspec
