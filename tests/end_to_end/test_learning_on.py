@@ -28,6 +28,8 @@ from genloom_adapt import (
 )
 from genloom_adapt.update_command import update as update_command
 
+pytestmark = pytest.mark.long
+
 # Rows: before any task, after one, two, three. Columns: tasks. Accuracies.
 R = [[0.1, 0.2, 0.3], [0.9, 0.3, 0.3], [0.7, 0.8, 0.5], [0.6, 0.9, 0.7]]
 

@@ -12,6 +12,8 @@ import genloom
 from genloom.errors import ConfigError, DataError
 from genloom_adapt import ancestors, old_data
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def halves(tmp_path: Path) -> list[str]:
