@@ -98,6 +98,15 @@ def test_signals_get_a_dense_network_and_images_a_unet() -> None:
         Diffusion(DataSpec((12, 12, 1)), channels=(8, 8, 8, 8))
 
 
+def test_samples_are_within_the_range_where_predictions_are_not_clipped_too() -> None:
+    model = Diffusion(IMAGE, seed=1, **SMALL, clip=False)
+    perturb(model)
+    keys = random.keys(0, 3)
+    found = drawn(model, keys)
+    low, high = IMAGE.value_range
+    assert low == found.min() and found.max() == high  # an untrained model's samples lie far outside on both sides
+
+
 def test_unknown_sampling_options_are_refused() -> None:
     model = Diffusion(SIGNAL, steps=2)
     with pytest.raises(ConfigError, match="Did you mean 'steps'"):

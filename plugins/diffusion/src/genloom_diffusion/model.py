@@ -168,7 +168,7 @@ class Diffusion(GenerativeModel):
 
         z = prior(self.process, keys, self.spec.shape)
         x = SAMPLERS[chosen.sampler](denoise, self.process, z, keys, chosen.steps, held, eta=chosen.eta)
-        return self.spec.denormalise(x)
+        return self.denormalised(x)
 
     def evaluations(self, **asked: Any) -> int:
         """Return network evaluations per sample under sampling options; guidance doubles them."""
