@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.any_engine
+
 Command = Callable[..., str]
 
 PLUGIN = '''
@@ -74,8 +76,6 @@ import keras
 from keras import ops
 
 from genloom import GenerativeModel, Phase
-
-pytestmark = pytest.mark.any_engine
 
 
 class Mean(GenerativeModel):
