@@ -206,7 +206,9 @@ def test_split_validation_refuses_other_fractions(fraction):
 
 def test_split_validation_leaves_one_sample_on_each_side():
     assert [len(part) for part in split_validation(numbered(2), 0.001, 0)] == [1, 1]
-    with pytest.raises(ConfigError, match=r"^1 training sample.*too few.*validation=0 \(--set training\.validation=0\)"):
+    with pytest.raises(
+        ConfigError, match=r"^1 training sample.*too few.*validation=0 \(--set training\.validation=0\)"
+    ):
         split_validation(numbered(1), 0.5, 0)
 
 
