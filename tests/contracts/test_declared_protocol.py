@@ -14,7 +14,7 @@ BACKEND = "core/src/genloom/backend/"  # asks engines what they have
 
 #: Attributes that others declare and not every object of theirs has.
 FOREIGN = {
-    *("_operations_by_depth", "_seed_generators", "data_format", "get_config", "groups", "inputs", "kernel"),  # Keras
+    *("_operations_by_depth", "_seed_generators", "data_format", "get_config", "groups", "kernel"),  # Keras
     *("shape", "tolist"),  # NumPy
     *("O_DIRECTORY", "O_NOFOLLOW", "_base_executable", "wait4"),  # Python on other systems
     "byte_fallback",  # tokenizers
