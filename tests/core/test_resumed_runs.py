@@ -72,6 +72,15 @@ def test_a_resume_that_names_nothing_goes_on_with_all_that_the_run_was_begun_wit
     assert [name for name in first if not np.array_equal(first[name], second[name])] == []
 
 
+def test_a_model_object_is_no_teacher_of_itself(base: Run, folder: Path, models: Any, tmp_path: Path) -> None:
+    model = genloom.load(base)
+    model.trainable = True
+    asked = {"init_from": base.path, "retain": "lwf", "out": tmp_path / "x", **QUIET}
+    with pytest.raises(ConfigError, match=r"a model object is there once\. Train it by its id"):
+        genloom.train(model, data(folder, "new"), steps=1, **asked)
+    assert model.trainable_variables  # a teacher would be frozen
+
+
 def test_a_run_that_was_stopped_before_its_first_checkpoint_begins_at_the_same_weights(
     base: Run, folder: Path, tmp_path: Path
 ) -> None:

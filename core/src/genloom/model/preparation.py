@@ -25,7 +25,8 @@ class Start:
     Attributes:
         seed: of what is drawn.
         run: the run whose weights the training starts from, None without one.
-        model: builds the model once more, with the weights that the training starts from.
+        model: builds the model once more, with the weights that the training starts from; None where nobody can, for
+            the training was given a model object.
         measured: whether to measure what depends on the weights; else a checkpoint brings it, or nothing is trained.
     """
 

@@ -89,7 +89,8 @@ class Job:
         """
         model = self._begun(resumed)
         run = None if self.init_from is None else Run(self.init_from)
-        start = Start(self.seed, run, lambda: self._begun(resumed), measured and not resumed)
+        again = None if self.component is None else lambda: self._begun(resumed)
+        start = Start(self.seed, run, again, measured and not resumed)
         for slot, preparation in preparations(dataclasses.asdict(self.settings)).items():
             model.prepare(slot, preparation, start)
         return model

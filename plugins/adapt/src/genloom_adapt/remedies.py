@@ -122,12 +122,14 @@ class LwF(_Penalty):
         """Build the old model beside this one.
 
         Raises:
-            ConfigError: the family has no distillation loss.
+            ConfigError: the family has no distillation loss, or the old model cannot be built.
         """
         if not model.can("distillation_loss"):
             raise ConfigError(f"{type(model).__name__} has no distillation_loss(), which lwf needs.")
         if start.model is None:
-            raise ConfigError("lwf needs the model that training starts from.", mend="Give it: Start(model=…).")
+            raise ConfigError(
+                "lwf needs the model twice, and a model object is there once.", mend="Train it by its id, or take l2sp."
+            )
         self.teacher = start.model()
         self.teacher.trainable = False
         self._student: Callable[[], GenerativeModel] = lambda: model  # which holds this, and not the other way round
