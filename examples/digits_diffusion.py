@@ -21,11 +21,10 @@ WIDTH, OUT = 256, Path(os.environ.get("OUT", "runs/example-diffusion"))
 
 
 def denoiser(spec: genloom.DataSpec) -> keras.Model:
-    """A noisy picture, its time in [0, 1] and its label (the last number means none) to the velocity."""
-    x, t, label = keras.Input(spec.shape), keras.Input((1,)), keras.Input((1,), dtype="int32")
+    """A noisy picture, its time in [0, 1] and its label (one-hot; zeros mean none) to the velocity."""
+    x, t, label = keras.Input(spec.shape), keras.Input((1,)), keras.Input((spec.classes,))
     clock = layers.Dense(WIDTH, "silu")(layers.Rescaling(8.0)(t))
-    kind = layers.Flatten()(layers.Embedding(spec.classes + 1, WIDTH)(label))
-    condition = layers.Add()([clock, kind])
+    condition = layers.Add()([clock, layers.Dense(WIDTH)(label)])
     h = layers.Dense(WIDTH)(layers.Flatten()(x))
     for _ in range(3):
         update = layers.Dense(WIDTH, "silu")(layers.Add()([h, layers.Dense(WIDTH)(condition)]))

@@ -79,6 +79,10 @@ def test_a_network_is_the_callers_or_else_the_familys() -> None:
     wide = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     with pytest.raises(ConfigError, match=r"map \(1,\) to \(2,\).*it was made for \(4,\)"):
         model.network_of("code", wide, [(1,)], (2,), 3)
+    inputs = [keras.Input((2,)), keras.Input((1,), dtype="int32")]
+    numbered = keras.Model(inputs, keras.layers.Add()([inputs[0], keras.layers.Embedding(3, 2)(inputs[1])[:, 0]]))
+    with pytest.raises(ConfigError, match=r"map \(2,\) and one-hot labels \(3,\) to .* it was made for \(1,\)"):
+        model.network_of("code", numbered, [(2,)], (2,), 3)
     with pytest.raises(ConfigError, match=r"Coder has no critic of its own\. Pass critic=\."):
         model.network_of("critic", None, [RANGED.shape], (1,), 3)
 

@@ -63,6 +63,13 @@ def test_a_command_shows_each_message_once_and_leaves_no_handler(run: Callable[[
     assert run(f"{nested}guarded(nested, [])\nguarded(both, [])\n{UNTOUCHED}") == ("", shown * 2)
 
 
+def test_a_command_shows_each_message_once_where_a_library_gave_the_root_a_handler(
+    run: Callable[[str], tuple[str, str]],
+) -> None:
+    program = "logging.basicConfig()\nguarded(both, [])\nassert logger.propagate"
+    assert run(program) == ("", f"genloom: warning: {WARNING}\ngenloom: Stopped.\n")
+
+
 def test_a_command_keeps_the_level_that_was_chosen(run: Callable[[str], tuple[str, str]]) -> None:
     program = "logger.setLevel('WARNING')\nguarded(both, [])\nassert logger.level == logging.WARNING"
     assert run(program) == ("", f"genloom: warning: {WARNING}\n")

@@ -39,18 +39,23 @@ def say(message: str) -> None:
 
 @contextlib.contextmanager
 def on_stderr() -> Iterator[None]:
-    """Show messages on stderr inside a `with` block, one line each; a block inside another adds nothing."""
+    """Show messages on stderr inside a `with` block, one line each; a block inside another adds nothing.
+
+    They go no further: a library that gave the root logger a handler would print each a second time.
+    """
     if any(isinstance(handler, _OnStderr) for handler in _logger.handlers):
         yield
         return
-    handler, level = _OnStderr(), _logger.level
+    handler, level, propagate = _OnStderr(), _logger.level, _logger.propagate
     _logger.addHandler(handler)
+    _logger.propagate = False
     _logger.setLevel(level or logging.INFO)  # 0: nobody chose one
     try:
         yield
     finally:
         _logger.removeHandler(handler)
         _logger.setLevel(level)
+        _logger.propagate = propagate
 
 
 class _OnStderr(logging.Handler):

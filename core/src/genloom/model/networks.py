@@ -99,17 +99,20 @@ def check_network(
     """
     if not isinstance(network, keras.Layer):
         raise ConfigError(f"{role} must be a Keras layer or model, got {type(network).__name__}.")
-    if takes_labels(network, len(shapes)) and not classes:
-        raise ConfigError(f"{role} has an input for labels, but the data has no classes.")
-    given = " and ".join(str(tuple(shape)) for shape in shapes)
-    wanted = f"{role} must map {given} to {tuple(output)} (without the batch axis)"
+    given = [str(tuple(shape)) for shape in shapes]
+    if takes_labels(network, len(shapes)):
+        if not classes:
+            raise ConfigError(f"{role} has an input for labels, but the data has no classes.")
+        shapes = [*shapes, (classes,)]
+        given.append(f"one-hot labels ({classes},)")
+    wanted = f"{role} must map {' and '.join(given)} to {tuple(output)} (without the batch axis)"
     for shape, declared in zip(shapes, _declared(network), strict=False):
         # Keras lets an axis of length 1 pass for any other.
         if len(shape) == len(declared) and any(d not in (None, s) for s, d in zip(shape, declared, strict=True)):
             raise ConfigError(f"{wanted}; it cannot take its input: it was made for {declared}.")
     inputs = [keras.KerasTensor((None, *shape)) for shape in shapes]
     try:
-        result = _call(network, inputs, keras.KerasTensor((None, classes)) if classes else None)
+        result = network(inputs if len(inputs) > 1 else inputs[0], training=False)
     except (ValueError, TypeError, RuntimeError, ArithmeticError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ConfigError(f"{wanted}; it cannot take its input: {reason}") from error
