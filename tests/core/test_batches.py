@@ -120,6 +120,58 @@ def test_fit_refuses_what_its_spec_does_not_say(what, form):
         made.evaluate(batch, batch_size=8, verbose=0)
 
 
+LATER = {what: WRONG[what] for what in ("flat", "text", "NaN", "bytes", "labels beyond", "no labels")} | {
+    "another type": (
+        changed(x=X.astype(np.float64)),
+        r"It has x \(float64\), label \(int64\), and the first x \(float3",
+    ),
+    "another name": (
+        changed(weight=np.ones(8)),
+        r"It has x .*, weight \(float64\), and the first x .* Give all batches",
+    ),
+    "two": ((X, X), "A batch is a tuple of 2"),
+}
+
+
+def fourth(batch, kind=lambda good: (good,)):
+    """A stream whose fourth batch is another; Keras itself looks at two before it begins."""
+    for each in (*[pictures()] * 3, batch, pictures()):
+        yield kind(each)
+
+
+@pytest.mark.parametrize("what", LATER)
+def test_each_batch_of_a_generator_is_held_against_the_spec(what):
+    batch, words = LATER[what]
+    kind = (lambda each: each) if isinstance(batch, tuple) else (lambda each: (each,))
+    for use in (
+        lambda made: made.fit(fourth(batch, kind), steps_per_epoch=5, verbose=0),
+        lambda made: made.fit(pictures(), validation_data=fourth(batch, kind), verbose=0),
+        lambda made: made.evaluate(fourth(batch, kind), verbose=0),
+    ):
+        made = model()
+        with pytest.raises(ConfigError, match=f"^Batch 4: .*{words}"):
+            use(made)
+        assert int(ops.convert_to_numpy(made.step)) <= 3
+
+
+def test_an_error_of_a_generator_is_raised_as_it_is():
+    def broken():
+        yield from ((pictures(),) for _ in range(3))
+        raise KeyError("picture 25")
+
+    with pytest.raises(KeyError, match="picture 25"):
+        model().fit(broken(), steps_per_epoch=5, verbose=0)
+
+
+@pytest.mark.parametrize(("number", "what"), [(4, "flat"), (65, "NaN"), (65, "labels beyond")])
+def test_values_of_tensors_are_read_in_one_batch_of_64(number, what):
+    good, (wrong, words) = pictures(), WRONG[what]
+    batches = [good] * (number - 1) + [wrong, good]
+    stream = ({name: ops.convert_to_tensor(values) for name, values in batch.items()} for batch in batches)
+    with pytest.raises(DataError, match=f"^Batch {number}: {words}"):
+        model().fit(stream, steps_per_epoch=number + 1, verbose=0)
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_what_fits_is_read_whole(form):
     made = model()

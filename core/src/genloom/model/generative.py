@@ -21,7 +21,7 @@ from genloom.arguments import instance, whole
 from genloom.data.loader import Loader
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, DataError, nearest
-from genloom.model.batches import checked, read, refuse_apart
+from genloom.model.batches import check_item, checked, own_errors, read, refuse_apart
 from genloom.model.family import Family
 from genloom.model.initializers import reseed
 from genloom.model.optimizers import PhaseOptimizers
@@ -259,8 +259,9 @@ class GenerativeModel(Family, backend.StepMixin, keras.Model, metaclass=_Built):
 
         Args:
             x: an array (n, *shape), {"x": such an array, "label": class numbers (n,)}, a generator of such, a
-                `genloom.data.Loader`, or a data set of Keras, TensorFlow or torch. Before the first step arrays are
-                checked whole, else one batch.
+                `genloom.data.Loader`, or a data set of Keras, TensorFlow or torch. Arrays are checked whole before the
+                first step, batches of a generator as they are read (values of tensors in one of 64), of a data set
+                the first.
             y: None, for labels are in the batch.
             *args: Keras's own, as are **kwargs.
             validation_data: held-out samples in the same forms.
@@ -269,20 +270,23 @@ class GenerativeModel(Family, backend.StepMixin, keras.Model, metaclass=_Built):
             ConfigError: labels or weights beside the batch, or a DataError: see `genloom.data.fitting.check_batch`.
         """
         refuse_apart(y=y, sample_weight=kwargs.get("sample_weight"), class_weight=kwargs.get("class_weight"))
-        held_out = None if validation_data is None else checked(validation_data, self)
         if isinstance(x, (Loader, Iterator)):
             kwargs.setdefault("shuffle", False)  # a stream's order is its own, and Keras warns of any other wish
-        return super().fit(checked(x, self), None, *args, validation_data=held_out, **kwargs)
+        with own_errors() as raised:
+            held_out = None if validation_data is None else checked(validation_data, self, raised)
+            return super().fit(checked(x, self, raised), None, *args, validation_data=held_out, **kwargs)
 
     def train_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Keras's train_on_batch, on one batch that is held against the spec as in `fit`."""
         refuse_apart(y=y, sample_weight=kwargs.get("sample_weight"), class_weight=kwargs.get("class_weight"))
-        return super().train_on_batch(checked(x, self), None, *args, **kwargs)
+        check_item(x, self)
+        return super().train_on_batch(x, None, *args, **kwargs)
 
     def test_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Keras's test_on_batch, on one batch that is held against the spec as in `evaluate`."""
         refuse_apart(y=y, sample_weight=kwargs.get("sample_weight"))
-        return super().test_on_batch(checked(x, self), None, *args, **kwargs)
+        check_item(x, self)
+        return super().test_on_batch(x, None, *args, **kwargs)
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Keras's evaluate, on the averaged weights when there are any; takes, and refuses, what `fit` does.
@@ -291,9 +295,9 @@ class GenerativeModel(Family, backend.StepMixin, keras.Model, metaclass=_Built):
             DataError: no sample has a weight, as in a text that only prompts fill.
         """
         refuse_apart(y=y, sample_weight=kwargs.get("sample_weight"))
-        if not kwargs.get("_use_cached_eval_dataset"):  # within `fit`, which has checked it
-            x = checked(x, self)
-        with self.averaged_weights():
+        with own_errors() as raised, self.averaged_weights():
+            if not kwargs.get("_use_cached_eval_dataset"):  # within `fit`, which has checked it
+                x = checked(x, self, raised)
             found = super().evaluate(x, None, *args, **kwargs)
         for name in self.validation:
             if float(ops.convert_to_numpy(self._means[name].count)) == 0.0:
