@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytestmark = pytest.mark.any_engine
@@ -18,6 +20,7 @@ import numpy as np
 
 import genloom
 from genloom.data import ArraySplit, Dataset, DataSpec
+from genloom.metrics import metric_component
 from genloom.modalities import Modality
 from genloom.modalities.drawing import grid
 
@@ -29,6 +32,7 @@ class Chess(Modality):
 
     numeric = False
     in_rows = True
+    features = "squares"
 
     def pictured(self, spec):
         return True
@@ -36,6 +40,12 @@ class Chess(Modality):
     def picture(self, samples, spec, columns=None, labels=None):
         shades = (samples.argmax(-1) / 12)[..., None]
         return grid(shades, DataSpec((8, 8, 1)), columns)
+
+    def summary(self, samples, spec):
+        return {"men": self.featured(samples, spec).sum(axis=1)}
+
+    def featured(self, samples, spec):
+        return (samples.argmax(-1) > 0).reshape(len(samples), 64).astype(float)
 
     def ending(self, drawn):
         return ".fen"
@@ -48,6 +58,11 @@ class Chess(Modality):
 
 
 CHESS = Chess()
+
+
+def pawns(generated, context):
+    taken, real = (context.values(samples).mean(axis=0) for samples in (generated, context.test))
+    return float(((taken - real) ** 2).sum())
 
 
 def open_openings(rest):
@@ -67,6 +82,7 @@ def genloom_components():
     return [
         genloom.Component("modality", "board/chess", "board:CHESS", "Chess positions."),
         genloom.Component("dataset", "board/openings", "board:open_openings", "The first move of a pawn."),
+        metric_component("board/pawns", "board:pawns", "Squares taken too often.", lower_is_better=True),
         genloom.Component("model", "board/mean", "board_model:Mean", "The mean position.", accepts=("chess",)),
     ]
 '''
@@ -106,7 +122,8 @@ def command(tmp_path: Path, genloom_there: Command) -> Command:
 
 def test_it_is_checked_trained_sampled_written_and_reported(tmp_path: Path, command: Command) -> None:
     checked = command("data", "check", "openings:", "--out", "positions.png")
-    assert "chess" in checked and (tmp_path / "positions.png").read_bytes().startswith(b"\x89PNG")
+    assert "chess" in checked and "men" in checked and "mean" not in checked  # its values are no amounts
+    assert (tmp_path / "positions.png").read_bytes().startswith(b"\x89PNG")
     command("train", "board/mean", "--data", "openings:", "--epochs", "40", "--out", "run")
     command("sample", "run", "-n", "3", "--out", "samples.fen")
     lines = (tmp_path / "samples.fen").read_text().splitlines()
@@ -121,3 +138,14 @@ def test_it_is_checked_trained_sampled_written_and_reported(tmp_path: Path, comm
     told = command("sample", "run", "-n", "2", "--post", "rescale", "--out", "s.npz", code=2)
     assert "takes numeric, got chess" in told
     assert "board.py" in command("sample", "run", "-n", "1", plugin=False, code=4)
+
+
+def test_it_is_scored_by_features_of_its_own(tmp_path: Path, command: Command) -> None:
+    command("train", "board/mean", "--data", "openings:", "--epochs", "20", "--out", "run")
+    command("evaluate", "run", "--metric", "fd-pca20", "--metric", "board/pawns")
+    results = {entry["name"]: entry for entry in json.loads((tmp_path / "run" / "metrics.json").read_text())}
+    # All that are drawn are the likeliest position, in which every pawn is at home; of those held out one has moved.
+    moved = np.bincount(np.random.default_rng(0).integers(0, 8, 60)[48:], minlength=8) / 12
+    assert results["board/pawns"]["value"] == pytest.approx(2 * (moved**2).sum(), rel=1e-6)
+    frechet = results["fd[squares-pca20]"]
+    assert frechet["value"] > 0 and frechet["floor"] is not None and not frechet["opponents"]

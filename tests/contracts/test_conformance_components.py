@@ -1,4 +1,4 @@
-"""The kits for data sets, metrics and post-processors: sound ones pass, and each broken promise fails its own test."""
+"""The kits of what runs without Keras: sound components pass, and each broken promise fails its own test."""
 
 from __future__ import annotations
 
@@ -9,13 +9,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from genloom import option
 from genloom.data import ArraySplit, Dataset, DataSpec
 from genloom.errors import ConfigError
 from genloom.metrics.component import metric_component
+from genloom.modalities import Modality
 from genloom.plugins.offers import Component
-from genloom.testing import DatasetConformance, MetricConformance, PostprocessorConformance, outcome
+from genloom.testing import (
+    DatasetConformance,
+    MetricConformance,
+    ModalityConformance,
+    PostprocessorConformance,
+    outcome,
+)
 
 pytestmark = pytest.mark.any_engine
 
@@ -236,3 +244,88 @@ def test_whole_sets_may_shrink_and_their_labels_and_seeds_stay() -> None:
 
 def test_a_postprocessor_must_say_what_it_takes() -> None:
     assert set(of_postprocessor(invert, accepts=())) == {"test_it_declares_the_kinds_it_takes"}
+
+
+# Modalities
+
+
+def ones(samples: np.ndarray) -> np.ndarray:
+    return np.ones(len(samples))
+
+
+class Sound(Modality):
+    features = "mean"
+
+    def summary(self, samples: np.ndarray, spec: DataSpec) -> Any:
+        return {"ones": ones(samples)}
+
+    def featured(self, samples: np.ndarray, spec: DataSpec) -> np.ndarray:
+        return samples.reshape(len(samples), -1).mean(axis=1, keepdims=True)
+
+
+class Shadowing(Sound):
+    def summary(self, samples: np.ndarray, spec: DataSpec) -> Any:
+        return {"nan": ones(samples)}
+
+
+class Summed(Sound):
+    def summary(self, samples: np.ndarray, spec: DataSpec) -> Any:
+        return {"total": ones(samples).sum()}
+
+
+class Flat(Sound):
+    def featured(self, samples: np.ndarray, spec: DataSpec) -> np.ndarray:
+        return samples.reshape(-1)
+
+
+class Ranked(Sound):
+    def featured(self, samples: np.ndarray, spec: DataSpec) -> np.ndarray:
+        return super().featured(samples, spec).argsort(axis=0)
+
+
+class Faceless(Sound):
+    def pictured(self, spec: DataSpec) -> bool:
+        return True
+
+    def picture(self, samples: np.ndarray, spec: DataSpec, columns: Any = None, labels: Any = None) -> Any:
+        return Image.new("L", (0, 0))
+
+
+CORES = [
+    DataSpec((8, 8, 1)),
+    DataSpec((3, 8, 8, 1), kind="video", rate=10.0),
+    DataSpec((16, 2), kind="signal", value_range=None),
+    DataSpec((3,), kind="table", value_range=None, columns=("a", "b", "c")),
+    DataSpec((64,), kind="audio", value_range=(-1.0, 1.0), rate=16.0),
+    DataSpec((16, 12), kind="music"),
+]
+
+
+@pytest.mark.parametrize("spec", CORES, ids=lambda spec: spec.kind)
+def test_the_cores_modalities_pass(spec: DataSpec) -> None:
+    assert failures(ModalityConformance, id=spec.kind, spec=spec) == {}
+
+
+def of_modality(modality: Modality) -> set[str]:
+    made = component("modality", modality)
+    kept = failures(ModalityConformance, component=lambda self: made)
+    assert kept.pop("test_data_of_its_kind_find_it")  # images are found under their own name
+    return set(kept)
+
+
+def test_a_sound_modality_passes() -> None:
+    assert of_modality(Sound()) == set()
+
+
+MODALITIES = [
+    (Shadowing, "test_its_summary_has_a_number_for_each_sample"),
+    (Summed, "test_its_summary_has_a_number_for_each_sample"),
+    (Flat, "test_features_are_amounts_of_each_sample"),
+    (Ranked, "test_features_are_amounts_of_each_sample"),
+    (Faceless, "test_a_picture_is_drawn_where_one_is_promised"),
+]
+
+
+@pytest.mark.parametrize(("modality", "name"), MODALITIES)
+def test_a_broken_modality_fails_its_own_test(modality: type[Modality], name: str) -> None:
+    assert of_modality(modality()) == {name}

@@ -108,11 +108,13 @@ def test_numbers_that_float32_cannot_hold_are_refused(tmp_path):
         data.open(save(tmp_path, x=x))
 
 
-def test_bounded_data_and_tokens_stay_as_they_are():
+def test_bounded_data_and_what_are_no_amounts_stay_as_they_are():
     assert data.open("digits").spec.scale == ()
     tokens = DataSpec((4,), kind="text", dtype="int32", value_range=None, vocabulary=9)
-    text = Dataset("text", tokens, ArraySplit(np.zeros((4, 4))), ArraySplit(np.zeros((4, 4))), "0" * 16)
-    assert standardised(text) is text
+    notes = DataSpec((4,), kind="music", value_range=None)
+    for spec in (tokens, notes):
+        unchanged = Dataset("names", spec, ArraySplit(np.zeros((4, 4))), ArraySplit(np.zeros((4, 4))), "0" * 16)
+        assert standardised(unchanged) is unchanged
     assert tokens.normalise(3) == 3
 
 

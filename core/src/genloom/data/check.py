@@ -32,14 +32,15 @@ def check(data: Data, out: str | Path | None = None, **options: Any) -> dict[str
 
     Args:
         data: as for `genloom.data.open`.
-        out: where a PNG grid of training pictures is written; only data of the kind image have one.
+        out: where a PNG of training samples is written, for kinds that have pictures.
         options: options of the source.
 
     Returns:
         Plain values for JSON: schema_version, address, fingerprint, spec, notes, treatment (what is done to values
         before a model sees them), train and test (each with samples, dtype, minimum, maximum, mean, deviation,
-        constant, duplicates, nan, out_of_range and, when labelled, classes as name -> count; of tokens the four
-        numbers of the values are None), leaked (test samples that are in train too), warnings (sentences), and out.
+        constant, duplicates, nan, out_of_range, what the modality counts and, when labelled, classes as name -> count;
+        where values are no amounts, as tokens, the four numbers of them are None), leaked (test samples that are in
+        train too), warnings (sentences), and out.
 
     Raises:
         DataError: the data cannot be used; names the file and the mend.

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from genloom.data.dataset import Dataset, Split
 from genloom.data.spec import DataSpec
 from genloom.errors import DataError
+from genloom.modalities import modality_of
 
 __all__ = ["in_units_of", "moments", "standardised"]
 
@@ -19,8 +20,8 @@ _VALUES = 1 << 22  # held in memory at once: 32 MiB in float64
 def standardised(dataset: Dataset) -> Dataset:
     """Return the data set with mean and scale in its spec, where its samples are unbounded numbers.
 
-    Data with a range, tokens, and data whose spec has a scale are returned as they are; so is the fingerprint, for the
-    content determines the scale.
+    Data with a range, tokens, values that are no amounts, and data whose spec has a scale are returned as they are; so
+    is the fingerprint, for the content determines the scale.
 
     Raises:
         DataError: training samples with NaN or infinite values, counted.
@@ -32,7 +33,8 @@ def standardised(dataset: Dataset) -> Dataset:
 
 
 def _unbounded(spec: DataSpec) -> bool:
-    return spec.value_range is None and not spec.scale and not spec.holds_tokens
+    plain = spec.value_range is None and not spec.scale and not spec.holds_tokens
+    return plain and modality_of(spec).numeric
 
 
 def moments(split: Split, spec: DataSpec, address: str) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from genloom.data.dataset import Batch, Split
 from genloom.data.spec import DataSpec
 from genloom.errors import DataError
+from genloom.modalities import modality_of
 
 __all__ = ["MOST_READ", "Summary", "summarise"]
 
@@ -30,13 +31,14 @@ class Summary:
     def __init__(self, spec: DataSpec, samples: int) -> None:
         self.samples = samples
         self.hashes: list[bytes] = []
-        self._spec = spec
+        self._spec, self._modality = spec, modality_of(spec)
         self._dtype = ""
         self._count, self._total, self._squares = 0, 0.0, 0.0
         self._low, self._high = np.inf, -np.inf
         self._nan = self._outside = self._constant = 0
         self._classes = np.zeros(spec.classes, dtype=np.int64)
         self._labelled = False
+        self._own: dict[str, float] = {}  # totals of what the modality counts
 
     def add(self, batch: Batch) -> None:
         """Count the samples of one batch (see `summarise`)."""
@@ -46,6 +48,8 @@ class Summary:
         flat = x.reshape(len(x), -1).astype(np.float64)
         finite = np.isfinite(flat)
         self._add_values(flat[finite])
+        for name, numbers in self._modality.summary(x, self._spec).items():
+            self._own[name] = self._own.get(name, 0.0) + float(np.sum(numbers, dtype=np.float64))
         self._nan += int((~finite.all(axis=1)).sum())
         self._constant += int((flat.min(axis=1) == flat.max(axis=1)).sum())
         if self._spec.value_range is not None:
@@ -72,8 +76,8 @@ class Summary:
         self._classes += np.bincount(label, minlength=len(self._classes))
 
     def _span(self) -> dict[str, float | None]:
-        """Return where the values lie; numbers of tokens are names, which have no mean."""
-        if not self._count or self._spec.vocabulary:
+        """Return where the values lie; tokens, and what else is no amount, have no mean."""
+        if not self._count or self._spec.holds_tokens or not self._modality.numeric:
             return dict.fromkeys(("minimum", "maximum", "mean", "deviation"))
         mean = self._total / self._count
         deviation = float(np.sqrt(max(self._squares / self._count - mean**2, 0.0)))
@@ -89,6 +93,7 @@ class Summary:
             "duplicates": len(self.hashes) - len(set(self.hashes)),
             "nan": self._nan,
             "out_of_range": self._outside,
+            **{name: total / len(self.hashes) for name, total in self._own.items()},
         }
         if self._labelled:
             names = self._spec.class_names or tuple(str(number) for number in range(len(self._classes)))

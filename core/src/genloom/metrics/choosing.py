@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 from genloom.data.spec import DataSpec
@@ -11,6 +12,8 @@ from genloom.plugins.offers import Component
 
 __all__ = ["choose", "enough", "spell"]
 
+_OWN = re.compile(r"\[.*-((?:pca|classifier)\d+)\]")  # features that are taken of a modality's own
+
 _REASONS = {
     "needs_classifier": "it trains a classifier, and the data have no labels",
     "needs_labels": "it needs a class-conditional model, and these samples have no labels",
@@ -19,8 +22,8 @@ _REASONS = {
 
 
 def spell(name: str) -> str:
-    """Return a metric's id from the name it is reported under: `fd[pca20]` is `fd-pca20`."""
-    return name.replace("[", "-").replace("]", "")
+    """Return a metric's id from the name it is reported under: `fd[pca20]`, and `fd[pieces-pca20]`, are `fd-pca20`."""
+    return _OWN.sub(r"-\1", name).replace("[", "-").replace("]", "")
 
 
 def choose(

@@ -19,6 +19,7 @@ from genloom.metrics.features import (
     classifier_features,
     pca_features,
 )
+from genloom.modalities import Modality, modality_of
 
 __all__ = ["FIT_ROWS", "MetricContext"]
 
@@ -56,7 +57,18 @@ class MetricContext:
         found: T = self._kept[key]
         return found
 
+    @property
+    def modality(self) -> Modality:
+        """The modality of the data."""
+        return self.once("modality", lambda: modality_of(self.spec))
+
     def values(self, samples: Samples) -> NDArray[np.float64]:
+        """Return what metrics compare samples by (n, d): features of their modality's own, or values, scaled."""
+        if not self.modality.features:
+            return self.scaled(samples)
+        return np.asarray(self.modality.featured(samples.samples, self.spec), np.float64)
+
+    def scaled(self, samples: Samples) -> NDArray[np.float64]:
         """Return samples flattened (n, d) and scaled, so that scores do not depend on the unit values are stored in.
 
         The value range maps to [0, 1]; unbounded values are standardised as the spec says, or divided by their spread
@@ -66,7 +78,7 @@ class MetricContext:
         return (np.asarray(samples.samples, np.float64).reshape(len(samples), -1) - offset) / scale
 
     def restore(self, values: NDArray[np.float64]) -> Samples:
-        """Return unlabelled samples from scaled values (n, d), clipped to the value range."""
+        """Return unlabelled samples from scaled values (n, d), clipped to the value range: the inverse of `scaled`."""
         offset, scale = self._scale()
         x = values * scale + offset
         if self.spec.value_range is not None:
@@ -80,7 +92,7 @@ class MetricContext:
             ConfigError: another name, or a classifier for data without labels.
         """
         if name == "values":
-            return ValueFeatures()
+            return ValueFeatures(self.modality.features or name)
         kind, size = name.rstrip("0123456789"), name.lstrip("abcdefghijklmnopqrstuvwxyz")
         if kind == "pca" and size.isdigit():
             return self.once(name, lambda: pca_features(self.values(self.fitted), int(size)))
@@ -102,6 +114,11 @@ class MetricContext:
             f"classifier{hidden}",
             lambda: classifier_features(self.values(self.fitted), label, hidden, seed=0, test=test),
         )
+
+    def label(self, features: Features) -> str:
+        """Return the name of features, after that of what they are taken of unless it is the values: `pieces-pca20`."""
+        own = self.modality.features
+        return features.name if own in ("", features.name) else f"{own}-{features.name}"
 
     def embed(self, name: str, samples: Samples) -> NDArray[np.float64]:
         """Return samples as features (n, d) of the given name."""

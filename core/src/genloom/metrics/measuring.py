@@ -51,13 +51,14 @@ def _fingerprint(component: Component, context: MetricContext, n: int, drawn: li
     fitted = [f"fitted on {FIT_ROWS} drawn"] if len(context.train) > FIT_ROWS else []
     units = ["standardised"] if context.spec.scale else []
     features = context.features(component.metric.features)
+    label = context.label(features)
     return Fingerprint(
         # The data may allow fewer components than were asked for: the name says what was used.
-        metric=_FEATURES.sub(f"[{features.name}]", component.id),
+        metric=_FEATURES.sub(f"[{label}]", component.id),
         data=context.data,
         n=n,
         reference_n=len(context.test),
-        features=features.name,
+        features=label,
         features_digest=features.digest,
         shape=context.spec.shape,
         setting=", ".join([*drawn, *fitted, *units]),
@@ -68,8 +69,8 @@ def _fingerprint(component: Component, context: MetricContext, n: int, drawn: li
 def _references(component: Component, context: MetricContext, fingerprint: Fingerprint) -> dict[str, float]:
     """Return the floor and the opponents' scores; those of the core's own metrics are cached for the data set."""
     key = f"references-{component.id}-{fingerprint.digest}-{context.seed}"
-    # Another author's metric may change under the same name, so its numbers are never remembered.
-    own = component.target.startswith("genloom.") and bool(context.data)
+    # Another author's metric or features may change under the same name, so its numbers are never remembered.
+    own = component.target.startswith("genloom.") and bool(context.data) and not context.modality.features
     found = cache.read(key) if own else None
     if found is not None:
         return {name: float(value) for name, value in found.items()}
@@ -89,7 +90,7 @@ def _real_and_simple(component: Component, context: MetricContext, n: int) -> li
         sets.append(("floor", context.test.subset(n)))
     elif len(context.train) >= n:  # fewer would be another score: Fréchet distances grow as n falls
         sets.append(("floor", _training(context, n)))
-    if not component.metric.needs_labels:
+    if context.modality.numeric and not component.metric.needs_labels:  # a mean of what are no amounts is no sample
         sets += [(name, _opponent(name, context, n)) for name in OPPONENTS]
     return sets
 
@@ -100,6 +101,6 @@ def _training(context: MetricContext, n: int) -> Samples:
 
 def _opponent(name: str, context: MetricContext, n: int) -> Samples:
     def draw() -> Samples:
-        return context.restore(OPPONENTS[name](context.values(context.fitted), n, context.seed))
+        return context.restore(OPPONENTS[name](context.scaled(context.fitted), n, context.seed))
 
     return context.once((name, n), draw)

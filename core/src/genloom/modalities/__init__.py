@@ -53,7 +53,13 @@ def picture(
 
 
 def takes(component: Component, spec: DataSpec) -> bool:
-    """Say whether a component takes data of this kind: those it names, with `NUMERIC` all that are amounts, or any."""
+    """Say whether a component takes data of this kind: those it names, with `NUMERIC` all that are amounts, or any.
+
+    A metric looks at features, which are amounts where a modality has some of its own.
+    """
     accepts = component.accepts
-    named = not accepts or ANY in accepts or spec.kind in accepts
-    return named or (NUMERIC in accepts and modality_of(spec).numeric)
+    if not accepts or ANY in accepts or spec.kind in accepts:
+        return True
+    modality = modality_of(spec)
+    featured = component.kind == "metric" and bool(modality.features)
+    return NUMERIC in accepts and (modality.numeric or featured)

@@ -83,13 +83,14 @@ def _write(image: Image, text: str, corner: tuple[int, int], width: int) -> None
     ImageDraw.Draw(image).text(place, kept, fill=grey, font=font, anchor="mm")
 
 
-def scatter(samples: np.ndarray[Any, Any], spec: DataSpec) -> Image:
+def scatter(samples: np.ndarray[Any, Any], spec: DataSpec, *, plane: bool = True) -> Image:
     """Draw points in the plane: the first two features of each sample.
 
     Args:
         samples: (n, features) with at least two features.
         spec: its `value_range`, when bounded, fixes the axes so that pictures of one run can be compared;
             its `columns` name them.
+        plane: whether both axes have one unit; each is stretched over the picture otherwise.
 
     Returns:
         A square RGB picture of 480 pixels.
@@ -103,7 +104,7 @@ def scatter(samples: np.ndarray[Any, Any], spec: DataSpec) -> Image:
     figure, axes = _axes((4.8, 4.8))
     opacity = min(0.9, max(0.25, 40 / math.sqrt(len(samples)) / 2))
     axes.scatter(samples[:, 0], samples[:, 1], s=7, alpha=opacity, color=INK, linewidths=0)
-    if spec.kind != "table":
+    if plane:
         axes.set_aspect("equal", adjustable="datalim" if spec.value_range is None else "box")
         if spec.value_range is not None:
             axes.set_xlim(spec.value_range)

@@ -35,6 +35,12 @@ class Modality:
     in_rows: ClassVar[bool] = False
     """Whether a picture shows samples in rows, where those of one class then stand together."""
 
+    features: ClassVar[str] = ""
+    """Name of what `featured` returns, such as `pieces`, where scores look at that and not at the values.
+
+    It stands in the names of scores, `fd[pieces-pca20]`. Features are amounts, even where values are none.
+    """
+
     def pictured(self, spec: DataSpec) -> bool:
         """Say whether samples of `spec` have a picture."""
         return False
@@ -58,6 +64,14 @@ class Modality:
             ConfigError: no samples, a shape that is not the spec's, or a kind without a picture.
         """
         raise ConfigError(f"Samples of kind {spec.kind!r} have no picture.", mend="Write them to .txt or .npz instead.")
+
+    def summary(self, samples: np.ndarray[Any, Any], spec: DataSpec) -> Mapping[str, np.ndarray[Any, Any]]:
+        """Return name → a number of each sample (n,); `genloom data check` prints their means over a split."""
+        return {}
+
+    def featured(self, samples: np.ndarray[Any, Any], spec: DataSpec) -> np.ndarray[Any, Any]:
+        """Return what scores compare samples (n, *spec.shape) by, where `features` names it: amounts (n, d)."""
+        return samples.reshape(len(samples), -1)
 
     def ending(self, drawn: Samples) -> str:
         """Return what one sample is written as, where samples become a folder of files."""

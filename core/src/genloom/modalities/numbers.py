@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from genloom.modalities.drawing import checked, lines, scatter
 from genloom.modalities.modality import Modality
@@ -24,6 +24,9 @@ __all__ = ["AUDIO", "SIGNAL", "TABLE"]
 class _Lines(Modality):
     """Values over time."""
 
+    plane: ClassVar[bool] = True
+    """Whether two columns are places in a plane."""
+
     def pictured(self, spec: DataSpec) -> bool:
         """All have one."""
         return True
@@ -37,7 +40,7 @@ class _Lines(Modality):
     ) -> Image:
         """Draw points in the plane as such, and a line for each sample otherwise."""
         samples = checked(samples, spec)
-        return scatter(samples, spec) if self._flat(spec) else lines(samples, spec)
+        return scatter(samples, spec, plane=self.plane) if self._flat(spec) else lines(samples, spec)
 
     def _flat(self, spec: DataSpec) -> bool:
         return spec.shape == (2,)
@@ -54,6 +57,8 @@ class _Signal(_Lines):
 
 
 class _Table(_Signal):
+    plane = False
+
     def _flat(self, spec: DataSpec) -> bool:
         return len(spec.shape) == 1 and spec.shape[0] >= 2
 

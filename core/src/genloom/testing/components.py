@@ -15,9 +15,10 @@ from genloom.data.opening import open
 from genloom.data.order import drawn_rows
 from genloom.data.samples import Samples
 from genloom.data.spec import DataSpec
+from genloom.data.summary import Summary
 from genloom.errors import ConfigError, DataError
 from genloom.metrics.context import MetricContext
-from genloom.modalities import modality_of
+from genloom.modalities import Modality, modality_of
 from genloom.modalities.writing import writers
 from genloom.options import configure
 from genloom.postprocess import Chain, Origin, Step
@@ -276,21 +277,47 @@ class ModalityConformance(_Conformance):
         x = np.random.default_rng(0).uniform(low, high, (6, *self.spec.shape)).astype(self.spec.dtype)
         return Samples(x, self.spec)
 
+    def modality(self) -> Modality:
+        """Return the modality under test."""
+        found: Modality = self.component().load()
+        return found
+
     def test_data_of_its_kind_find_it(self) -> None:
         """The kind that specs name is the modality's own."""
         assert self.component().name == self.spec.kind, "Promise broken: the kind of the data is another modality's."
-        assert modality_of(self.spec) is self.component().load(), "Promise broken: another modality answers."
+        assert modality_of(self.spec) is self.modality(), "Promise broken: another modality answers."
 
     def test_every_ending_is_written_the_same_twice(self) -> None:
         """Each file that samples can be written as has bytes, and the same ones again."""
         for ending in writers(self.spec):
             first, again = (writers(self.spec)[ending](self.samples()) for _ in range(2))
             assert first and first == again, f"Promise broken: {ending} is empty, or another when written again."
-        assert modality_of(self.spec).ending(self.samples()) in writers(self.spec), "Promise broken: no such ending."
+        assert self.modality().ending(self.samples()) in writers(self.spec), "Promise broken: no such ending."
+
+    def test_its_summary_has_a_number_for_each_sample(self) -> None:
+        """What `genloom data check` takes means of is finite, and its names are not those of what is counted anyway."""
+        drawn = self.samples()
+        counted = self.modality().summary(drawn.samples, self.spec)
+        taken = set(counted) & set(Summary(self.spec, 0).to_dict())
+        assert not taken, f"Promise broken: its summary counts {sorted(taken)}, which stand for something else."
+        for name, numbers in counted.items():
+            told = np.asarray(numbers, np.float64)
+            assert told.shape == (len(drawn),), f"Promise broken: {name} has the shape {told.shape}."
+            assert np.isfinite(told).all(), f"Promise broken: {name} has numbers that are not finite."
+
+    def test_features_are_amounts_of_each_sample(self) -> None:
+        """What scores look at is a row of finite numbers for each sample, whatever it comes with."""
+        modality, x = self.modality(), self.samples().samples
+        together = np.asarray(modality.featured(x, self.spec), np.float64)
+        assert together.ndim == 2 and len(together) == len(x), f"Promise broken: features have shape {together.shape}."
+        assert np.isfinite(together).all(), "Promise broken: features are not finite."
+        alone = np.concatenate([modality.featured(x[i : i + 1], self.spec) for i in range(len(x))])
+        same = together.shape == alone.shape and np.allclose(together, alone, 1e-5, 1e-6)
+        assert same, "Promise broken: the features of a sample depend on the others."
 
     def test_a_picture_is_drawn_where_one_is_promised(self) -> None:
         """A picture has pixels; where there is none it is refused by name."""
-        modality, drawn = modality_of(self.spec), self.samples()
+        modality, drawn = self.modality(), self.samples()
         if modality.pictured(self.spec):
             assert min(modality.picture(drawn.samples, self.spec).size) > 0, "Promise broken: an empty picture."
             return

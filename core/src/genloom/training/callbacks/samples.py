@@ -12,8 +12,9 @@ from genloom.data import drawn_over_classes
 from genloom.errors import RunError
 from genloom.files.atomic import write_atomic
 from genloom.messages import tell
-from genloom.modalities import picture, pictured
+from genloom.modalities import modality_of, picture, pictured
 from genloom.modalities.drawing import to_bytes
+from genloom.modalities.writing import write
 from genloom.postprocess import Origin, chain
 from genloom.training.cadence import Every
 from genloom.training.session import Session
@@ -73,10 +74,10 @@ class SampleGrid(keras.callbacks.Callback):
         _show_in_notebook(image)
 
     def _write_texts(self, drawn: Samples, file: Path) -> None:
-        """Write what the run's post-processors make of tokens, where that is text."""
+        """Write what the run's post-processors make of samples without a picture, where that is written as text."""
         made = chain(self.session.settings.post)(drawn, Origin(self.session.run, lambda: self.session.model))
-        if made.samples.dtype.kind == "U":
-            write_atomic(file, ("\n\n".join(made.samples[:, 0].tolist()) + "\n").encode())
+        if modality_of(made.spec).ending(made) == file.suffix:
+            write(made, file)
 
 
 def _count(session: Session) -> int:
