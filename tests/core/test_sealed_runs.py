@@ -25,6 +25,8 @@ FLIPS = {
     "model.options.latent": ("latent = 2", "latent = 3"),
     "model.seed": ("seed = 0\n", "seed = 1\n"),
     "training.batch_size": ("batch_size = 16", "batch_size = 17"),
+    "training.init_from": ('backend = "', 'init_from = "elsewhere"\nbackend = "'),
+    "training.post": ("post = []", 'post = ["clip"]'),
     "training.noise": ('noise = "native"', 'noise = "nativd"'),
 }
 
@@ -76,6 +78,18 @@ def test_a_resume_refuses_a_changed_configuration_and_leaves_it(run: Run) -> Non
     with pytest.raises(genloom.errors.GenLoomError, match=r"value_range|in \[?0"):
         genloom.train("tests/vae", Run(run.path).address, steps=5, out=run.path, resume=True, **QUIET)
     assert (run.path / "run.toml").read_bytes() == before
+
+
+def test_a_resume_refuses_another_run_to_start_from(run: Run, tmp_path: Path) -> None:
+    went_on = genloom.train(
+        "tests/vae", run.address, steps=1, init_from=run.path, post=["clip"], out=tmp_path / "next", **QUIET
+    )
+    again = {"model": "tests/vae", "out": went_on.path, "resume": True, "steps": 2}
+    with pytest.raises(genloom.errors.ConfigError, match=r"different --post \(run: \['clip'\], asked: \[\]\)"):
+        genloom.train(**again, post=[])
+    edit(went_on, f'init_from = "{run.path}"', f'init_from = "{shutil.copytree(run.path, tmp_path / "other")}"')
+    with pytest.raises(DamagedRunError, match=r"says training\.init_from = .*other\", the checkpoint .*run\""):
+        genloom.train(**again)
 
 
 def test_what_may_change_is_not_sealed(run: Run) -> None:

@@ -35,7 +35,10 @@ def assemble(
     interruption, progress = own.Interruption(session), own.Progress(session)
     listed: list[TrainingCallbacks] = []  # the checkpoint saves the counters of the list it is in
     about = {"spec": job.dataset.spec.to_dict(), "model": job.model_id, "versions": versions()}
-    extra = {**about, **seal(job.document(session.plan.steps_per_epoch), job.dataset.files, ("seed", *FIXED))}
+    extra = {
+        **about,
+        **seal(job.document(session.plan.steps_per_epoch), job.dataset.files, ("seed", "init_from", *FIXED)),
+    }
     parts = [
         own.StopOnNaN(session),
         *_rules(session, feed),

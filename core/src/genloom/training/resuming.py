@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,14 +27,15 @@ def check_same(job: Job, stored: Mapping[str, Any], path: Path) -> None:
     now = job.document(0)
     _check_data(stored.get("data", {}), now["data"], path)
     before, after = stored["model"].get("options", {}), _stored_form(now["model"]["options"])
-    training, was = _stored_form(now["training"]), stored.get("training", {})
+    training = _stored_form(now["training"])
+    was = _stored_form(dataclasses.asdict(TrainingSettings())) | stored.get("training", {})
     pairs = [
         ("MODEL", stored["model"].get("id"), now["model"]["id"]),
         ("--preset", stored["model"].get("preset"), job.preset),
         ("--init-from", was.get("init_from"), job.init_from),
         ("--seed", was.get("seed"), job.seed),
         *((f"--set {name}", before.get(name), after.get(name)) for name in {**before, **after}),
-        *((typed(name), was.get(name, getattr(TrainingSettings, name)), training.get(name)) for name in FIXED),
+        *((typed(name), was.get(name), training.get(name)) for name in FIXED),
     ]
     for asked, old, new in pairs:
         if old != new:

@@ -154,6 +154,7 @@ class TrainingSettings:
         (),
         "Post-processors that sample and evaluate apply, in order (repeatable); training applies none.",
         flag="NAME[:K=V,…]",
+        fixed=True,
         inherited=True,
     )
     log_every: int = _setting(

@@ -47,7 +47,7 @@ def write_run(id: str, model: GenerativeModel, out: str | Path, *, files: Mappin
             write_atomic(run.path / name, content)
         document = _document(component.id, model, component.training)
         about = {"spec": model.spec.to_dict(), "model": component.id, "versions": versions()}
-        sealed = seal(document, files or {}, ("seed", "noise"))
+        sealed = seal(document, files or {}, document["training"])
         save(run, 0, arrays, {**about, **sealed, "metrics": {}, "seconds": 0.0})
         run.write_config(document)
         run.finish(0, 0, 0.0)
