@@ -21,7 +21,7 @@ from genloom.metrics.fingerprint import Fingerprint
 from genloom.metrics.measured import model_of
 from genloom.metrics.result import MetricResult
 from genloom.options import MOST_SAMPLES
-from genloom.postprocess import chain, listed
+from genloom.postprocess import chain
 from genloom.runs import Run, open_run
 from genloom.sampling.sample import own_post
 
@@ -85,38 +85,39 @@ def evaluate(
         DataError: the data are not those of the training, or hold too few samples.
         RunError: the model drew samples that are not finite, or the disk refused.
     """
-    seed = seed_number(seed)
-    if metrics is not None:
-        metrics = many("metrics", metrics, str, "a list of names, such as ['precision', 'recall']")
-    if sampler is not None and not callable(sampler):
-        raise ConfigError(f"sampler must be a function of (n, seed), got {sampler!r}.")
+    seed, metrics = seed_number(seed), _checked_names(metrics)
+    _check_sampler(sampler)
     run = run if isinstance(run, Run) else open_run(run)
-    config = run.config
-    texts = own_post(run) if post is None else listed(post)
-    steps = chain(texts)
+    steps = chain(own_post(run) if post is None else post)
     dataset = _checked_data(run, dataset)
     steps.check(dataset.spec)
     count = _count(n, dataset)
-    engine = "injected" if sampler else _engine()
-    # Opened once, so that a second draw meets a compiled sampler.
     model, step = (None, run.saved_step or 0) if sampler else _loaded(run)
-    drawn, costs = _draw(sampler or _sampler(model), count, seed, engine, dataset)
+    drawn, costs = _draw(sampler or _sampler(model), count, seed, "injected" if sampler else _engine(), dataset)
     told_once = functools.cache(tell)  # what is skipped before post-processing is skipped after it, too
-    entries = [
-        *_entries("score", scores(metrics, drawn, dataset, told_once)),
-        *_entries("cost", costs),
-        *_entries("loss", _validation_losses(run, config, step, {} if model is None else model.directions)),
-        *_entries("loss", _test_losses(model, config, dataset)),
-    ]
-    if texts:
-        after = _scores_after(metrics, _post_processed(run, model, steps, drawn, dataset), dataset, told_once)
-        entries += [{**entry, "post": list(texts)} for entry in _entries("post", after)]
     stamp = {"seed": seed, "step": step}
-    results = [{**entry, **stamp} for entry in entries]
+    losses = [*_validation_losses(run, step, model), *_test_losses(run, model, dataset)]
+    results = _entries("score", scores(metrics, drawn, dataset, told_once), stamp)
+    results += _entries("cost", costs, stamp) + _entries("loss", losses, stamp)
+    if steps.texts:
+        made = _post_processed(run, model, steps, drawn, dataset)
+        after = _scores_after(metrics, made, dataset, told_once)
+        results += _entries("post", after, {"post": list(steps.texts), **stamp})
     if write:
         keep(run, results)
-    head = {"schema_version": 1, "run": str(run.path), "model": config["model"]["id"], "data": dataset.address}
+    head = {"schema_version": 1, "run": str(run.path), "model": run.config["model"]["id"], "data": dataset.address}
     return {**head, "n": count, **stamp, "results": results}
+
+
+def _checked_names(metrics: Sequence[str] | None) -> Sequence[str] | None:
+    if metrics is None:
+        return None
+    return many("metrics", metrics, str, "a list of names, such as ['precision', 'recall']")
+
+
+def _check_sampler(sampler: Any) -> None:
+    if sampler is not None and not callable(sampler):
+        raise ConfigError(f"sampler must be a function of (n, seed), got {sampler!r}.")
 
 
 def keep(run: Run, results: Sequence[dict[str, Any]]) -> None:
@@ -211,6 +212,7 @@ def scores(
 
 
 def _loaded(run: Run) -> tuple[Any, int]:
+    """Return the model, opened once so that a second draw meets a compiled sampler, and its step."""
     from genloom.opening.load import load_with_step
 
     return load_with_step(run)
@@ -317,9 +319,7 @@ def _cost(name: str, value: float, n: int, data: str, setting: str) -> MetricRes
     return MetricResult(name, value, n, True, fingerprint)
 
 
-def _validation_losses(
-    run: Run, config: dict[str, Any], step: int, directions: Mapping[str, bool | None]
-) -> list[MetricResult]:
+def _validation_losses(run: Run, step: int, model: Any) -> list[MetricResult]:
     """Return the run's last own held-out losses; they compare among runs of one model only."""
     last: dict[str, Any] = {}
     for entry in run.log():
@@ -327,6 +327,7 @@ def _validation_losses(
             break  # logged, but never saved: not of the weights that are measured
         held_out = {name: value for name, value in entry.get("losses", {}).items() if name.startswith("val_")}
         last = held_out or last
+    config, directions = run.config, {} if model is None else model.directions
     options = json.dumps(
         {**model_of(config), "validation": config.get("training", {}).get("validation")}, sort_keys=True
     )
@@ -343,13 +344,14 @@ def _validation_losses(
     ]
 
 
-def _test_losses(model: Any, config: dict[str, Any], dataset: Dataset) -> list[MetricResult]:
+def _test_losses(run: Run, model: Any, dataset: Dataset) -> list[MetricResult]:
     """Return the model's own losses on all test samples, as training has them on the samples set aside."""
     if model is None or not model.validation:
         return []
     from genloom.evaluation.heldout import losses
 
-    setting, n = json.dumps(model_of(config), sort_keys=True), len(dataset.test)
+    config, n = run.config, len(dataset.test)
+    setting = json.dumps(model_of(config), sort_keys=True)
     found = losses(model, dataset.test, int(config.get("training", {}).get("batch_size", 64)))
     return [
         MetricResult(
@@ -364,8 +366,8 @@ def _test_losses(model: Any, config: dict[str, Any], dataset: Dataset) -> list[M
     ]
 
 
-def _entries(role: str, results: Sequence[MetricResult]) -> list[dict[str, Any]]:
-    return [{**result.to_dict(), "role": role} for result in results]
+def _entries(role: str, results: Sequence[MetricResult], more: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [{**result.to_dict(), "role": role, **more} for result in results]
 
 
 def _merged(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[str, Any]]:

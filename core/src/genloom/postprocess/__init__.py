@@ -82,9 +82,15 @@ class Step:
 
 @dataclasses.dataclass(frozen=True)
 class Chain:
-    """Post-processors applied in order; the empty chain changes nothing."""
+    """Post-processors applied in order; the empty chain changes nothing.
+
+    Attributes:
+        steps: them.
+        texts: each as it was written, `NAME` or `NAME:k=v,k=v`.
+    """
 
     steps: tuple[Step, ...] = ()
+    texts: tuple[str, ...] = ()
 
     def __call__(self, samples: Samples, origin: Origin | None = None) -> Samples:
         """Process samples and return them with the spec they then have.
@@ -115,18 +121,10 @@ def chain(texts: Iterable[str]) -> Chain:
 
     Raises:
         NotFoundError: nothing has that name; names the nearest.
-        ConfigError: an unknown option (with the nearest name), or a value of the wrong type or range.
+        ConfigError: no list of texts, an unknown option (with the nearest name), or a value of the wrong type or range.
     """
-    return Chain(tuple(_step(text) for text in listed(texts)))
-
-
-def listed(texts: Iterable[str]) -> tuple[str, ...]:
-    """Return post-processors as they were written.
-
-    Raises:
-        ConfigError: no list of texts.
-    """
-    return tuple(many("post", texts, str, "a list of post-processors, such as ['clip']"))
+    written = tuple(many("post", texts, str, "a list of post-processors, such as ['clip']"))
+    return Chain(tuple(_step(text) for text in written), written)
 
 
 def _step(text: str) -> Step:

@@ -16,6 +16,7 @@ from genloom.sampling.drawing import draw_samples
 
 if TYPE_CHECKING:
     from genloom.model import GenerativeModel
+    from genloom.plugins.offers import SampleRequest
     from genloom.runs import Run
 
 __all__ = ["own_post", "sample"]
@@ -59,7 +60,6 @@ def sample(
         PluginError: a plugin's `genloom_sample` failed, or the model drew samples of another shape or range than its
             data's.
     """
-    from genloom.plugins import hooks
     from genloom.plugins.offers import SampleRequest
     from genloom.postprocess import Origin, chain
 
@@ -68,22 +68,26 @@ def sample(
     steps = chain(own_post(run) if post is None else post)  # before the model is opened: a wrong name costs nothing
     model = _model(run, model_or_run, weights)
     steps.check(model.spec)
-    request = SampleRequest(
-        n=n,
-        seed=seed,
-        condition=condition,
-        options=options,
-        draw=lambda: draw_samples(
-            model, n, seed, condition, offset=offset, chunk=chunk, weights=weights, options=options
-        ),
-    )
+    wanted = {"offset": offset, "chunk": chunk, "weights": weights, "options": options}
+    request = SampleRequest(n, seed, condition, options, lambda: draw_samples(model, n, seed, condition, **wanted))
+    return steps(_drawn(run, request), Origin(run, lambda: model))
+
+
+def _drawn(run: Run | None, request: SampleRequest) -> Samples:
+    """Return what the model draws, as the plugins' wrappers hand it on.
+
+    Raises:
+        PluginError: one hands on something else.
+    """
+    from genloom.plugins import hooks
+
     drawn = hooks.sample(run, request)
     if not isinstance(drawn, Samples):
         raise PluginError(
             f"A genloom_sample wrapper returned {type(drawn).__name__} instead of Samples.",
             mend="Let the wrapper return what its `yield` gives, changed by its `replace`.",
         )
-    return steps(drawn, Origin(run, lambda: model))
+    return drawn
 
 
 def own_post(run: Run | None) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ from genloom.plugins.offers import Component
 from genloom.plugins.registry import find, owner
 from genloom.postprocess import chain
 from genloom.runs import Run, open_run
+from genloom.training.request import Request
 from genloom.training.settings import TrainingSettings, of_one_length, typed
 from genloom.training.stored import stored_config
 
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from genloom.model import GenerativeModel
 
 __all__ = ["Job", "circumstances", "free_path", "plain_options", "resolve", "versions"]
+
+_SETTINGS = {field.name for field in dataclasses.fields(TrainingSettings)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,27 +126,11 @@ class Job:
         }
 
 
-def resolve(
-    model: str | GenerativeModel,
-    data: Data,
-    *,
-    preset: str | None,
-    options: Mapping[str, Any] | None,
-    asked: Mapping[str, Any],
-    seed: int,
-    init_from: str | Path | None,
-    stored: Mapping[str, Any] | None = None,
-) -> Job:
+def resolve(request: Request, stored: Mapping[str, Any] | None = None) -> Job:
     """Check everything that was asked for.
 
     Args:
-        model: an id, or a model object.
-        data: an address, an open data set, or arrays: what `genloom.data.open` takes.
-        preset: named option values and training settings of the component.
-        options: the model's options; below them those of the run to resume, or of `init_from` when no preset is named.
-        asked: training settings the caller gave; None counts as not given.
-        seed: from 0 to 2⁶³ − 1.
-        init_from: a run; None for a run to resume takes the one that it began from.
+        request: what the caller gave.
         stored: run.toml of the run to resume, None for a new one.
 
     Raises:
@@ -151,47 +138,75 @@ def resolve(
         DataError: samples that are not what the spec says.
         NotFoundError: no such model or data source.
     """
-    asked = {name: value for name, value in asked.items() if value is not None}
-    if not isinstance(model, str):
-        _check_given(model)
-    seed = seed_number(seed)
-    instance("options", options, (Mapping, type(None)), "a dict of the model's options by name")
-    of_one_length([asked])  # before the data are opened
+    asked, seed = _checked(request)
     begun = stored or {}
-    start = _start(init_from, begun)
+    start = _start(request.init_from, begun)
     before = None if start is None or begun else Run(start)
-    dataset = _in_units(open_data(data), begun.get("data", {}).get("spec"), before)
-    component = find("model", model) if isinstance(model, str) else None
-    if component is None and (options or preset):
-        raise ConfigError("A model object has its options already.", mend="Leave out options and preset.")
-    if component is not None:
-        check_kind(component, dataset.spec)
-    elif not isinstance(model, str):
-        _say_units(model, dataset.spec)
-    _check_samples(model, dataset)
-    names = {field.name for field in dataclasses.fields(TrainingSettings)}
-    _check_place(component, options or {}, asked, names)
-    kept = {name: value for name, value in begun.get("training", {}).items() if name in names}
-    preset = begun.get("model", {}).get("preset") if preset is None else preset
-    # Patience counts epochs: what it watches is measured in each, whatever a preset recommends.
-    each_epoch = {"validate_every": 1} if "patience" in asked and not begun else {}
-    layers = [*(component.recommended(preset) if component else ()), each_epoch, kept, asked]
-    settings = configure(TrainingSettings, *of_one_length(layers))
+    dataset = _in_units(open_data(_data(request.data, stored)), begun.get("data", {}).get("spec"), before)
+    component = _component(request, dataset)
+    _check_samples(request.model, dataset)
+    _check_place(component, request.options or {}, asked)
+    preset = begun.get("model", {}).get("preset") if request.preset is None else request.preset
+    settings = _settings(component, preset, begun.get("training"), asked)
     chain(settings.post).check(dataset.spec)
     _check_preparations(settings, started=start is not None)
     known = begun or ({} if before is None or preset is not None else stored_config(before))
-    if component is not None and known:
-        options = {**_options_of(known, component), **(options or {})}
-    return Job(
-        component=component,
-        given=None if isinstance(model, str) else model,
-        preset=preset,
-        options=component.configure(preset, **(options or {})) if component else cast("GenerativeModel", model).options,
-        dataset=dataset,
-        settings=settings,
-        seed=seed,
-        init_from=start,
-    )
+    options = _options(request, component, preset, known)
+    given = None if isinstance(request.model, str) else request.model
+    return Job(component, given, preset, options, dataset, settings, seed, start)
+
+
+def _checked(request: Request) -> tuple[dict[str, Any], int]:
+    """Return the settings that are given, and the seed, once all is refused that is wrong whatever the data are."""
+    asked = {name: value for name, value in request.asked.items() if value is not None}
+    if not isinstance(request.model, str):
+        _check_given(request.model)
+    seed = seed_number(request.seed)
+    instance("options", request.options, (Mapping, type(None)), "a dict of the model's options by name")
+    of_one_length([asked])
+    return asked, seed
+
+
+def _data(given: Data | None, stored: Mapping[str, Any] | None) -> Data:
+    """Return the data that are given, or those of the run to resume.
+
+    Raises:
+        ConfigError: neither names any.
+    """
+    if given is None and stored is None:
+        raise ConfigError("No data are given.", mend="Name some: data='digits', an open data set, or (x, label).")
+    return cast("Data", stored["data"]["address"] if given is None and stored else given)
+
+
+def _component(request: Request, dataset: Dataset) -> Component | None:
+    """Return the component that a model is named by, None for a model object."""
+    if not isinstance(request.model, str):
+        if request.options or request.preset:
+            raise ConfigError("A model object has its options already.", mend="Leave out options and preset.")
+        _say_units(request.model, dataset.spec)
+        return None
+    component = find("model", request.model)
+    check_kind(component, dataset.spec)
+    return component
+
+
+def _settings(
+    component: Component | None, preset: str | None, stored: Mapping[str, Any] | None, asked: Mapping[str, Any]
+) -> TrainingSettings:
+    """Return the settings: those that are asked for, else those of the run to resume, else what is recommended."""
+    kept = {name: value for name, value in (stored or {}).items() if name in _SETTINGS}
+    # Patience counts epochs: what it watches is measured in each, whatever a preset recommends.
+    each_epoch = {"validate_every": 1} if "patience" in asked and stored is None else {}
+    layers = [*(component.recommended(preset) if component else ()), each_epoch, kept, asked]
+    return configure(TrainingSettings, *of_one_length(layers))
+
+
+def _options(request: Request, component: Component | None, preset: str | None, known: Mapping[str, Any]) -> Any:
+    """Return the model's options: those that are asked for above those of the run that is gone on with or from."""
+    if component is None:
+        return cast("GenerativeModel", request.model).options
+    kept = _options_of(known, component) if known else {}
+    return component.configure(preset, **{**kept, **(request.options or {})})
 
 
 def _check_given(model: Any) -> None:
@@ -245,19 +260,17 @@ def _say_units(model: GenerativeModel, spec: DataSpec) -> None:
         tell("the model's spec has no mean and scale, so data are not scaled: use that of genloom.data.open(x).")
 
 
-def _check_place(
-    component: Component | None, options: Mapping[str, Any], asked: Mapping[str, Any], settings: set[str]
-) -> None:
+def _check_place(component: Component | None, options: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
     """Refuse a setting of the training among the options of the model, and the other way round."""
     known = {row["name"] for row in describe(component.options)} if component and component.options else set()
     for name in options:
-        if name in settings - known:
+        if name in _SETTINGS - known:
             raise ConfigError(
                 f"{component.id if component else 'The model'} has no option {name!r}.",
                 mend=f"It is a setting of the training: {typed(name)}=VALUE.",
             )
     for name in asked:
-        if name in known - settings:
+        if name in known - _SETTINGS:
             raise ConfigError(
                 f"The training has no setting {name!r}.",
                 mend=f"It is an option of the model: options={{{name!r}: {asked[name]!r}}} (--set {name}=VALUE).",

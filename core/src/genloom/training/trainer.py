@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import keras
 
-from genloom.arguments import many, seed_number
+from genloom.arguments import many
 from genloom.errors import ConfigError
 from genloom.files.atomic import write_atomic
 from genloom.messages import tell
@@ -27,6 +27,7 @@ from genloom.training.feeding import Feed
 from genloom.training.notices import notices
 from genloom.training.optimizing import compile_model
 from genloom.training.plan import Plan
+from genloom.training.request import Request, each_seed
 from genloom.training.resuming import check_same
 from genloom.training.session import Session
 from genloom.training.stored import stored_config
@@ -94,34 +95,28 @@ def train(
         NotFoundError: no such model or data source.
         RunError: a loss or weight became NaN (the last good checkpoint stays), or no checkpoint is whole.
     """
-    if seeds is not None:
-        request = {name: value for name, value in locals().items() if name not in ("seed", "seeds", "out", "settings")}
-        return _each_seed(request, seeds, out, settings)
-    callbacks = many("callbacks", callbacks, keras.callbacks.Callback, "a list of Keras callbacks")
     lengths = {"epochs": epochs, "steps": steps, "batch_size": batch_size}
     asked = {**settings, **lengths, "stop_when": stop_when, "patience": patience}
-    stored = _stored(out, resume)
-    if stored is not None and isinstance(model, str):
-        required("model", stored["model"]["id"], stored["model"].get("plugin"))
-    job = resolve(
-        model,
-        _data(data, stored),
-        preset=preset,
-        options=options,
-        asked=asked,
-        seed=seed,
-        init_from=init_from,
-        stored=stored,
-    )
+    request = Request(model, data, preset, options, asked, seed, init_from, out, resume)
+    requests = [request] if seeds is None else each_seed(request, seeds)
+    found = [_answer(each, dry_run, callbacks, profile) for each in requests]
+    return found[0] if seeds is None else found
+
+
+def _answer(request: Request, dry_run: bool, callbacks: Sequence[Any], profiled: bool) -> Any:
+    """Return the finished run of one training, or its description."""
+    callbacks = many("callbacks", callbacks, keras.callbacks.Callback, "a list of Keras callbacks")
+    stored = _stored(request)
+    job = resolve(request, stored)
     if stored is not None:
-        check_same(job, stored, Path(str(out)))
+        check_same(job, stored, Path(str(request.out)))
     if dry_run:
         from genloom.training.dry_run import describe
 
         return describe(job)
-    run = create_run(free_path(job) if out is None else out, resume)
+    run = create_run(free_path(job) if request.out is None else request.out, request.resume)
     with run.lock(), telling_the_way_on(run):
-        return _train(job, run, callbacks, profile)
+        return _train(job, run, callbacks, profiled)
 
 
 def _train(job: Job, run: Run, callbacks: Sequence[Any], profiled: bool) -> Run:
@@ -210,54 +205,26 @@ def _ended(run: Run, job: Job, plan: Plan, step: int) -> bool:
     return finished and (planned < step or (rules and planned == was))
 
 
-def _data(given: Data | None, stored: Mapping[str, Any] | None) -> Data:
-    """Return the data that are given, or those of the run to resume.
-
-    Raises:
-        ConfigError: neither names any.
-    """
-    if given is None and stored is None:
-        raise ConfigError("No data are given.", mend="Name some: data='digits', an open data set, or (x, label).")
-    return cast("Data", stored["data"]["address"] if given is None and stored else given)
-
-
-def _stored(out: str | Path | None, resume: bool) -> dict[str, Any] | None:
+def _stored(request: Request) -> dict[str, Any] | None:
     """Return the configuration of the run to resume, None of one that was killed before it wrote any.
 
     Raises:
         ConfigError: `resume` without `out`, with a folder that is not there, or with a run that was not trained here.
         DamagedRunError: its run.toml says what it cannot.
+        NotFoundError: the plugin of its model is absent.
     """
-    if not resume:
+    if not request.resume:
         return None
-    if out is None:
+    if request.out is None:
         raise ConfigError("resume needs a run.", mend="Give out=RUN (--out RUN).")
-    run = Run(out)
+    run = Run(request.out)
     if run.exists:
-        return stored_config(run) if run.address else None
+        stored = stored_config(run) if run.address else None
+        if stored is not None and isinstance(request.model, str):
+            required("model", stored["model"]["id"], stored["model"].get("plugin"))
+        return stored
     if not run.path.exists():
         raise no_run(run.path)
     check_place(run.path)
     tell(f"{str(run.path)!r} holds nothing yet: the run begins.")
     return None
-
-
-def _each_seed(request: dict[str, Any], seeds: Sequence[int], out: Any, settings: dict[str, Any]) -> list[Any]:
-    """Train one run per seed, one after the other.
-
-    Raises:
-        ConfigError: no seeds, one twice, a model object, whose weights are drawn already, or none to resume.
-    """
-    seeds = [seed_number(seed) for seed in many("seeds", seeds, object, "a list of whole numbers, such as [1, 2]")]
-    if not seeds or len(set(seeds)) != len(seeds):
-        raise ConfigError(f"seeds must be different whole numbers, got {list(seeds)}.")
-    if not isinstance(request["model"], str):
-        raise ConfigError("seeds need a model's id: a model object has its weights already.")
-    request = {**request, **settings}
-    places = [None if out is None else Path(f"{out}-seed{seed}") for seed in seeds]
-    # A kill in the second of three leaves nothing of the third.
-    left = [place for place in places if place is not None and place.exists()] or places[:1]
-    return [
-        train(**{**request, "resume": request["resume"] and place in left}, seed=seed, out=place)
-        for seed, place in zip(seeds, places, strict=True)
-    ]

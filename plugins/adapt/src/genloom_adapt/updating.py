@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import numbers
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,46 +75,64 @@ def update(
         DataError: data that cannot be opened, or old data that changed.
         RunError: the training failed; the old weights stay.
     """
-    instance("tolerance", tolerance, numbers.Real, "a number", mend="0.02 allows 2 % worse.")
-    if not 0 <= tolerance <= LARGEST:
-        raise ConfigError(f"tolerance must not be negative, and at most {LARGEST:g}, got {tolerance}.")
+    _check_tolerance(tolerance)
     instance("gate", gate, str, "a text", mend="Use a measure with a direction, such as test_loss or fd.")
     seed = seed_number(seed)
     home = open_run(run, head=False)
     with home.lock():
         current = Run(head(home.path))
-        model, new, old = genloom.load(current), _opened(data), old_data(current)
+        model, new = genloom.load(current), genloom.data.open(data)
         _check_same_kind(current, model.spec, new)
-        judge = Judge(gate)
-        for dataset in (new, *old):
+        judged, judge = (new, *old_data(current)), Judge(gate)
+        for dataset in judged:
             judge.check(model, dataset)
-        before = [judge(model, dataset) for dataset in (new, *old)]
+        before = [judge(model, dataset) for dataset in judged]
         candidate = _candidate(home, new.address, retain, adapt)
         asked = {**_settings(current, settings), **settings, "retain": retain, "adapt": adapt, "seed": seed}
         updated = genloom.load(_trained(current, data, candidate, asked))
-        after = [judge(updated, dataset)[0] for dataset in (new, *old)]
-        scores = [
-            _judged(dataset, "old" if i else "new", was, now, lower, tolerance)
-            for i, (dataset, (was, lower), now) in enumerate(zip((new, *old), before, after, strict=True))
-        ]
-        promoted = all(score.passed for score in scores)
-        entry = {
-            "update": int(candidate.name),
-            "decision": "promoted" if promoted else "rejected",
-            "head": _name(home, candidate if promoted else current.path),
-            "run": _name(home, candidate),
-            "data": new.address,
-            "fingerprint": new.fingerprint,
-            "gate": gate,
-            "lower_is_better": before[0][1],
-            "tolerance": tolerance,
-            "retain": retain,
-            "adapt": adapt,
-            "scores": [dataclasses.asdict(score) for score in scores],
-            "when": _now(),
-        }
+        after = [judge(updated, dataset)[0] for dataset in judged]
+        lower = before[0][1]
+        scores = _scores(judged, [was for was, _ in before], after, lower, tolerance)
+        terms = {"gate": gate, "lower_is_better": lower, "tolerance": tolerance, "retain": retain, "adapt": adapt}
+        entry = _entry(home, current, candidate, new, terms, scores)
         record(home.path, entry)
         return entry
+
+
+def _check_tolerance(tolerance: float) -> None:
+    instance("tolerance", tolerance, numbers.Real, "a number", mend="0.02 allows 2 % worse.")
+    if not 0 <= tolerance <= LARGEST:
+        raise ConfigError(f"tolerance must not be negative, and at most {LARGEST:g}, got {tolerance}.")
+
+
+def _scores(
+    judged: Sequence[Dataset], before: Sequence[float], after: Sequence[float], lower: bool, tolerance: float
+) -> list[_Score]:
+    """Better is asked for on the new data, the first; on old data no worse than the tolerance allows."""
+    scores = []
+    for i, (dataset, was, now) in enumerate(zip(judged, before, after, strict=True)):
+        gain = was - now if lower else now - was
+        passed = gain >= -tolerance * abs(was) if i else gain > 0
+        scores.append(_Score(dataset.address, "old" if i else "new", was, now, passed))
+    return scores
+
+
+def _entry(
+    home: Run, current: Run, candidate: Path, new: Dataset, terms: Mapping[str, Any], scores: Sequence[_Score]
+) -> dict[str, Any]:
+    """Return what the lineage says of an update: the candidate counts now if it passed everywhere."""
+    promoted = all(score.passed for score in scores)
+    return {
+        "update": int(candidate.name),
+        "decision": "promoted" if promoted else "rejected",
+        "head": _name(home, candidate if promoted else current.path),
+        "run": _name(home, candidate),
+        "data": new.address,
+        "fingerprint": new.fingerprint,
+        **terms,
+        "scores": [dataclasses.asdict(score) for score in scores],
+        "when": _now(),
+    }
 
 
 def _trained(current: Run, data: Data, folder: Path, asked: dict[str, Any]) -> Run:
@@ -152,16 +171,6 @@ def rollback(run: str | Path) -> dict[str, Any]:
         entry = {"decision": "rolled back", "head": before, "run": now, "when": _now()}
         record(home.path, entry)
         return entry
-
-
-def _judged(dataset: Dataset, role: str, was: float, now: float, lower: bool, tolerance: float) -> _Score:
-    """Better is asked for on new data; on old data no worse than the tolerance allows."""
-    gain = was - now if lower else now - was
-    return _Score(dataset.address, role, was, now, gain > 0 if role == "new" else gain >= -tolerance * abs(was))
-
-
-def _opened(given: Data) -> Dataset:
-    return genloom.data.open(given)
 
 
 def _check_same_kind(run: Run, spec: Any, new: Dataset) -> None:
