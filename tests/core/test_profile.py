@@ -18,6 +18,7 @@ from genloom import backend
 from genloom.errors import ConfigError
 from genloom.model.precision import policy
 from genloom.plugins.discovery import load_file
+from genloom.profiling.cost import Cost, estimated
 from genloom.profiling.step import Execution, matmul_peak, optimizer_seconds, table_of
 from genloom.runs import load_latest
 
@@ -59,27 +60,46 @@ def test_the_parts_of_a_step_are_medians_per_step() -> None:
     assert table_of([usual], optimizer=1.0, flops=1e6, peak=1e9)["forward_backward_ms"] == 0.0
 
 
-def test_the_operations_of_a_dense_step_are_the_closed_form() -> None:
-    class Dense(genloom.GenerativeModel):
-        def __init__(self) -> None:
-            super().__init__(genloom.DataSpec((64,), kind="signal", value_range=None))
-            self.first, self.second = (keras.layers.Dense(64, use_bias=False) for _ in range(2))
-            self.first.build((None, 64))
-            self.second.build((None, 64))
+class Dense(genloom.GenerativeModel):
+    """Dense layers without biases, and a loss on the last."""
 
-        def phases(self) -> list[genloom.Phase]:
-            return [genloom.Phase("one", lambda: self.trainable_variables, self.loss_of)]
+    def __init__(self, *widths: int) -> None:
+        super().__init__(genloom.DataSpec((widths[0],), kind="signal", value_range=None))
+        self.stack = [keras.layers.Dense(width, use_bias=False) for width in widths[1:]]
+        for layer, width in zip(self.stack, widths, strict=False):
+            layer.build((None, width))
 
-        def loss_of(self, batch: dict[str, Any]) -> Any:
-            return ops.mean(self.second(self.first(batch["x"])) ** 2), {}, 1.0
+    def phases(self) -> list[genloom.Phase]:
+        return [genloom.Phase("one", lambda: self.trainable_variables, self.loss_of)]
 
-    model, batch = Dense(), {"x": np.ones((32, 64), "float32")}
+    def loss_of(self, batch: dict[str, Any]) -> Any:
+        x = batch["x"]
+        for layer in self.stack:
+            x = layer(x)
+        return ops.mean(x**2), {}, 1.0
+
+
+def counted(model: genloom.GenerativeModel, batch: dict[str, Any]) -> float:
     model.compile(keras.optimizers.SGD(0.1))
     model.fit(((batch,) for _ in range(2)), steps_per_epoch=1, shuffle=False, verbose=0)
-    data = ({"x": ops.convert_to_tensor(batch["x"])},)
+    return backend.step_flops(model, ({"x": ops.convert_to_tensor(batch["x"])},))
+
+
+def test_the_operations_of_a_dense_step_are_the_closed_form() -> None:
     # Two products forward; backward two for the weights and one for what lies between.
     products = 2 * 32 * 64 * 64 * 5
-    assert products <= backend.step_flops(model, data) <= 1.1 * products
+    assert products <= counted(Dense(64, 64, 64), {"x": np.ones((32, 64), "float32")}) <= 1.1 * products
+
+
+def test_the_estimate_from_shapes_is_the_count_of_a_step_and_the_gradient_of_the_data() -> None:
+    """The estimate has three products of each layer; the step has no gradient of the data: two of the first."""
+    model, batch = Dense(64, 128, 64, 32), {"x": np.ones((32, 64), "float32")}
+    in_step, weights = counted(model, batch), (64 * 128, 128 * 64, 64 * 32)
+    found = estimated(model, batch)
+    assert found == Cost(flops=3 * 2 * sum(weights), activations=128 + 64 + 32)
+    products = 32 * (found.flops - 2 * weights[0])
+    # XLA counts the loss and the update, too: some operations of a value or weight, beside 32 × 6 of each weight.
+    assert products <= in_step <= 1.1 * products
 
 
 def test_convolutions_are_counted() -> None:
@@ -95,12 +115,9 @@ def test_convolutions_are_counted() -> None:
         def loss_of(self, batch: dict[str, Any]) -> Any:
             return ops.mean(self.conv(batch["x"]) ** 2), {}, 1.0
 
-    model, batch = Conv(), {"x": np.ones((32, 8, 8, 4), "float32")}
-    model.compile(keras.optimizers.SGD(0.1))
-    model.fit(((batch,) for _ in range(2)), steps_per_epoch=1, shuffle=False, verbose=0)
     forward = 2 * 32 * 8 * 8 * 16 * 9 * 4
-    counted = backend.step_flops(model, ({"x": ops.convert_to_tensor(batch["x"])},))
-    assert 1.6 * forward <= counted <= 2.2 * forward  # and one backward, for the weights; XLA leaves padding out
+    found = counted(Conv(), {"x": np.ones((32, 8, 8, 4), "float32")})
+    assert 1.6 * forward <= found <= 2.2 * forward  # and one backward, for the weights; XLA leaves padding out
 
 
 def test_counting_changes_no_weight(models: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -68,8 +69,10 @@ def sample(
     steps = chain(own_post(run) if post is None else post)  # before the model is opened: a wrong name costs nothing
     model = _model(run, model_or_run, weights)
     steps.check(model.spec)
-    wanted = {"offset": offset, "chunk": chunk, "weights": weights, "options": options}
-    request = SampleRequest(n, seed, condition, options, lambda: draw_samples(model, n, seed, condition, **wanted))
+    draw = partial(
+        draw_samples, model, n, seed, condition, offset=offset, chunk=chunk, weights=weights, options=options
+    )
+    request = SampleRequest(n, seed, condition, options, draw)
     return steps(_drawn(run, request), Origin(run, lambda: model))
 
 
