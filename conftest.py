@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
+import json
 import os
 import shutil
 import signal
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -49,6 +51,16 @@ if BACKEND == "torch" and importlib.util.find_spec("setuptools") is not None:
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell's background job is born so, and so would be the processes that tests interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# What every command on an engine imports of others, for seconds: `run_python` has it imported once.
+_SLOW = [
+    BACKEND,
+    *(["torch._dynamo"] if BACKEND == "torch" else []),
+    "h5py",
+    "matplotlib.pyplot",
+    "scipy.stats",
+    "sklearn",
+]
 
 if BACKEND == "jax":
     # Tiny models are compiled for seconds and run for milliseconds; `as-user` runs what a user's XLA makes.
@@ -118,6 +130,45 @@ def _variables(folder: Path, **changes: str | None) -> dict[str, str]:
         else:
             env[name] = value
     return env
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[subprocess.Popen[str]]:
+    """The server of tests/nursery.py, and in a group of its own all the processes that it bears."""
+    command = [sys.executable, str(ROOT / "tests" / "nursery.py"), *_SLOW]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as server:
+        yield server
+        server.stdin.close()
+
+
+@pytest.fixture(scope="session")
+def run_python(
+    nursery: subprocess.Popen[str], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run `python -c PROGRAM WORD…` with `env` in `cwd`; a new process, but what is slow to import is there (nursery).
+
+    Who asks what is imported, or changes threads or libraries before anything is, calls Python itself.
+    """
+
+    def run(
+        program: str, *words: str, env: dict[str, str], cwd: Path, timeout: float = 300
+    ) -> subprocess.CompletedProcess[str]:
+        folder = tmp_path_factory.mktemp("printed")
+        files = {name: folder / name for name in ("stdout", "stderr")}
+        request = {"program": program, "words": words, "env": env, "cwd": str(cwd)}
+        request |= {name: str(file) for name, file in files.items()}
+        alarm = threading.Timer(timeout, os.killpg, (nursery.pid, signal.SIGKILL))
+        alarm.start()
+        print(json.dumps(request), file=nursery.stdin, flush=True)
+        code = nursery.stdout.readline()
+        alarm.cancel()
+        printed = {name: file.read_text("utf-8") for name, file in files.items()}
+        assert code, f"no end within {timeout} s: {words}\n{printed}"
+        return subprocess.CompletedProcess(["python", "-c", program, *words], int(code), **printed)
+
+    return run
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,21 +33,18 @@ def _module_name(path: str) -> str:
 
 
 @pytest.fixture
-def genloom_there(tmp_path: Path, subprocess_env: Callable[..., dict[str, str]]) -> Callable[..., str]:
+def genloom_there(
+    tmp_path: Path,
+    subprocess_env: Callable[..., dict[str, str]],
+    run_python: Callable[..., subprocess.CompletedProcess[str]],
+) -> Callable[..., str]:
     """Run `genloom -p board.py WORD…` in a folder of its own; return what it printed on both streams."""
 
     def run(*words: str, plugin: bool = True, code: int = 0) -> str:
         path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+        words = (*(["-p", "board.py"] if plugin else []), *words)
         program = "from genloom.cli.main import main; main()"
-        done = subprocess.run(
-            [sys.executable, "-c", program, *(["-p", "board.py"] if plugin else []), *words],
-            capture_output=True,
-            text=True,
-            env=subprocess_env(PYTHONPATH=path),
-            check=False,
-            timeout=120,
-            cwd=tmp_path,
-        )
+        done = run_python(program, *words, env=subprocess_env(PYTHONPATH=path), cwd=tmp_path)
         assert done.returncode == code, done.stderr
         return done.stdout + done.stderr
 

@@ -13,6 +13,8 @@ import pytest
 
 Genloom = Callable[..., subprocess.CompletedProcess[str]]
 Install = Callable[..., Path]
+MAIN = "from genloom.cli.main import main; main()"
+COMPUTING = frozenset({"evaluate", "report", "sample", "train"})
 
 
 @pytest.fixture
@@ -40,23 +42,45 @@ def install(site: Path) -> Install:
 
 
 @pytest.fixture
-def genloom(site: Path, subprocess_env: Callable[..., dict[str, str]], tmp_path: Path) -> Genloom:
+def cold_genloom(site: Path, subprocess_env: Callable[..., dict[str, str]], tmp_path: Path) -> Genloom:
     """Run `genloom WORD…` in a process and a folder of its own; keywords are environment variables."""
 
-    def run(*words: str, code: str | None = None, **variables: str | None) -> subprocess.CompletedProcess[str]:
-        path = os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])])
-        program = code or "from genloom.cli.main import main; main()"
+    def run(*words: str, code: str = MAIN, **variables: str | None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-c", program, *words],
+            [sys.executable, "-c", code, *words],
             capture_output=True,
             text=True,
-            env=subprocess_env(PYTHONPATH=path, **variables),
+            env=subprocess_env(PYTHONPATH=import_path(site), **variables),
             check=False,
             timeout=120,
             cwd=tmp_path,
         )
 
     return run
+
+
+@pytest.fixture
+def genloom(
+    cold_genloom: Genloom,
+    run_python: Genloom,
+    site: Path,
+    subprocess_env: Callable[..., dict[str, str]],
+    tmp_path: Path,
+) -> Genloom:
+    """The same, where what computes finds its engine imported."""
+
+    def run(*words: str, code: str = MAIN, **variables: str | None) -> subprocess.CompletedProcess[str]:
+        if COMPUTING.isdisjoint(words):
+            return cold_genloom(*words, code=code, **variables)
+        env = subprocess_env(PYTHONPATH=import_path(site), **variables)
+        return run_python(code, *words, env=env, cwd=tmp_path)
+
+    return run
+
+
+def import_path(site: Path) -> str:
+    """Return PYTHONPATH with one folder before the others."""
+    return os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 #: A plugin that works; {name} and {module} are filled in.

@@ -50,6 +50,12 @@ LIGHT = [
 ]
 
 
+@pytest.fixture
+def genloom(cold_genloom: Genloom) -> Genloom:
+    """These tests ask what was imported, and how quickly."""
+    return cold_genloom
+
+
 def imported(done: subprocess.CompletedProcess[str]) -> str:
     return next(line for line in done.stderr.splitlines() if line.startswith("HEAVY")).removeprefix("HEAVY ")
 

@@ -34,7 +34,12 @@ def put(folder: Path, site: Path) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_new_plugin_passes_its_own_tests(
-    kind: str, genloom: Genloom, site: Path, tmp_path: Path, subprocess_env: Callable[..., dict[str, str]]
+    kind: str,
+    genloom: Genloom,
+    site: Path,
+    tmp_path: Path,
+    subprocess_env: Callable[..., dict[str, str]],
+    run_python: Genloom,
 ) -> None:
     done = genloom("plugins", "new", "my-thing", "--kind", kind)
     assert done.returncode == 0, done.stderr
@@ -44,10 +49,8 @@ def test_a_new_plugin_passes_its_own_tests(
     checked = genloom("plugins", "check", "my-thing", "--json")
     assert checked.returncode == 0, checked.stdout + checked.stderr
     env = subprocess_env(PYTHONPATH=os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])]))
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
-        cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=300,
-    )  # fmt: skip
+    program = "import pytest; raise SystemExit(pytest.main(['-q', '-p', 'no:cacheprovider']))"
+    done = run_python(program, env=env, cwd=folder)
     assert done.returncode == 0, done.stdout[-4000:]
     assert re.search(r"^[1-9]\d* passed", done.stdout, re.M)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -249,11 +248,10 @@ genloom.train("tests/vae", training_models.points(), out=sys.argv[1], callbacks=
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 @pytest.mark.parametrize("when", ["before", "within"])
 def test_a_kill_while_a_checkpoint_is_written_loses_that_one_alone(
-    models: Any, whole: Run, tmp_path: Path, subprocess_env: Callable[..., dict[str, str]], when: str
+    models: Any, whole: Run, tmp_path: Path, subprocess_env: Callable[..., dict[str, str]], run_python: Any, when: str
 ) -> None:
     program = KILLED.format(models=str(MODELS), settings=SETTINGS)
-    command = [sys.executable, "-c", program, str(tmp_path / "run"), when]
-    killed = subprocess.run(command, env=subprocess_env(), capture_output=True, text=True, check=False, timeout=300)
+    killed = run_python(program, str(tmp_path / "run"), when, env=subprocess_env(), cwd=tmp_path)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     run = Run(tmp_path / "run")
     assert run.saved_step == load_latest(run)[1]["step"] == 3

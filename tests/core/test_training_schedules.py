@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from keras import ops
@@ -172,12 +171,13 @@ print(json.dumps([model.optimizer.rates(), "tensorflow" in sys.modules]))
 """
 
 
-def test_a_schedule_imports_no_tensorflow(tmp_path: Path, subprocess_env: Callable[..., dict[str, str]]) -> None:
+def test_a_schedule_imports_no_tensorflow(
+    tmp_path: Path, subprocess_env: Callable[..., dict[str, str]], run_python: Any
+) -> None:
     """Keras's own configuration of an optimizer imports TensorFlow to write a schedule down, on every engine."""
     env = subprocess_env()
     models = str(Path(__file__).with_name("training_models.py"))
-    command = [sys.executable, "-c", TRAINED, models]
-    done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    done = run_python(TRAINED, models, env=env, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     rates, imported = json.loads(done.stdout)
     assert rates == pytest.approx({"vae": 0.1 * 0.25**0.5})  # of the second and last step

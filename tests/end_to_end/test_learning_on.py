@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -321,18 +319,9 @@ def test_an_update_takes_settings_as_a_training_does(word: str, told: str) -> No
 
 
 @pytest.mark.any_engine
-def test_the_commands(base: Run, halves: list[str], tmp_path: Path, subprocess_env: Any) -> None:
+def test_the_commands(base: Run, halves: list[str], tmp_path: Path, subprocess_env: Any, run_python: Any) -> None:
     def genloom_cli(*words: str) -> Any:
-        program = "from genloom.cli.main import main; main()"
-        return subprocess.run(
-            [sys.executable, "-c", program, *words],
-            capture_output=True,
-            text=True,
-            env=subprocess_env(),
-            check=False,
-            timeout=300,
-            cwd=tmp_path,
-        )
+        return run_python("from genloom.cli.main import main; main()", *words, env=subprocess_env(), cwd=tmp_path)
 
     refused = genloom_cli(
         "update", "run", "--data", halves[1], "--retain", "none", "--steps", "500", "--tolerance", "0"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,10 +22,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def command(folder: Path) -> Command:
+def command(folder: Path, run_python: Callable[..., subprocess.CompletedProcess[str]]) -> Command:
     def run(*words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        program = [sys.executable, "-c", "from genloom.cli.main import main; main()", *words]
-        done = subprocess.run(program, capture_output=True, text=True, check=False, cwd=folder, timeout=300)
+        done = run_python("from genloom.cli.main import main; main()", *words, env=dict(os.environ), cwd=folder)
         assert done.returncode == code, done.stderr
         return done
 

@@ -70,7 +70,7 @@ class Kill(keras.callbacks.Callback):
                 time.sleep(0.01)
             os.kill(os.getpid(), signal.SIGKILL)
 
-settings = {"batch_size": 128, "steps": 6, "checkpoint_steps": 2, "sample_every": 0, "progress": "none", "seed": 4}
+settings = {"batch_size": 128, "steps": 4, "validation": 0.0, "checkpoint_steps": 2, "sample_every": 0, "progress": "none", "seed": 4}
 resume = genloom.Run(sys.argv[1]).exists
 callbacks = [] if resume else [Kill()]
 genloom.train("vae/conv", "digits", preset="tiny", out=sys.argv[1], resume=resume, callbacks=callbacks, **settings)
@@ -130,14 +130,13 @@ def same(first: Any, second: Any) -> None:
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 @pytest.mark.parametrize(("id", "most"), [*((id, 1) for id in CASES), ("tests/vae", 4)])
 def test_a_killed_training_resumes_bitwise(
-    models: Any, tmp_path: Path, subprocess_env: Callable[..., dict[str, str]], id: str, most: int
+    models: Any, tmp_path: Path, subprocess_env: Callable[..., dict[str, str]], run_python: Any, id: str, most: int
 ) -> None:
     settings = {**SETTINGS, **CASES[id], "steps_per_execution": most}
     count, saved = LENGTHS[most]
     run = genloom.Run(tmp_path / "killed")
     program = KILLED.format(models=str(MODELS), id=id, settings=settings, count=count, saved=saved)
-    command = [sys.executable, "-c", program, str(run.path)]
-    killed = subprocess.run(command, env=subprocess_env(), capture_output=True, text=True, check=False)
+    killed = run_python(program, str(run.path), env=subprocess_env(), cwd=tmp_path)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert run.latest().name == f"step-{saved:08d}"
     assert run.status == "interrupted"
