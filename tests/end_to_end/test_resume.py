@@ -70,10 +70,10 @@ class Kill(keras.callbacks.Callback):
                 time.sleep(0.01)
             os.kill(os.getpid(), signal.SIGKILL)
 
-settings = {"batch_size": 128, "steps": 4, "validation": 0.0, "checkpoint_steps": 2, "sample_every": 0, "progress": "none", "seed": 4}
+settings = {"batch_size": 128, "steps": 4, "checkpoint_steps": 2, "validation": 0.0, "sample_every": 0, "seed": 4}
 resume = genloom.Run(sys.argv[1]).exists
 callbacks = [] if resume else [Kill()]
-genloom.train("vae/conv", "digits", preset="tiny", out=sys.argv[1], resume=resume, callbacks=callbacks, **settings)
+genloom.train("vae/conv", "digits", preset="tiny", out=sys.argv[1], resume=resume, callbacks=callbacks, progress="none", **settings)
 """
 
 
