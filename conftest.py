@@ -5,6 +5,7 @@ It lies in the root so that the plugins' own tests find it too.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import importlib.util
@@ -133,19 +134,22 @@ def _variables(folder: Path, **changes: str | None) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def nursery() -> Iterator[subprocess.Popen[str]]:
-    """The server of tests/nursery.py, and in a group of its own all the processes that it bears."""
-    command = [sys.executable, str(ROOT / "tests" / "nursery.py"), *_SLOW]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
-    ) as server:
+def nursery() -> Iterator[Callable[[str], subprocess.Popen[str]]]:
+    """The server of tests/nursery.py on a Python, and in a group of its own all the processes that it bears."""
+    with contextlib.ExitStack() as stack:
+
+        @functools.cache
+        def server(python: str) -> subprocess.Popen[str]:
+            command = [python, str(ROOT / "tests" / "nursery.py"), *_SLOW]
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+            return stack.enter_context(subprocess.Popen(command, **pipes, text=True, start_new_session=True))
+
         yield server
-        server.stdin.close()
 
 
 @pytest.fixture(scope="session")
 def run_python(
-    nursery: subprocess.Popen[str], tmp_path_factory: pytest.TempPathFactory
+    nursery: Callable[[str], subprocess.Popen[str]], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run `python -c PROGRAM WORD…` with `env` in `cwd`; a new process, but what is slow to import is there (nursery).
 
@@ -153,16 +157,16 @@ def run_python(
     """
 
     def run(
-        program: str, *words: str, env: dict[str, str], cwd: Path, timeout: float = 300
+        program: str, *words: str, env: dict[str, str], cwd: Path, python: str = sys.executable, timeout: float = 300
     ) -> subprocess.CompletedProcess[str]:
-        folder = tmp_path_factory.mktemp("printed")
+        server, folder = nursery(python), tmp_path_factory.mktemp("printed")
         files = {name: folder / name for name in ("stdout", "stderr")}
         request = {"program": program, "words": words, "env": env, "cwd": str(cwd)}
         request |= {name: str(file) for name, file in files.items()}
-        alarm = threading.Timer(timeout, os.killpg, (nursery.pid, signal.SIGKILL))
+        alarm = threading.Timer(timeout, os.killpg, (server.pid, signal.SIGKILL))
         alarm.start()
-        print(json.dumps(request), file=nursery.stdin, flush=True)
-        code = nursery.stdout.readline()
+        print(json.dumps(request), file=server.stdin, flush=True)
+        code = server.stdout.readline()
         alarm.cancel()
         printed = {name: file.read_text("utf-8") for name, file in files.items()}
         assert code, f"no end within {timeout} s: {words}\n{printed}"

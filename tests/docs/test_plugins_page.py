@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -12,27 +13,50 @@ import pytest
 
 pytestmark = [pytest.mark.any_engine, pytest.mark.long]
 
+Run = Callable[..., subprocess.CompletedProcess[str]]
 LISTING = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.M | re.S)
 
 
-def test_every_listing_works(
-    repository: Path, environment: Path, tmp_path: Path, subprocess_env: Callable[..., dict[str, str]]
-) -> None:
+#: How a line of a listing begins, and the program that it runs.
+PROGRAMS = {
+    "genloom ": "from genloom.cli.main import main; main()",
+    "python -m pytest ": "import pytest; raise SystemExit(pytest.console_main())",
+}
+
+
+@pytest.fixture
+def typed(
+    environment: Path, tmp_path: Path, subprocess_env: Callable[..., dict[str, str]], run_python: Run
+) -> Callable[[str], subprocess.CompletedProcess[str]]:
+    """Run a line as its reader types it."""
     binaries = environment.parent
     script = binaries / "genloom"
     script.write_text(f"#!{environment}\nfrom genloom.cli.main import main\nmain()\n")
     script.chmod(0o755)
     env = subprocess_env(PATH=f"{binaries}{os.pathsep}{os.environ['PATH']}", PIP_DISABLE_PIP_VERSION_CHECK="1")
+
+    def run(line: str) -> subprocess.CompletedProcess[str]:
+        for start, program in PROGRAMS.items():
+            if line.startswith(start) and ">" not in line:
+                words = shlex.split(line.removeprefix(start))
+                return run_python(program, *words, env=env, cwd=tmp_path, python=str(environment), timeout=900)
+        command = ["bash", "-euo", "pipefail", "-c", line]
+        return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=900)
+
+    return run
+
+
+def test_every_listing_works(
+    repository: Path, tmp_path: Path, typed: Callable[[str], subprocess.CompletedProcess[str]]
+) -> None:
     kinds = []
     for head, body in LISTING.findall((repository / "docs" / "plugins.md").read_text("utf-8")):
         language, *words = head.split()
         kinds.append(language)
         if language == "sh":
-            done = subprocess.run(
-                ["bash", "-euo", "pipefail", "-c", body],
-                cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=900,
-            )  # fmt: skip
-            assert done.returncode == 0, f"{body}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+            for line in body.splitlines():
+                done = typed(line)
+                assert done.returncode == 0, f"{line}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
             continue
         assert words, f"a listing says neither what file it is nor that it is run:\n{body}"
         path = tmp_path / words[-1]

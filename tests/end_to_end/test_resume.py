@@ -71,9 +71,10 @@ class Kill(keras.callbacks.Callback):
             os.kill(os.getpid(), signal.SIGKILL)
 
 settings = {"batch_size": 128, "steps": 4, "checkpoint_steps": 2, "validation": 0.0, "sample_every": 0, "seed": 4}
+settings |= {"progress": "none"}
 resume = genloom.Run(sys.argv[1]).exists
 callbacks = [] if resume else [Kill()]
-genloom.train("vae/conv", "digits", preset="tiny", out=sys.argv[1], resume=resume, callbacks=callbacks, progress="none", **settings)
+genloom.train("vae/conv", "digits", preset="tiny", out=sys.argv[1], resume=resume, callbacks=callbacks, **settings)
 """
 
 

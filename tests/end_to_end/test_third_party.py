@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import json
 import os
@@ -53,6 +54,15 @@ def installed(archive: Path, run_in: Callable[[Path], Genloom], environment: Pat
     done = run("uninstall", "--yes", "flow")
     assert done.returncode == 0, done.stderr
     assert frozen(str(environment)) == before
+
+
+@pytest.fixture
+def run_there(
+    run_python: Genloom, environment: Path, subprocess_env: Callable[..., dict[str, str]], tmp_path: Path
+) -> Genloom:
+    """Run `genloom WORD…` in the throw-away environment and a folder of the test's own."""
+    program = "from genloom.cli.main import main; main()"
+    return functools.partial(run_python, program, env=subprocess_env(), cwd=tmp_path, python=str(environment))
 
 
 def finished(done: subprocess.CompletedProcess[str]) -> str:
