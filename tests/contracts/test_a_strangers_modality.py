@@ -41,6 +41,21 @@ class Chess(Modality):
         shades = (samples.argmax(-1) / 12)[..., None]
         return grid(shades, DataSpec((8, 8, 1)), columns)
 
+    def span(self, x, name):
+        return 0.0, 1.0
+
+    def readers(self):
+        return {".fen": self.read}
+
+    def read(self, content):
+        return self.positions(content.decode().splitlines())
+
+    def condition(self, name, rows, spec):
+        return self.positions(rows) if name == "start" else rows
+
+    def positions(self, lines):
+        return np.eye(13)[[[[PIECES.index(piece) for piece in row] for row in line.split("/")] for line in lines]]
+
     def summary(self, samples, spec):
         return {"men": self.featured(samples, spec).sum(axis=1)}
 
@@ -95,6 +110,8 @@ from genloom import GenerativeModel, Phase
 
 
 class Mean(GenerativeModel):
+    conditions = ("start",)
+
     def __init__(self, spec, options=None, **values):
         super().__init__(spec, options, **values)
         self.mean = self.add_weight(shape=spec.shape, initializer="zeros", name="mean")
@@ -106,6 +123,8 @@ class Mean(GenerativeModel):
         return ops.mean((batch["x"] - self.mean) ** 2), {}, 1.0
 
     def draw(self, keys, condition):
+        if "start" in condition:
+            return ops.cast(condition["start"], "float32")
         return ops.zeros((keys.shape[0], 1, 1, 1)) + ops.clip(self.mean, 0.0, 1.0)
 
     def default_optimizers(self):
@@ -128,8 +147,22 @@ def test_it_is_checked_trained_sampled_written_and_reported(tmp_path: Path, comm
     command("sample", "run", "-n", "3", "--out", "samples.fen")
     lines = (tmp_path / "samples.fen").read_text().splitlines()
     assert len(lines) == 3 and {line.split("/")[1] for line in lines} == {"pppppppp"}
+    # A condition is written as the kind writes it.
+    start = "RNBQKBNR/PPPPPPPP/......../......../......../......../pppppppp/rnbqkbnr"
+    command("sample", "run", "-n", "1", "--condition", f"start={start}", "--out", "start.fen")
+    assert (tmp_path / "start.fen").read_text() == f"{start}\n"
+    told = command("sample", "run", "-n", "1", "--condition", "start=e4", "--out", "no.fen", code=2)
+    assert "The condition 'start' cannot be read from 'e4': substring not found." in told
     command("sample", "run", "-n", "2", "--out", "games")
     assert [file.suffix for file in (tmp_path / "games").iterdir()] == [".fen", ".fen"]
+    # What was written is read again, a file or a folder of them, and so are arrays that name their kind.
+    assert "such as 'files:samples.fen'" in command("data", "check", "samples.fen", code=2)
+    assert "chess" in command("data", "check", "files:samples.fen")
+    assert "shape 8, 8, 13; kind chess" in command("data", "check", "files:games")
+    np.savez(tmp_path / "games.npz", x=np.eye(13)[np.zeros((4, 8, 8), int)])
+    assert "from 0 to 1" in command("data", "check", "npz:games.npz?kind=chess")
+    (tmp_path / "torn.fen").write_text("rnbqkbnr/pppp?ppp\n")
+    assert "torn.fen cannot be read: substring not found." in command("data", "check", "files:torn.fen", code=2)
     assert (tmp_path / "run" / "samples" / "real.png").is_file()
     command("report", "run")
     assert "data:image/png" in (tmp_path / "run" / "report.html").read_text("utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -253,14 +254,36 @@ def ones(samples: np.ndarray) -> np.ndarray:
     return np.ones(len(samples))
 
 
+def read(content: bytes) -> Any:
+    return np.load(io.BytesIO(content))["samples"]
+
+
 class Sound(Modality):
     features = "mean"
+
+    def readers(self) -> Any:
+        return {".npz": read}
 
     def summary(self, samples: np.ndarray, spec: DataSpec) -> Any:
         return {"ones": ones(samples)}
 
     def featured(self, samples: np.ndarray, spec: DataSpec) -> np.ndarray:
         return samples.reshape(len(samples), -1).mean(axis=1, keepdims=True)
+
+
+class Lossy(Sound):
+    def readers(self) -> Any:
+        return {".npz": lambda content: 0.5 * read(content)}
+
+
+class Cut(Sound):
+    def readers(self) -> Any:
+        return {".npz": lambda content: read(content)[1:]}
+
+
+class Brittle(Sound):
+    def readers(self) -> Any:
+        return {".npz": lambda content: read(content) if content.startswith(b"PK") else {}["samples"]}
 
 
 class Shadowing(Sound):
@@ -318,6 +341,9 @@ def test_a_sound_modality_passes() -> None:
 
 
 MODALITIES = [
+    (Lossy, "test_what_it_writes_it_reads"),
+    (Cut, "test_what_it_writes_it_reads"),
+    (Brittle, "test_a_file_that_is_none_is_refused"),
     (Shadowing, "test_its_summary_has_a_number_for_each_sample"),
     (Summed, "test_its_summary_has_a_number_for_each_sample"),
     (Flat, "test_features_are_amounts_of_each_sample"),

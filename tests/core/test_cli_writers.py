@@ -17,6 +17,9 @@ from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, DataError
 from genloom.modalities.writing import check_ending, write
 from genloom.model.family import Family
+from genloom.plugins import registry
+from genloom.plugins.offers import Component
+from genloom.plugins.registry import components
 from genloom.sampling.conditions import class_number
 from genloom.sampling.latents import interpolate, points_of_walk, reconstruct
 
@@ -132,6 +135,14 @@ def test_an_unknown_ending_is_refused_before_drawing(name: str, message: str) ->
     with pytest.raises(ConfigError) as caught:
         check_ending(name)
     assert message in str(caught.value)
+
+
+def test_a_broken_modality_keeps_no_other_kind_from_being_written(
+    images: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = Component("modality", "torn/leaf", "no_such_module:LEAF", "Leaves.")
+    monkeypatch.setattr(registry, "components", lambda kind: [*components(kind), broken])
+    assert write(images, tmp_path / "all.png").is_file()
 
 
 def test_images_make_no_table(images: Samples, tmp_path: Path) -> None:

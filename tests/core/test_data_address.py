@@ -99,6 +99,7 @@ def test_every_source_can_be_loaded():
         "idx",
         "images",
         "npz",
+        "files",
         "toy",
     ]
     assert all(callable(component.load()) for component in COMPONENTS)

@@ -51,6 +51,13 @@ COMPONENTS = (
     ),
     Component(
         "dataset",
+        "files",
+        f"{_SOURCES}.files:open_files",
+        "files:PATH, a file, a folder of files or of class folders, of a kind that says how it is read",
+        options=ArraysOptions,
+    ),
+    Component(
+        "dataset",
         "toy",
         f"{_SOURCES}.toy:open_toy",
         "toy:8-ring, 25-grid, swiss-roll, two-moons, pinwheel: points of the plane",

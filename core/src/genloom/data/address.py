@@ -85,10 +85,12 @@ def _advice(path: str) -> str:
 
 
 def _schemes() -> dict[str, str]:
-    """Return ending → the scheme of the source that declares to read such files."""
+    """Return ending → the scheme of the source that declares to read such files, or `files` where a modality does."""
+    from genloom.modalities import known
     from genloom.plugins.registry import components
 
-    return {ending: each.name for each in components("dataset") for ending in each.endings}
+    read = {ending: "files" for modality in known().values() for ending in modality.readers()}
+    return read | {ending: each.name for each in components("dataset") for ending in each.endings}
 
 
 def _plain(value: Any) -> str:

@@ -37,8 +37,12 @@ class ImagesOptions:
 
 @dataclasses.dataclass(frozen=True)
 class ArraysOptions:
-    """Options of `npz:FILE`, and of arrays handed over in Python."""
+    """Options of `npz:FILE`, of `files:PATH`, and of arrays handed over in Python."""
 
+    kind: str | None = option(
+        None,
+        "one of `genloom list modalities`; none: signal for (n, features), else image; of files, what reads them",
+    )
     value_range: tuple[float, ...] | None = option(
         None, "lowest,highest value of a picture; none: 0,255 for bytes, else 0,1 or -1,1 or 0,255 as the data says"
     )

@@ -1,13 +1,14 @@
-"""Kinds of content: how samples of one are shown, written and compared; each is a component of kind `modality`.
+"""Kinds of content: how samples of one are read, shown, written and compared; each is a component of kind `modality`.
 
 Nothing here imports Keras. No other part of GenLoom branches on the kind of data.
 """
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
-from genloom.modalities.modality import Modality, Writer
+from genloom.modalities.modality import Modality, Reader, Writer
 from genloom.plugins.offers import ANY, NUMERIC
 
 if TYPE_CHECKING:
@@ -17,7 +18,19 @@ if TYPE_CHECKING:
     from genloom.data.spec import DataSpec
     from genloom.plugins.offers import Component
 
-__all__ = ["ANY", "NUMERIC", "Modality", "Writer", "modality_of", "picture", "pictured", "takes"]
+__all__ = [
+    "ANY",
+    "NUMERIC",
+    "Modality",
+    "Reader",
+    "Writer",
+    "known",
+    "modality_of",
+    "of_kind",
+    "picture",
+    "pictured",
+    "takes",
+]
 
 
 def modality_of(spec: DataSpec) -> Modality:
@@ -27,13 +40,34 @@ def modality_of(spec: DataSpec) -> Modality:
         NotFoundError: no plugin that is installed knows this kind of data; says which may.
         PluginError: what a plugin offers under this name is none.
     """
-    from genloom.errors import PluginError
+    return of_kind(spec.kind)
+
+
+def of_kind(kind: str) -> Modality:
+    """Return a modality by its name; errors are those of `modality_of`."""
     from genloom.plugins.registry import find
 
-    component = find("modality", spec.kind)
+    return _loaded(find("modality", kind))
+
+
+def _loaded(component: Component) -> Modality:
+    from genloom.errors import PluginError
+
     found = component.load()
     if not isinstance(found, Modality):
         raise PluginError(f"{component.id} is {found!r}, which is no genloom.modalities.Modality.")
+    return found
+
+
+def known() -> dict[str, Modality]:
+    """Return kind → modality of all that can be loaded; those that cannot are errors where they are asked for."""
+    from genloom.errors import PluginError
+    from genloom.plugins.registry import components
+
+    found = {}
+    for component in components("modality"):
+        with contextlib.suppress(PluginError):
+            found[component.name] = _loaded(component)
     return found
 
 

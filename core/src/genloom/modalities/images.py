@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from genloom.errors import DataError
 from genloom.modalities.drawing import checked, grid
 from genloom.modalities.modality import Modality
 
@@ -20,11 +21,31 @@ if TYPE_CHECKING:
 
 __all__ = ["IMAGE", "VIDEO"]
 
+BYTES = (0.0, 255.0)  # lowest and highest level
 FRAME_MS = 120  # milliseconds that one picture of an animation is shown
 
 
 class _Image(Modality):
     in_rows = True
+
+    def shaped(self, x: np.ndarray[Any, Any], name: str) -> np.ndarray[Any, Any]:
+        """Give grey pictures (n, height, width) their channel."""
+        if x.ndim not in (3, 4):
+            raise DataError(f"{name} has the shape {x.shape}.", mend="Use (n, h, w) or (n, h, w, channels).")
+        if x.ndim == 4 and x.shape[-1] not in (1, 3, 4):
+            raise DataError(f"{name} has {x.shape[-1]} channels.", mend="Put 1, 3 or 4 channels on the last axis.")
+        return x[..., None] if x.ndim == 3 else x
+
+    def span(self, x: np.ndarray[Any, Any], name: str) -> tuple[float, float]:
+        """Bytes go from 0 to 255; of others the first of [0, 1], [-1, 1] and [0, 255] that fits."""
+        if x.dtype == np.uint8:
+            return BYTES
+        low, high = float(x.min()), float(x.max())
+        levels = high >= BYTES[1] / 10 or bool((x == np.floor(x)).all())
+        for bounds in ((0.0, 1.0), (-1.0, 1.0), *([BYTES] if levels else [])):
+            if bounds[0] <= low and high <= bounds[1]:
+                return bounds
+        raise DataError(f"{name}: pictures have values from {low:g} to {high:g}.")
 
     def ending(self, drawn: Samples) -> str:
         """Return that of a picture."""

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from genloom.data.samples import Samples
     from genloom.data.spec import DataSpec
 
-__all__ = ["Modality", "Writer"]
+__all__ = ["Modality", "Reader", "Writer"]
+
+#: What turns a file's bytes into samples (n, *shape), or raises ValueError.
+Reader: TypeAlias = "Callable[[bytes], np.ndarray[Any, Any]]"
 
 #: What turns samples into the bytes of a file.
 Writer: TypeAlias = "Callable[[Samples], bytes]"
@@ -40,6 +43,45 @@ class Modality:
 
     It stands in the names of scores, `fd[pieces-pca20]`. Features are amounts, even where values are none.
     """
+
+    def shaped(self, x: np.ndarray[Any, Any], name: str) -> np.ndarray[Any, Any]:
+        """Return arrays (n, …) that come without a spec as samples (n, *shape), with an axis of channels, say.
+
+        Args:
+            x: numbers, of two axes or more.
+            name: how errors call them.
+
+        Raises:
+            DataError: a shape that samples of this kind do not have.
+        """
+        return x
+
+    def span(self, x: np.ndarray[Any, Any], name: str) -> tuple[float, float] | None:
+        """Return the range of values of samples (n, *shape) that come without one; None where there are no bounds.
+
+        Bytes from 0 to 255 are brought to [0, 1].
+
+        Raises:
+            DataError: the values do not tell the bounds that they have.
+        """
+        return None
+
+    def readers(self) -> Mapping[str, Reader]:
+        """Return ending → function from a file's bytes to samples (n, *shape): what `files:PATH` reads."""
+        return {}
+
+    def condition(self, name: str, rows: np.ndarray[Any, Any], spec: DataSpec) -> np.ndarray[Any, Any]:
+        """Return a condition as the arrays (n, …) that models get, from what a person wrote.
+
+        Args:
+            name: the condition's; labels are read by the names of classes, and come here never.
+            rows: (n, …) as given, texts where words were given.
+            spec: of the model's samples.
+
+        Raises:
+            ValueError: a text that means nothing.
+        """
+        return rows
 
     def pictured(self, spec: DataSpec) -> bool:
         """Say whether samples of `spec` have a picture."""

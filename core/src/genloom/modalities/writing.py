@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from genloom import arguments
 from genloom.errors import ConfigError, nearest
-from genloom.modalities import modality_of
+from genloom.modalities import known, modality_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -101,12 +101,10 @@ def writers(spec: DataSpec) -> dict[str, Writer]:
 
 def endings() -> list[str]:
     """Return every ending that samples of some kind are written as."""
-    from genloom.plugins.registry import components
-
-    known = dict.fromkeys((".png", ".npz"))
-    for component in components("modality"):
-        known |= dict.fromkeys(component.load().writers())
-    return list(known)
+    found = dict.fromkeys((".png", ".npz"))
+    for modality in known().values():
+        found |= dict.fromkeys(modality.writers())
+    return list(found)
 
 
 def _written(drawn: Samples, ending: str) -> bytes:

@@ -11,6 +11,7 @@ import numpy as np
 from genloom.arguments import instance
 from genloom.data.objects import without_objects
 from genloom.errors import ConfigError, nearest
+from genloom.modalities import modality_of
 
 if TYPE_CHECKING:
     from genloom.data.spec import DataSpec
@@ -45,7 +46,7 @@ def conditions(
                 f"{type(model).__name__} takes no condition {name!r}.{nearest(name, known)}",
                 mend=f"Conditions: {', '.join(sorted(known)) or 'none'}.",
             )
-        found[name] = _labels(value, n, model.spec) if name == "label" else _rows(name, value, n)
+        found[name] = _labels(value, n, model.spec) if name == "label" else _read(name, value, n, model.spec)
     if labelled and "label" not in found:
         found["label"] = drawn_labels(model.spec, n, seed, offset)
     return found
@@ -116,6 +117,17 @@ def _array(value: Any) -> np.ndarray[Any, Any]:
         return np.asarray(value)
     except (TypeError, ValueError):
         return np.empty(0, object)  # lists of several lengths, which hold no labels
+
+
+def _read(name: str, given: Any, n: int, spec: DataSpec) -> np.ndarray[Any, Any]:
+    """Return n rows of a condition as the kind of data has it."""
+    rows = _rows(name, given, n)
+    try:
+        return _rows(name, modality_of(spec).condition(name, rows, spec), n)
+    except ConfigError:
+        raise
+    except ValueError as error:
+        raise ConfigError(f"The condition {name!r} cannot be read from {str(rows[0])[:40]!r}: {error}.") from error
 
 
 def _rows(name: str, given: Any, n: int) -> np.ndarray[Any, Any]:

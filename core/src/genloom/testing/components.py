@@ -294,6 +294,28 @@ class ModalityConformance(_Conformance):
             assert first and first == again, f"Promise broken: {ending} is empty, or another when written again."
         assert self.modality().ending(self.samples()) in writers(self.spec), "Promise broken: no such ending."
 
+    def test_what_it_writes_it_reads(self) -> None:
+        """A file that is written and read is the same when written again."""
+        drawn, write = self.samples(), writers(self.spec)
+        for ending, read in self.modality().readers().items():
+            if ending in write:
+                content = write[ending](drawn)
+                found = np.asarray(read(content))
+                assert found.shape == drawn.samples.shape, f"Promise broken: of {ending} it reads {found.shape}."
+                same = write[ending](drawn.replace(samples=found)) == content
+                assert same, f"Promise broken: what it reads of {ending} is not what it wrote."
+
+    def test_a_file_that_is_none_is_refused(self) -> None:
+        """Reading anything gives samples or raises ValueError."""
+        for ending, read in self.modality().readers().items():
+            try:
+                read(b"\xff\x00 no sample \xfe")
+            except ValueError:
+                continue
+            except Exception as error:
+                words = f"reading another file as {ending} raises {type(error).__name__}, not ValueError"
+                raise AssertionError(f"Promise broken: {words}.") from error
+
     def test_its_summary_has_a_number_for_each_sample(self) -> None:
         """What `genloom data check` takes means of is finite, and its names are not those of what is counted anyway."""
         drawn = self.samples()

@@ -16,11 +16,12 @@ from genloom.data.options import ArraysOptions
 from genloom.data.sources.assemble import Arrays, assemble, check_dense, check_finite, check_labels, held_out
 from genloom.data.spec import DataSpec
 from genloom.errors import DataError, listed, nearest
+from genloom.modalities import of_kind
+from genloom.modalities.images import BYTES
 
 __all__ = ["KEYS", "check_key", "dataset_of_arrays", "from_memory"]
 
 KEYS = ("x", "label", "x_test", "label_test", "class_names")
-_BYTES = (0.0, 255.0)
 _ASKED = "genloom.data.open(x, value_range=(lowest, highest)) in place of x"
 
 
@@ -70,26 +71,27 @@ def _plain(value: Any, key: str) -> NDArray[Any]:
 
 
 def dataset_of_arrays(arrays: Mapping[str, NDArray[Any]], address: str, source: str, options: ArraysOptions) -> Dataset:
-    """Make a data set of pictures (n, h, w) or (n, h, w, 1|3|4), or signals (n, features).
+    """Make a data set of pictures (n, h, w) or (n, h, w, 1|3|4), signals (n, features), or another kind that is named.
 
     Args:
         arrays: by the names in `KEYS`; only x is needed. Labels are whole numbers from 0 up, or the classes' names.
         address: of the data set.
         source: how errors call the arrays.
-        options: without a value range bytes are brought to [0, 1], and other pictures have the first of [0, 1], [-1, 1]
-            and [0, 255] that fits, the last where values are whole or reach a tenth of it. Every k-th row is held out
-            when there is no `x_test`. Classes without a number are as many as are named, or one more than the largest
-            label; without names they have those in `arrays` or, where labels are names, all that occur, sorted as text.
+        options: a kind says the shape of samples, and their range where none is given: bytes of pictures are brought to
+            [0, 1], others have the first of [0, 1], [-1, 1] and [0, 255] that fits, the last where values are whole or
+            reach a tenth of it. Every k-th row is held out when there is no `x_test`. Classes without a number are as
+            many as are named, or one more than the largest label; without names they have those in `arrays` or, where
+            labels are names, all that occur, sorted as text.
 
     Raises:
         DataError: a missing or unknown key, NaN, a shape or values that fit no kind of data, labels that do not fit.
     """
     for name in arrays:
         check_key(name, source)
-    x = _samples(source, arrays, "x")
+    x = _samples(source, arrays, "x", options.kind)
     reader = _labelling(source, arrays, options.classes, options.class_names)
-    train, held = _split(source, arrays, (x, reader.read("label", len(x))), reader, options.test)
-    spec, divisor = _describe(source, train[0], options.value_range)
+    train, held = _split(source, arrays, (x, reader.read("label", len(x))), reader, options)
+    spec, divisor = _describe(source, train[0], options.kind or _kind(arrays["x"]), options.value_range)
     if spec.value_range is None:
         _refuse_lost(source, train[0])
     if train[1] is not None:
@@ -197,7 +199,12 @@ def _decoded(source: str, key: str, array: NDArray[Any]) -> NDArray[Any]:
         ) from error
 
 
-def _samples(source: str, arrays: Mapping[str, NDArray[Any]], key: str) -> NDArray[Any]:
+def _kind(x: NDArray[Any]) -> str:
+    """Return what arrays are taken for whose kind nobody named."""
+    return "signal" if x.ndim == 2 else "image"
+
+
+def _samples(source: str, arrays: Mapping[str, NDArray[Any]], key: str, kind: str | None) -> NDArray[Any]:
     if key not in arrays:
         what = "labels without samples" if "label" in arrays else f"no {key!r}"
         raise DataError(f"{source} has {what}.", mend="Save the samples under the key 'x'.")
@@ -206,24 +213,23 @@ def _samples(source: str, arrays: Mapping[str, NDArray[Any]], key: str) -> NDArr
         raise DataError(f"{source}: {key} holds {x.dtype}, not numbers.", mend="Save integers or floats.")
     if x.ndim and not len(x):
         raise DataError(f"{source}: {key} has no samples, its shape is {x.shape}.", mend="At least two are needed.")
-    if x.ndim not in (2, 3, 4) or 0 in x.shape:
+    if x.ndim < 2 or 0 in x.shape or (kind is None and x.ndim > 4):
         raise DataError(
             f"{source}: {key} has the shape {x.shape}.", mend="Use (n, features), (n, h, w) or (n, h, w, channels)."
         )
-    if x.ndim == 4 and x.shape[-1] not in (1, 3, 4):
-        raise DataError(f"{source}: {key} has {x.shape[-1]} channels.", mend="Put 1, 3 or 4 channels on the last axis.")
+    x = of_kind(kind or _kind(x)).shaped(x, f"{source}: {key}")
     check_finite(x, f"{source}: {key}")
     if x.dtype.itemsize > 8:
         x = x.astype(np.float64)  # the bytes of a long double, which a fingerprint reads, differ by machine
-    return x[..., None] if x.ndim == 3 else x
+    return x
 
 
 def _split(
-    source: str, arrays: Mapping[str, NDArray[Any]], train: Arrays, reader: _Labelling, share: float
+    source: str, arrays: Mapping[str, NDArray[Any]], train: Arrays, reader: _Labelling, options: ArraysOptions
 ) -> tuple[Arrays, Arrays]:
     x, label = train
     if "x_test" in arrays:
-        x_test = _samples(source, arrays, "x_test")
+        x_test = _samples(source, arrays, "x_test", options.kind)
         label_test = reader.read("label_test", len(x_test))
         if x_test.shape[1:] != x.shape[1:] or x_test.dtype != x.dtype:
             raise DataError(
@@ -237,29 +243,38 @@ def _split(
         raise DataError(f"{source} has label_test without x_test.", mend="Add x_test or remove label_test.")
     if len(x) < 2:
         raise DataError(f"{source} has {len(x)} sample(s).", mend="At least two are needed, to train and to test.")
-    held = held_out(len(x), share)
+    held = held_out(len(x), options.test)
     pick = [(x[rows], None if label is None else label[rows]) for rows in (~held, held)]
     return pick[0], pick[1]
 
 
-def _describe(source: str, x: NDArray[Any], given: tuple[float, ...] | None) -> tuple[DataSpec, float]:
-    """Return the spec and the divisor: pictures in bytes come out in [0, 1], anything else as it is."""
+def _describe(source: str, x: NDArray[Any], kind: str, given: tuple[float, ...] | None) -> tuple[DataSpec, float]:
+    """Return the spec and the divisor: bytes that use all levels come out in [0, 1], anything else as it is."""
     if given is not None and len(given) != 2:
         raise DataError(f"value_range needs two numbers, got {given}.", mend="Write value_range=0,255.")
-    bounds = None if given is None else (given[0], given[1])
-    if x.ndim == 2:
-        return DataSpec(x.shape[1:], kind="signal", value_range=bounds), 1.0
-    if x.dtype == np.uint8 and bounds is None:
-        return DataSpec(x.shape[1:]), 255.0
-    return DataSpec(x.shape[1:], value_range=bounds or _infer_range(source, x)), 1.0
+    if given is not None:
+        return DataSpec(x.shape[1:], kind, value_range=(given[0], given[1])), 1.0
+    bounds = _span(source, x, kind)
+    if x.dtype == np.uint8 and bounds == BYTES:
+        return DataSpec(x.shape[1:], kind), 255.0
+    return DataSpec(x.shape[1:], kind, value_range=bounds), 1.0
+
+
+def _span(source: str, x: NDArray[Any], kind: str) -> tuple[float, float] | None:
+    try:
+        return of_kind(kind).span(x, source)
+    except DataError as error:
+        asked = _ASKED if source == IN_MEMORY else "?value_range=lowest,highest"
+        raise DataError(error.message, mend=f"Give {asked}.") from error
 
 
 def _refuse_lost(source: str, x: NDArray[Any]) -> None:
-    """Refuse columns (n, d) that vary by less than a step of float32 at their size, such as seconds since 1970.
+    """Refuse columns (…, d) that vary by less than a step of float32 at their size, such as seconds since 1970.
 
     Raises:
         DataError: names them, with mean and deviation.
     """
+    x = x.reshape(-1, x.shape[-1])  # (samples × places before the last axis, d)
     mean, deviation = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64)
     lost = (x.min(axis=0) < x.max(axis=0)) & (deviation < np.abs(mean) * np.finfo(np.float32).eps)
     if lost.any():
@@ -268,18 +283,6 @@ def _refuse_lost(source: str, x: NDArray[Any]) -> None:
             f"{source}: x varies too little, relative to its size, for float32 in column {listed(shown)}.",
             mend="Subtract a constant from the column before, such as its smallest value.",
         )
-
-
-def _infer_range(source: str, x: NDArray[Any]) -> tuple[float, float]:
-    low, high = float(x.min()), float(x.max())
-    levels = high >= _BYTES[1] / 10 or bool((x == np.floor(x)).all())
-    for bounds in ((0.0, 1.0), (-1.0, 1.0), *([_BYTES] if levels else [])):
-        if bounds[0] <= low and high <= bounds[1]:
-            return bounds
-    raise DataError(
-        f"{source}: pictures have values from {low:g} to {high:g}.",
-        mend=f"Give {_ASKED if source == IN_MEMORY else '?value_range=lowest,highest'}.",
-    )
 
 
 def _beyond(spec: DataSpec, x: NDArray[Any]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Which files of a folder are samples, in which order, of which class and split; no picture is opened here.
+"""Which files of a folder are samples, in which order, of which class and split; none is opened here.
 
 Class folders are in the order of their names as text, as other readers of such folders have it: 1, 10, 2. Runs hold the
 names in that order, and a label is read by name first.
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from genloom.data.sources.pictures import SUFFIXES
 from genloom.errors import DataError
 
-__all__ = ["Listing", "list_folder", "without"]
+__all__ = ["Listing", "list_files", "list_folder", "without"]
 
 _SPLITS = {"train", "test"}
 # What systems put beside people's own files; so is all that begins with a dot.
@@ -35,7 +35,7 @@ class Listing:
         label: int32 (n,), or None for flat folders.
         classes: names of the class folders, sorted.
         held: bool (n,), True for files of the `test` folder; None when the folder has no splits of its own.
-        ignored: number of visible files that are no pictures by their ending.
+        ignored: number of visible files of other endings.
     """
 
     root: Path
@@ -60,13 +60,26 @@ def list_folder(rest: str, limit: int | None = None) -> Listing:
     root = Path(rest).expanduser()
     if not rest or not root.is_dir():
         raise DataError(f"images: {rest!r} is not a folder.", mend="Give a folder of pictures or of class folders.")
-    if {folder.name for folder in _folders(root)} >= _SPLITS:
-        listing = _joined(root, _one(root / "train"), _one(root / "test"))
-    else:
-        listing = _one(root)
+    listing = list_files(root, SUFFIXES, "pictures")
     if len(listing.paths) < 2:
         raise DataError(f"{root} has one picture.", mend="At least two are needed, to train and to test.")
     return listing if limit is None else _limited(listing, limit)
+
+
+def list_files(root: Path, endings: Collection[str], what: str) -> Listing:
+    """List the files of some endings in a folder, in lower case, by class and split.
+
+    Args:
+        root: the folder.
+        endings: of the samples' files.
+        what: how errors call those files.
+
+    Raises:
+        DataError: as `list_folder`, but for a single file.
+    """
+    if {folder.name for folder in _folders(root)} >= _SPLITS:
+        return _joined(root, *(_one(root / part, endings, what) for part in ("train", "test")))
+    return _one(root, endings, what)
 
 
 def _junk(path: Path) -> bool:
@@ -77,14 +90,14 @@ def _folders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and not _junk(path))
 
 
-def _pictures(folder: Path) -> tuple[list[Path], int]:
-    """Return the pictures anywhere below a folder, and how many other visible files there are."""
-    files = sorted(_files(folder, {}), key=lambda path: path.relative_to(folder).as_posix())
-    pictures = [path for path in files if path.suffix.lower() in SUFFIXES]
-    return pictures, len(files) - len(pictures)
+def _of_endings(folder: Path, endings: Collection[str]) -> tuple[list[Path], int]:
+    """Return the files of some endings anywhere below a folder, and how many other visible files there are."""
+    files = sorted(_files(folder, endings, {}), key=lambda path: path.relative_to(folder).as_posix())
+    found = [path for path in files if path.suffix.lower() in endings]
+    return found, len(files) - len(found)
 
 
-def _files(folder: Path, seen: dict[Path, Path]) -> Iterator[Path]:
+def _files(folder: Path, endings: Collection[str], seen: dict[Path, Path]) -> Iterator[Path]:
     """Yield the files below a folder, those of linked folders too; `seen` has the folders read, by where they lie.
 
     Raises:
@@ -100,32 +113,30 @@ def _files(folder: Path, seen: dict[Path, Path]) -> Iterator[Path]:
         if _junk(path):
             continue
         if path.is_dir():
-            yield from _files(path, seen)
-        elif path.is_symlink() and not path.exists() and path.suffix.lower() not in SUFFIXES:
+            yield from _files(path, endings, seen)
+        elif path.is_symlink() and not path.exists() and path.suffix.lower() not in endings:
             raise DataError(f"{path} is a link that leads nowhere.", mend="Remove it, or restore what it leads to.")
         else:
             yield path
 
 
-def _one(folder: Path) -> Listing:
-    pictures, ignored = _pictures(folder)
-    if not pictures:
-        raise DataError(
-            f"{folder} has no pictures ({ignored} other files).", mend=f"Endings read: {' '.join(SUFFIXES)}."
-        )
+def _one(folder: Path, endings: Collection[str], what: str) -> Listing:
+    found, ignored = _of_endings(folder, endings)
+    if not found:
+        raise DataError(f"{folder} has no {what} ({ignored} other files).", mend=f"Endings read: {' '.join(endings)}.")
     classes = _folders(folder)
-    loose = [path for path in pictures if path.parent == folder]
+    loose = [path for path in found if path.parent == folder]
     if not classes:
-        return Listing(folder, tuple(pictures), None, (), None, ignored)
+        return Listing(folder, tuple(found), None, (), None, ignored)
     if loose:
         raise DataError(f"{loose[0]} lies beside class folders.", mend="Move it into a class folder, or remove it.")
     names = [_name(path) for path in classes]
-    owners = [path.relative_to(folder).parts[0] for path in pictures]
+    owners = [path.relative_to(folder).parts[0] for path in found]
     empty = sorted(set(names) - set(owners))
     if empty:
-        raise DataError(f"{folder / empty[0]} is an empty class folder.", mend="Add pictures or remove the folder.")
+        raise DataError(f"{folder / empty[0]} is an empty class folder.", mend=f"Add {what} or remove the folder.")
     label = np.array([names.index(owner) for owner in owners], dtype=np.int32)
-    return Listing(folder, tuple(pictures), label, tuple(names), None, ignored)
+    return Listing(folder, tuple(found), label, tuple(names), None, ignored)
 
 
 def _name(folder: Path) -> str:
