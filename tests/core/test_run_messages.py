@@ -68,11 +68,11 @@ def test_an_id_of_a_plugin_of_our_own_that_is_not_installed_says_how_to(monkeypa
     assert absent.value.mend == "See: genloom list models."
 
 
-def test_a_misspelled_variable_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_misspelled_variable_is_named(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     for name, value in {"EPOCS": "3", "CLIP": "1", "CACHE": "/x", "LABORATORY": "1"}.items():
         monkeypatch.setenv(f"GENLOOM_{name}", value)
     assert environment_settings() == {"clip": "1"}
-    assert capsys.readouterr().err == ("Warning: GENLOOM_EPOCS is not read by anything. Did you mean GENLOOM_EPOCHS?\n")
+    assert caplog.messages == ["GENLOOM_EPOCS is not read by anything. Did you mean GENLOOM_EPOCHS?"]
 
 
 def test_settings_are_named_as_they_are_typed() -> None:

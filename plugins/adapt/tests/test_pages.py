@@ -7,10 +7,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from genloom.runs import Run, create_run
-from genloom_adapt.matrix import Matrix
+from genloom_adapt.matrix import Matrix, matrix_picture
 from genloom_adapt.page import write_page
 
 pytestmark = pytest.mark.any_engine
@@ -49,7 +50,21 @@ def test_a_matrix_is_a_drawing_in_the_colours_of_the_page() -> None:
     ]
     opacities = [float(value) for value in re.findall(r'fill-opacity="(.*?)"', svg)]
     assert opacities == pytest.approx([0.06, 0.06, 0.5, 0.28, 0.5])  # worst, worst, best, half, best; NaN has no cell
-    assert _matrix(lower_is_better=False).goodness == [[1.0, 1.0], [0.0, 0.0], [0.5, 0.0]]
+    assert _matrix(lower_is_better=False).goodness == [
+        [1.0, 1.0],
+        [0.0, pytest.approx(math.nan, nan_ok=True)],
+        [0.5, 0.0],
+    ]
+
+
+def test_what_was_not_measured_is_hatched_and_not_drawn_as_the_worst() -> None:
+    def worst(value: float) -> int:
+        scores = [[3.0, 8.0], [1.0, value], [2.0, 4.0]]
+        return int((np.asarray(matrix_picture(_matrix(scores=scores))) == (0, 34, 77)).all(axis=-1).sum())
+
+    assert worst(math.nan) == worst(math.inf) == worst(4.0) < 0.75 * worst(8.0)  # two cells of this blue, or three
+    picture = np.asarray(matrix_picture(_matrix())).astype(int)
+    assert ((picture == 204).all(axis=-1)).sum() > 50  # the lines of the hatching, 0.8 grey
 
 
 def test_a_matrix_holds_long_and_hostile_names() -> None:

@@ -8,7 +8,8 @@ import click
 
 from genloom.cli import offers
 from genloom.cli.flags import json_flag
-from genloom.cli.output import note, print_json, say, table
+from genloom.cli.output import print_json, say, table
+from genloom.messages import tell
 
 __all__ = ["data"]
 
@@ -45,7 +46,7 @@ def check(source: str, out: str | None, as_json: bool) -> None:
     for line in found["notes"]:
         say(f"Note: {line}")
     for line in found["warnings"]:
-        note(f"Warning: {line}")
+        tell(line)
     if out is not None:
         say(found["out"])
 

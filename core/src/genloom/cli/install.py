@@ -12,6 +12,7 @@ from genloom.cli import offers
 from genloom.cli.flags import json_flag
 from genloom.cli.output import note, print_json
 from genloom.errors import ConfigError, PluginError, RunError
+from genloom.messages import tell
 
 if TYPE_CHECKING:
     from genloom.installing.installation import Plan
@@ -133,7 +134,7 @@ def installed_and_checked(plan: Plan, yes: bool) -> list[dict[str, Any]]:
     if not faults:
         return found
     for line in faults:
-        note(f"Warning: {line}")
+        tell(line)
     changed = installed() != before
     if changed and (yes or agreed("It does not work. Uninstall it?")):
         undo(plan, before, note)

@@ -11,6 +11,7 @@ from genloom.cli import offers
 from genloom.cli.flags import json_flag
 from genloom.cli.output import note, on_terminal, print_json, say, table
 from genloom.errors import NotFoundError, nearest
+from genloom.messages import tell
 from genloom.plugins.offers import COMPONENT_KINDS
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def list_command(kind: str | None, as_json: bool) -> None:
         rows = [(each.kind, each.id, " ".join(each.presets), each.summary) for each in found]
         table(("kind", "id", "presets", "summary"), rows)
     for line in clashes():
-        note(f"Warning: {line}")
+        tell(line)
 
 
 def _print_by_kind(found: Sequence[Component]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -13,7 +13,7 @@ from genloom import engine
 from genloom.cli.commands import COMMANDS
 from genloom.cli.failures import guarded
 from genloom.cli.lazy import LazyCommand
-from genloom.errors import nearest
+from genloom.errors import ConfigError, nearest
 
 __all__ = ["cli", "main"]
 
@@ -37,7 +37,7 @@ class GenloomGroup(click.Group):
         """Return the command to run, or say which one may have been meant."""
         name = click.utils.make_str(args[0])
         if not ctx.resilient_parsing and not name.startswith("-") and self.get_command(ctx, name) is None:
-            ctx.fail(f"No such command {name!r}.{_advice(name, self.list_commands(ctx))}")
+            _refuse(name, ctx, self.list_commands(ctx))
         return super().resolve_command(ctx, args)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -46,12 +46,14 @@ class GenloomGroup(click.Group):
         return super().parse_args(ctx, args)
 
 
-def _advice(name: str, known: list[str]) -> str:
-    """Say which plugin of GenLoom's own brings an unknown command, or which one may have been meant."""
+def _refuse(name: str, ctx: click.Context, known: list[str]) -> NoReturn:
+    """Raise for an unknown command: which plugin of GenLoom's own brings it, or which one may have been meant."""
     from genloom.plugins.first_party import THEIR_COMMANDS
 
-    plugin = THEIR_COMMANDS.get(name)
-    return nearest(name, known) if plugin is None else f" It comes with the plugin {plugin}: genloom install {plugin}"
+    if plugin := THEIR_COMMANDS.get(name):
+        told = f"It comes with the plugin {plugin}: genloom install {plugin}"
+        raise ConfigError(f"No such command {name!r}.", mend=told)
+    ctx.fail(f"No such command {name!r}.{nearest(name, known)}")
 
 
 def _plugin_commands() -> dict[str, click.Command]:

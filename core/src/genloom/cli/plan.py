@@ -12,9 +12,9 @@ import pathlib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
-from genloom.cli.output import note
 from genloom.errors import ConfigError, nearest
 from genloom.files.toml import read_toml
+from genloom.messages import tell
 from genloom.options import LARGEST_SEED, configure, option, parse_assignments
 from genloom.training.settings import FLAGS, TrainingSettings, of_one_length
 
@@ -160,7 +160,7 @@ def _tell_misspelled(names: Iterable[str]) -> None:
         name = variable.removeprefix("GENLOOM_")
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
         if variable.startswith("GENLOOM_") and name not in known and near:
-            note(f"Warning: {variable} is not read by anything. Did you mean GENLOOM_{near[0]}?")
+            tell(f"{variable} is not read by anything. Did you mean GENLOOM_{near[0]}?")
 
 
 def _named(flags: Collection[str], environment: Collection[str]) -> Callable[[str], str]:

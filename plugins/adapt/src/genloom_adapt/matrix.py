@@ -43,7 +43,7 @@ class Matrix:
 
     @property
     def goodness(self) -> list[list[float]]:
-        """Each score between the worst (0) and the best (1) of its column; 0 where nothing was measured."""
+        """Each score between the worst (0) and the best (1) of its column; NaN where there is no number."""
         columns = [_scaled(column, self.lower_is_better) for column in zip(*self.scores, strict=True)]
         return [list(row) for row in zip(*columns, strict=True)]
 
@@ -79,7 +79,7 @@ def _scaled(column: Sequence[float], lower_is_better: bool) -> list[float]:
     known = [value for value in column if math.isfinite(value)]
     low, high = (min(known), max(known)) if known else (0.0, 0.0)
     shares = [(value - low) / ((high - low) or 1.0) if math.isfinite(value) else math.nan for value in column]
-    return [0.0 if math.isnan(share) else 1.0 - share if lower_is_better else share for share in shares]
+    return [1.0 - share if lower_is_better else share for share in shares]
 
 
 def _text(x: float, y: float, text: str, colour: str, anchor: str = "middle") -> str:
@@ -94,20 +94,25 @@ def _escaped(text: str) -> str:
 
 
 def matrix_picture(matrix: Matrix) -> Image:
-    """Draw a matrix as a picture of its own: each column from its worst (dark) to its best (light)."""
+    """Draw a matrix as a picture of its own: each column from its worst (dark) to its best (light); hatched is none."""
     import io
 
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
     from PIL import Image
 
     size = (2.2 + 1.25 * len(matrix.columns), 1.1 + 0.5 * len(matrix.rows))
     figure = Figure(figsize=size, dpi=120, layout="constrained")
     axes = figure.add_subplot()
     axes.imshow(matrix.goodness, cmap="cividis", vmin=0.0, vmax=1.0, aspect="auto")
-    for i, row in enumerate(matrix.scores):
-        for j, value in enumerate(row):
-            _write(axes, i, j, value, "black" if matrix.goodness[i][j] > 0.55 else "white")
+    for i, (row, goodness) in enumerate(zip(matrix.scores, matrix.goodness, strict=True)):
+        for j, (value, good) in enumerate(zip(row, goodness, strict=True)):
+            if math.isnan(good):
+                axes.add_patch(
+                    Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, hatch="///", edgecolor="0.8", linewidth=0)
+                )
+            _write(axes, i, j, value, "white" if good <= 0.55 else "black")
     axes.set_xticks(range(len(matrix.columns)), matrix.columns)
     axes.set_yticks(range(len(matrix.rows)), matrix.rows)
     axes.set_title(matrix.title, fontsize=10)
