@@ -151,18 +151,13 @@ def test_it_is_checked_trained_sampled_written_and_reported(tmp_path: Path, comm
     start = "RNBQKBNR/PPPPPPPP/......../......../......../......../pppppppp/rnbqkbnr"
     command("sample", "run", "-n", "1", "--condition", f"start={start}", "--out", "start.fen")
     assert (tmp_path / "start.fen").read_text() == f"{start}\n"
-    told = command("sample", "run", "-n", "1", "--condition", "start=e4", "--out", "no.fen", code=2)
-    assert "The condition 'start' cannot be read from 'e4': substring not found." in told
     command("sample", "run", "-n", "2", "--out", "games")
     assert [file.suffix for file in (tmp_path / "games").iterdir()] == [".fen", ".fen"]
     # What was written is read again, a file or a folder of them, and so are arrays that name their kind.
     assert "such as 'files:samples.fen'" in command("data", "check", "samples.fen", code=2)
-    assert "chess" in command("data", "check", "files:samples.fen")
     assert "shape 8, 8, 13; kind chess" in command("data", "check", "files:games")
     np.savez(tmp_path / "games.npz", x=np.eye(13)[np.zeros((4, 8, 8), int)])
     assert "from 0 to 1" in command("data", "check", "npz:games.npz?kind=chess")
-    (tmp_path / "torn.fen").write_text("rnbqkbnr/pppp?ppp\n")
-    assert "torn.fen cannot be read: substring not found." in command("data", "check", "files:torn.fen", code=2)
     assert (tmp_path / "run" / "samples" / "real.png").is_file()
     command("report", "run")
     assert "data:image/png" in (tmp_path / "run" / "report.html").read_text("utf-8")

@@ -101,7 +101,9 @@ def test_arrays_are_of_the_kind_that_is_named() -> None:
     assert (spec.kind, spec.shape, spec.value_range, len(spec.scale)) == ("signal", (6, 2), None, 2)
     assert data.open(x[:, 0], kind="table").spec.kind == "table"
     assert data.open(np.abs(x) / 9, kind="image").spec.shape == (6, 2, 1)
-    with pytest.raises(DataError, match=r"x has the shape \(20, 2\)"):
+    clips = data.open(np.zeros((20, 3, 6, 2), np.uint8), kind="video")
+    assert (clips.spec.shape, clips.spec.value_range) == ((3, 6, 2, 1), (0.0, 1.0))
+    with pytest.raises(DataError, match=r"x has the shape \(20, 2\)\. Use \(n, h, w\) or \(n, h, w, channels\)\."):
         data.open(x[:, 0], kind="image")
     with pytest.raises(NotFoundError, match="no modality 'signl'"):
         data.open(x, kind="signl")

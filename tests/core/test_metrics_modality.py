@@ -16,6 +16,7 @@ from genloom.metrics.context import MetricContext
 from genloom.metrics.measuring import measure
 from genloom.metrics.result import MetricResult
 from genloom.modalities import Modality
+from genloom.report.definitions import definition
 
 pytestmark = pytest.mark.any_engine
 
@@ -81,3 +82,4 @@ def test_without_features_of_their_own_samples_are_compared_by_their_values(
 
 def test_a_score_is_found_by_the_name_it_is_reported_under() -> None:
     assert [spell(name) for name in ("fd[height-pca1]", "fd[pca20]")] == ["fd-pca1", "fd-pca20"]
+    assert definition("fd[height-pca1]") == definition("fd[pca20]") != ""

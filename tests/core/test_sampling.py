@@ -14,6 +14,7 @@ import genloom
 from genloom import backend
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, NotFoundError, PluginError, RunError
+from genloom.modalities import Modality
 from genloom.model.family import Family
 from genloom.plugins import hooks
 from genloom.plugins.discovery import load_file
@@ -128,16 +129,36 @@ def test_a_model_without_labels_claims_none(models: Any) -> None:
         genloom.sample(model, 3, condition={"label": 1})
 
 
-def test_conditions_of_python_objects_become_numbers_or_text_or_are_refused(models: Any) -> None:
+def toned(models: Any) -> Any:
     class Toned(Family):
         spec, conditional, conditions = models.SPEC, False, ("tone",)
 
-    model: Any = Toned()
+    return Toned()
+
+
+def test_conditions_of_python_objects_become_numbers_or_text_or_are_refused(models: Any) -> None:
+    model = toned(models)
     for given, kind in (([1, 2.5], "f"), (["low", "high"], "U")):
         found = conditions.conditions(model, 2, 0, {"tone": np.array(given, object)})["tone"]
         assert (found.dtype.kind, found.tolist()) == (kind, given)
     with pytest.raises(ConfigError, match=r"The condition 'tone' holds NoneType, int\. Give numbers only"):
         conditions.conditions(model, 2, 0, {"tone": np.array([1, None])})
+
+
+class Heights(Modality):
+    """A tone may be written as a note."""
+
+    def condition(self, name: str, rows: Any, spec: DataSpec) -> Any:
+        return np.array([["cdefgab".index(note)] for note in rows]) if name == "tone" else rows
+
+
+def test_a_condition_is_written_as_its_kind_of_data_writes_it(models: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = toned(models)
+    monkeypatch.setattr(conditions, "modality_of", lambda spec: Heights())
+    for given in ("e", ["e", "e"]):
+        assert conditions.conditions(model, 2, 0, {"tone": given})["tone"].tolist() == [[2], [2]]
+    with pytest.raises(ConfigError, match="The condition 'tone' cannot be read from 'h': substring not found"):
+        conditions.conditions(model, 2, 0, {"tone": "h"})
 
 
 @pytest.mark.parametrize(

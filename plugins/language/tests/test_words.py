@@ -14,12 +14,19 @@ import genloom
 from genloom import DataSpec, Samples
 from genloom.errors import ConfigError, DataError, RunError
 from genloom.postprocess import Origin, chain
-from genloom.testing import PostprocessorConformance
+from genloom.testing import ModalityConformance, PostprocessorConformance
 from genloom_language.tokens import encode, load_tokenizer, train_tokenizer
 
 pytestmark = pytest.mark.any_engine
 
 WORDS = DataSpec((1,), kind="text", dtype="str", value_range=None)
+
+
+class TestText(ModalityConformance):
+    id, hooks, spec = "language/text", "genloom_language", WORDS
+
+    def samples(self) -> Samples:
+        return Samples(np.array([["a line"], ["two\nlines"]]), WORDS)
 
 
 class TestStrip(PostprocessorConformance):

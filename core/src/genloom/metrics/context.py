@@ -86,7 +86,7 @@ class MetricContext:
         return Samples(x.reshape(len(x), *self.spec.shape), self.spec)
 
     def features(self, name: str) -> Features:
-        """Return the features `values`, `pca<k>` or `classifier<k>`, fitted on the training samples.
+        """Return the features `values`, `pca<k>` or `classifier<k>`, fitted on `values` of the training samples.
 
         Raises:
             ConfigError: another name, or a classifier for data without labels.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -25,16 +25,20 @@ BYTES = (0.0, 255.0)  # lowest and highest level
 FRAME_MS = 120  # milliseconds that one picture of an animation is shown
 
 
-class _Image(Modality):
-    in_rows = True
+class _Levels(Modality):
+    """Levels of light, in one, three or four channels."""
+
+    axes: ClassVar[tuple[str, ...]]
+    """Of samples without channels."""
 
     def shaped(self, x: np.ndarray[Any, Any], name: str) -> np.ndarray[Any, Any]:
-        """Give grey pictures (n, height, width) their channel."""
-        if x.ndim not in (3, 4):
-            raise DataError(f"{name} has the shape {x.shape}.", mend="Use (n, h, w) or (n, h, w, channels).")
-        if x.ndim == 4 and x.shape[-1] not in (1, 3, 4):
+        """Give grey levels their channel."""
+        plain, grey = len(self.axes), ", ".join(self.axes)
+        if x.ndim not in (plain, plain + 1):
+            raise DataError(f"{name} has the shape {x.shape}.", mend=f"Use ({grey}) or ({grey}, channels).")
+        if x.ndim > plain and x.shape[-1] not in (1, 3, 4):
             raise DataError(f"{name} has {x.shape[-1]} channels.", mend="Put 1, 3 or 4 channels on the last axis.")
-        return x[..., None] if x.ndim == 3 else x
+        return x[..., None] if x.ndim == plain else x
 
     def span(self, x: np.ndarray[Any, Any], name: str) -> tuple[float, float]:
         """Bytes go from 0 to 255; of others the first of [0, 1], [-1, 1] and [0, 255] that fits."""
@@ -46,6 +50,11 @@ class _Image(Modality):
             if bounds[0] <= low and high <= bounds[1]:
                 return bounds
         raise DataError(f"{name}: pictures have values from {low:g} to {high:g}.")
+
+
+class _Image(_Levels):
+    in_rows = True
+    axes = ("n", "h", "w")
 
     def ending(self, drawn: Samples) -> str:
         """Return that of a picture."""
@@ -74,7 +83,9 @@ class _Image(Modality):
         return {".gif": lambda drawn: _animation(drawn.samples, drawn.spec)}
 
 
-class _Video(Modality):
+class _Video(_Levels):
+    axes = ("n", "frames", "h", "w")
+
     def pictured(self, spec: DataSpec) -> bool:
         """Videos have one."""
         return True

@@ -14,6 +14,7 @@ from genloom.data.dataset import Dataset
 from genloom.data.options import ArraysOptions
 from genloom.data.sources.arrays import dataset_of_arrays
 from genloom.data.sources.folders import Listing, list_files
+from genloom.data.sources.room import check_room
 from genloom.errors import DataError, reason
 from genloom.files import bounded
 from genloom.modalities import Reader, known, of_kind
@@ -83,6 +84,7 @@ def _listing(path: Path, readers: Mapping[str, Reader]) -> Listing:
 
 def _read(listing: Listing, readers: Mapping[str, Reader]) -> list[NDArray[Any]]:
     """Return the samples of each file, all of one shape."""
+    check_room(listing.root, sum(path.stat().st_size for path in listing.paths if path.exists()))
     parts: list[NDArray[Any]] = []
     for path in listing.paths:
         part = _samples(path, readers[path.suffix.lower()])
