@@ -21,7 +21,7 @@ from genloom.errors import ConfigError, DataError, NotFoundError, RunError
 from genloom.evaluation import evaluate as evaluation
 from genloom.evaluation.compare import compare
 from genloom.evaluation.evaluate import evaluate
-from genloom.metrics import Fingerprint, comparable
+from genloom.metrics import Fingerprint
 from genloom.runs import Run, save
 
 pytestmark = pytest.mark.any_engine
@@ -303,7 +303,7 @@ def test_runs_that_were_not_measured_do_not_compare(tmp_path: Path) -> None:
 
 def test_every_field_of_a_fingerprint_matters() -> None:
     base = Fingerprint("fd[pca20]", "abc", 500, 500, "pca20", "d", (8, 8, 1))
-    assert comparable(base, Fingerprint("fd[pca20]", "abc", 500, 500, "pca20", "d", (8, 8, 1)))
+    assert base == Fingerprint("fd[pca20]", "abc", 500, 500, "pca20", "d", (8, 8, 1))
     changes: dict[str, Any] = {
         "metric": "kid[pca20]",
         "data": "abd",
@@ -319,7 +319,7 @@ def test_every_field_of_a_fingerprint_matters() -> None:
     assert set(changes) == set(base.to_dict())
     for field, value in changes.items():
         other = Fingerprint(**{**base.to_dict(), "shape": base.shape, field: value})
-        assert not comparable(base, other), field
+        assert base != other, field
         assert other.digest != base.digest, field
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from genloom.cli.flags import json_flag, runs_argument
-from genloom.cli.output import note, print_json, table
+from genloom.cli.output import note, number_cell, print_json, table
 
 __all__ = ["compare"]
 
@@ -44,7 +44,7 @@ def _print(result: Mapping[str, Any]) -> None:
     marked = [name + ("*" if row["outdated"] else "") for name, row in zip(names, rows, strict=True)]
     lines = [(name, *(row[name] for row in rows), *[""] * len(references)) for name in ("model", "seed")]
     for number, measure in enumerate(_measures(result)):
-        lines.append((measure, *(_number(row["values"][number]) for row in (*rows, *references))))
+        lines.append((measure, *(number_cell(row["values"][number]) for row in (*rows, *references))))
     others = ["real data" if each["name"] == "floor" else each["name"] for each in references]
     table(("measure", *marked, *others), lines, split=True)
     for name, row in zip(names, rows, strict=True):
@@ -77,7 +77,3 @@ def _report(runs: tuple[str, ...], out: str) -> Any:
     from genloom import report
 
     return report.write_comparison(list(runs), out)
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"

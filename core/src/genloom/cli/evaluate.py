@@ -10,7 +10,7 @@ import click
 from genloom import engine
 from genloom.cli import offers
 from genloom.cli.flags import SAMPLES, backend, json_flag, post_flag, run_argument, seed_flag
-from genloom.cli.output import note, on_terminal, print_json, table
+from genloom.cli.output import note, number_cell, on_terminal, print_json, table
 from genloom.errors import RunError
 
 __all__ = ["evaluate"]
@@ -80,8 +80,8 @@ def _print(results: Sequence[Mapping[str, Any]]) -> None:
     rows = []
     for entry in results:
         name = f"{entry['name']} {DIRECTIONS[entry['lower_is_better']][0]}{_after(entry)}"
-        others = [_number(entry["opponents"].get(opponent)) for opponent in opponents]
-        rows.append((name, _number(entry["value"]), _number(entry["floor"]), *others))
+        others = [number_cell(entry["opponents"].get(opponent)) for opponent in opponents]
+        rows.append((name, number_cell(entry["value"]), number_cell(entry["floor"]), *others))
     table(("measure", "value", "real data", *opponents), rows, split=True)
 
 
@@ -90,9 +90,11 @@ def _after(entry: Mapping[str, Any]) -> str:
 
 
 def _cells(entry: Mapping[str, Any]) -> tuple[Any, ...]:
-    opponents = ", ".join(f"{name} {_number(score)}" for name, score in entry["opponents"].items())
-    return entry["name"] + _after(entry), _number(entry["value"]), _number(entry["floor"]), entry["n"] or "", opponents
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
+    opponents = ", ".join(f"{name} {number_cell(score)}" for name, score in entry["opponents"].items())
+    return (
+        entry["name"] + _after(entry),
+        number_cell(entry["value"]),
+        number_cell(entry["floor"]),
+        entry["n"] or "",
+        opponents,
+    )

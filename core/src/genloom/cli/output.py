@@ -16,7 +16,7 @@ from genloom.messages import shown
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
-__all__ = ["note", "on_terminal", "print_json", "say", "table"]
+__all__ = ["note", "number_cell", "on_terminal", "print_json", "say", "table"]
 
 _NUMBER = re.compile(r"[-+]?\d[\d.,/e+± -]*%?")  # 1,200, -1.5e-05, 12/40, 0.5 ± 0.1, 12 %
 _GAP = 2  # characters that rich puts around a cell
@@ -60,6 +60,11 @@ def table(
         if number:
             console.print()
         console.print(_drawn(part, title if number == 0 else None))
+
+
+def number_cell(value: float | None) -> str:
+    """Return a number as tables show it, None as an empty cell."""
+    return "" if value is None else f"{value:.4g}"
 
 
 def on_terminal() -> bool:

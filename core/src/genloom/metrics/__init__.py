@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from genloom.metrics.component import metric_component
     from genloom.metrics.context import MetricContext
     from genloom.metrics.features import ClassifierFeatures, classifier_features, pca_features
-    from genloom.metrics.fingerprint import Fingerprint, comparable
+    from genloom.metrics.fingerprint import Fingerprint
     from genloom.metrics.frechet import frechet_distance, frechet_from_moments
     from genloom.metrics.inception import inception_score
     from genloom.metrics.kid import kernel_distance
@@ -34,7 +34,6 @@ __all__ = [
     "bits_per_dimension",
     "class_modes",
     "classifier_features",
-    "comparable",
     "frechet_distance",
     "frechet_from_moments",
     "inception_score",
@@ -63,7 +62,6 @@ _MODULES = {
     "bits_per_dimension": "likelihood",
     "class_modes": "modes",
     "classifier_features": "features",
-    "comparable": "fingerprint",
     "frechet_distance": "frechet",
     "frechet_from_moments": "frechet",
     "inception_score": "inception",

@@ -7,7 +7,7 @@ import hashlib
 import json
 from typing import Any
 
-__all__ = ["Fingerprint", "comparable"]
+__all__ = ["Fingerprint"]
 
 # Raised when a metric's or a feature's arithmetic changes, so that old and new values part.
 REVISION = 1
@@ -50,8 +50,3 @@ class Fingerprint:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON can hold them."""
         return {**dataclasses.asdict(self), "shape": list(self.shape)}
-
-
-def comparable(a: Fingerprint, b: Fingerprint) -> bool:
-    """Whether two scores may stand in one column: everything their values depend on, but the samples, is the same."""
-    return a == b

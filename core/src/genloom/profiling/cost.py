@@ -103,11 +103,11 @@ def _flops(layer: Any, inputs: tuple[int, ...], outputs: tuple[int, ...]) -> flo
         grid = places[1:-1] if getattr(layer, "data_format", "channels_last") == "channels_last" else places[2:]
         return 2.0 * weights * places[0] * math.prod(grid)
     # Dense and einsum-dense: every weight meets every position that the kernel does not contract or make.
-    made = weights / max(1.0, math.prod(outputs) / _positions(inputs, outputs, kernel.shape))
+    made = weights / max(1.0, math.prod(outputs) / _positions(inputs, outputs))
     return 2.0 * math.prod(outputs) * made
 
 
-def _positions(inputs: tuple[int, ...], outputs: tuple[int, ...], kernel: Any) -> float:
+def _positions(inputs: tuple[int, ...], outputs: tuple[int, ...]) -> float:
     """Number of places that share the kernel: the leading axes that input and output have in common."""
     common = 1
     for a, b in zip(inputs[:-1], outputs[:-1], strict=False):

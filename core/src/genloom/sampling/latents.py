@@ -47,7 +47,7 @@ def reconstruct(model: Any, dataset: Dataset, n: int, seed: int = 0) -> Samples:
 
     from genloom.data.samples import Samples
 
-    _require(model, dataset, n)
+    _require(dataset, n)
     rows = drawn_over_classes(dataset.test, n, seed)
     batch = dataset.test.take(rows)
     again = _mapped(model, "decode", encoded(model, batch), batch.get("label"))
@@ -71,7 +71,7 @@ def interpolate(model: Any, dataset: Dataset, n: int, seed: int = 0) -> Samples:
 
     points = points_of_walk(n)
     walks = n // points
-    _require(model, dataset, walks + 1)
+    _require(dataset, walks + 1)
     starts, ends = _ends(model, dataset, walks, seed)
     batch = dataset.test.take(starts)
     a, b = encoded(model, batch), encoded(model, dataset.test.take(ends))  # (walks, *latent)
@@ -115,7 +115,7 @@ def _ends(model: Any, dataset: Dataset, walks: int, seed: int) -> tuple[Any, Any
     return rows[:walks], rows[np.asarray(ends)]
 
 
-def _require(model: Any, dataset: Dataset, n: int) -> None:
+def _require(dataset: Dataset, n: int) -> None:
     if n > len(dataset.test):
         raise ConfigError(
             f"{dataset.address} has {len(dataset.test)} held-out samples, {n} are needed.", mend="Lower -n."
