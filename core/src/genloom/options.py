@@ -29,6 +29,7 @@ __all__ = [
     "describe",
     "option",
     "parse_assignments",
+    "spelled",
 ]
 
 T = TypeVar("T")
@@ -193,6 +194,11 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, str]:
             raise ConfigError(f"Option {name!r} is given twice: {values[name]!r} and {value.strip()!r}.")
         values[name] = value.strip()
     return values
+
+
+def spelled(value: Any) -> str:
+    """Return an option's value as it is read again from text: the VALUE of NAME=VALUE."""
+    return ",".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
 
 
 def _fields(cls: type[Any]) -> dict[str, dataclasses.Field[Any]]:

@@ -12,6 +12,7 @@ from genloom.cli.flags import json_flag
 from genloom.cli.output import note, on_terminal, print_json, say, table
 from genloom.errors import NotFoundError, nearest
 from genloom.messages import tell
+from genloom.options import describe, spelled
 from genloom.plugins.offers import COMPONENT_KINDS
 
 if TYPE_CHECKING:
@@ -58,8 +59,6 @@ def _print_by_kind(found: Sequence[Component]) -> None:
 @json_flag
 def show(id: str, as_json: bool) -> None:
     """Show the component ID: where it comes from, its options and its presets."""
-    from genloom.options import describe
-
     found = _find_any(id)
     for number, component in enumerate(found):
         options = [] if component.options is None else describe(component.options)
@@ -133,13 +132,8 @@ def _option_cells(row: dict[str, Any]) -> tuple[Any, ...]:
         limits.append("one of " + ", ".join(map(str, row["choices"])))
     limits += [f"{word} {row[key]}" for key, word in (("minimum", "≥"), ("maximum", "≤")) if row[key] is not None]
     meaning = row["help"] + (f" ({'; '.join(limits)})" if limits else "")
-    return row["name"], row["type"], _word(row["default"]), meaning
-
-
-def _word(value: Any) -> str:
-    """Write a value the way --set reads it."""
-    return ",".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
+    return row["name"], row["type"], spelled(row["default"]), meaning
 
 
 def _assignments(values: Any) -> str:
-    return " ".join(f"{name}={_word(value)}" for name, value in values.items())
+    return " ".join(f"{name}={spelled(value)}" for name, value in values.items())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +14,7 @@ from genloom.cli.flags import SEED, backend, json_flag, set_flag, setting, train
 from genloom.cli.output import note, print_json, say, table
 from genloom.cli.plan import Plan, environment_settings, gather, read_config
 from genloom.errors import ConfigError
+from genloom.files.toml import flat
 
 if TYPE_CHECKING:
     from genloom.runs import Run
@@ -180,13 +180,5 @@ def _tell_plans(plans: list[dict[str, Any]], as_json: bool) -> None:
         print_json(plans=plans)
         return
     for plan in plans:
-        table(("what", "value"), list(_flat(plan)))
+        table(("what", "value"), list(flat(plan)))
     note("Dry run: configuration valid; nothing was trained.")
-
-
-def _flat(nested: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in nested.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value

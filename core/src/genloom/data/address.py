@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from genloom.errors import DataError
+from genloom.options import spelled
 
 __all__ = ["IN_MEMORY", "Address"]
 
@@ -46,7 +47,7 @@ class Address:
 
     def __str__(self) -> str:
         body = f"{self.scheme}:{self.rest}" if self.rest else self.scheme
-        given = "&".join(f"{name}={_plain(value)}" for name, value in sorted(self.options.items()))
+        given = "&".join(f"{name}={spelled(value)}" for name, value in sorted(self.options.items()))
         return f"{body}?{given}" if given else body
 
 
@@ -91,7 +92,3 @@ def _schemes() -> dict[str, str]:
 
     read = {ending: "files" for modality in known().values() for ending in modality.readers()}
     return read | {ending: each.name for each in components("dataset") for ending in each.endings}
-
-
-def _plain(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from genloom.errors import DamagedRunError, RunError
 from genloom.files import bounded
 from genloom.files.atomic import plain, reading
+from genloom.files.toml import flat
 from genloom.runs.directory import CONFIG, Run
 
 __all__ = ["KEY", "check", "seal"]
@@ -52,8 +53,8 @@ def check(run: Run, manifest: Mapping[str, Any]) -> None:
     sealed = manifest[KEY]
     if not isinstance(sealed, dict) or not all(isinstance(sealed.get(part), dict) for part in ("config", "files")):
         raise RunError(f"The newest checkpoint of {str(run.path)!r} does not record what it protects.", mend=_RESTORE)
-    now = dict(_flat(run.config))
-    for name, value in _flat(sealed["config"]):
+    now = dict(flat(run.config))
+    for name, value in flat(sealed["config"]):
         if _form(now.get(name)) != _form(value):
             raise DamagedRunError(
                 f"{str(run.path / CONFIG)!r} says {name} = {_form(now.get(name))}, the checkpoint {_form(value)}: the "
@@ -76,14 +77,6 @@ def _check_file(run: Run, name: str, digest: Any) -> None:
             f"{str(path)!r} is damaged: its hash is not the one in the checkpoint's manifest.",
             mend=_RESTORE,
         )
-
-
-def _flat(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in nested.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _form(value: Any) -> str:
