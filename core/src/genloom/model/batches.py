@@ -23,6 +23,8 @@ __all__ = ["check_item", "checked", "own_errors", "read", "refuse_apart"]
 
 _TENSORS_READ_EVERY = 64  # batches: reading one waits for the device
 
+_Types = dict[str, np.dtype[Any]]
+
 _FORMS = (
     'Give an array, {"x": x, "label": label}, a generator of batches, or a data set of Keras, TensorFlow or torch; '
     "of a data set of GenLoom its batches: genloom.data.Loader(dataset.train, 64, seed=0)."
@@ -101,7 +103,7 @@ def own_errors() -> Iterator[list[Exception]]:
         raise
 
 
-def check_item(item: Any, model: GenerativeModel, *, values: bool = True) -> dict[str, str]:
+def check_item(item: Any, model: GenerativeModel, *, values: bool = True) -> _Types:
     """Refuse what is no batch, or one that the model would read wrongly; return the type of each array by its name.
 
     Args:
@@ -127,7 +129,7 @@ def check_item(item: Any, model: GenerativeModel, *, values: bool = True) -> dic
     read = values or not any(ops.is_tensor(array) for array in batch.values())
     arrays = {name: _on_host(name, value, read) for name, value in batch.items()}
     check_batch(arrays, model.spec, labelled=model.takes_labels, values=read)
-    return {name: str(array.dtype) for name, array in arrays.items()}
+    return {name: array.dtype for name, array in arrays.items()}
 
 
 def _first(data: Any) -> Any:
@@ -150,14 +152,12 @@ def _begun(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
 
 
 def _each(data: Iterator[Any], model: GenerativeModel, raised: list[Exception]) -> Iterator[Any]:
-    types: dict[str, str] = {}
+    first: _Types = {}
     number = 0
     try:
         for number, item in enumerate(data, 1):
             if number == 1 or steps_of(item) is None:  # several steps in one come from a split that was checked
-                with _numbered(number):
-                    found = check_item(item, model, values=number % _TENSORS_READ_EVERY == 1)
-                    _check_types(found, types := types or found)
+                first = _alike(item, model, number, first)
             yield _apart(item)
         if not number:
             raise _no_batch(data)
@@ -166,26 +166,26 @@ def _each(data: Iterator[Any], model: GenerativeModel, raised: list[Exception]) 
         raise
 
 
-@contextlib.contextmanager
-def _numbered(number: int) -> Iterator[None]:
+def _alike(item: Any, model: GenerativeModel, number: int, first: _Types) -> _Types:
+    """Refuse a batch by its number, also one of other types than the first, which are returned."""
     try:
-        yield
-    except (ConfigError, DataError) as error:
+        found = check_item(item, model, values=number % _TENSORS_READ_EVERY == 1)
+        if first and found != first:
+            raise DataError(
+                f"It has {_typed(found)}, and the first {_typed(first)}.", mend="Give all batches the same."
+            )
+    except ConfigError as error:
         raise type(error)(f"Batch {number}: {error.message}", mend=error.mend) from None
+    return found
 
 
-def _check_types(found: dict[str, str], first: dict[str, str]) -> None:
-    if found != first:
-        raise DataError(f"It has {_typed(found)}, and the first {_typed(first)}.", mend="Give all batches the same.")
-
-
-def _typed(types: dict[str, str]) -> str:
+def _typed(types: _Types) -> str:
     return ", ".join(f"{name} ({dtype})" for name, dtype in types.items())
 
 
 def _apart(batch: Any) -> Any:
     """Return what a generator gives as Keras's `fit` takes it: a batch alone in a tuple."""
-    return (batch,) if isinstance(batch, (Mapping, _Array)) else batch
+    return batch if isinstance(batch, (tuple, list)) else (batch,)
 
 
 def _on_host(name: str, value: Any, read: bool) -> np.ndarray[Any, Any]:
