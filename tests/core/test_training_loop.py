@@ -118,6 +118,7 @@ def test_warm_up_counts_the_updates_of_each_phase(models: Any, tmp_path: Path) -
     assert [r["generator"] for r in rates[:4]] == pytest.approx([0.00125, 0.0025, 0.0025, 0.00125])
 
 
+@pytest.mark.any_engine
 def test_a_warm_up_too_long_for_a_training_takes_half_of_it_and_what_was_asked_once_there_is_room(
     models: Any, tmp_path: Path, capsys: Any
 ) -> None:
@@ -163,6 +164,7 @@ def test_stop_when_and_patience_end_a_training(models: Any, tmp_path: Path) -> N
         genloom.train("tests/plain", models.points(), out=tmp_path / "d", best="val_los", patience=1, **QUIET)
 
 
+@pytest.mark.any_engine
 def test_patience_counts_epochs_though_a_preset_measures_seldom(tmp_path: Path) -> None:
     settings = {"preset": "tiny", "epochs": 4, "learning_rate": 0.0, **QUIET}
     run = genloom.train("vae/mlp", "digits", out=tmp_path / "run", patience=1, **settings)
@@ -278,6 +280,7 @@ def test_a_signal_saves_and_then_acts(
     assert f"Saved at step 4. To go on in Python: {call}.\n" in capfd.readouterr().err
 
 
+@pytest.mark.any_engine
 def test_what_runs_between_steps_is_said_once(models: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     settings = {**QUIET, "progress": "lines", "sample_every": 1, "sample_count": 64}
     genloom.train("tests/vae", models.points(), out=tmp_path / "run", epochs=2, **settings)
@@ -287,6 +290,7 @@ def test_what_runs_between_steps_is_said_once(models: Any, tmp_path: Path, capfd
     assert len(told) == 4
 
 
+@pytest.mark.any_engine
 def test_pictures_of_a_short_trial_cost_no_more_than_its_training(
     models: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -331,6 +335,7 @@ def test_init_from_keeps_the_options_of_the_run_that_are_not_given_anew(models: 
         genloom.train("tests/vae", models.points(), out=tmp_path / "c", **{**asked, "options": {"latent": 3}})
 
 
+@pytest.mark.any_engine
 def test_a_dry_run_counts_and_writes_nothing(models: Any, tmp_path: Path) -> None:
     plan = genloom.train("tests/vae", models.points(), out=tmp_path / "run", epochs=2, ema=0.9, dry_run=True, **QUIET)
     encoder, decoder = 4 * 8 + 8 + 8 * 4 + 4, 2 * 8 + 8 + 8 * 4 + 4
@@ -343,6 +348,7 @@ def test_a_dry_run_counts_and_writes_nothing(models: Any, tmp_path: Path) -> Non
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.any_engine
 def test_what_cannot_be_asked_for_is_refused(models: Any, tmp_path: Path) -> None:
     data = models.points()
     for asked, message in (
@@ -383,6 +389,7 @@ def test_a_model_compiled_further_stays_so(models: Any) -> None:
     assert model.jit_compile is True
 
 
+@pytest.mark.any_engine
 def test_a_run_is_not_resumed_to_less_than_it_has(models: Any, tmp_path: Path) -> None:
     """One that has finished stays as it is; one that was cut off says where it is."""
     asked = QUIET

@@ -32,6 +32,7 @@ pytestmark = pytest.mark.long
 R = [[0.1, 0.2, 0.3], [0.9, 0.3, 0.3], [0.7, 0.8, 0.5], [0.6, 0.9, 0.7]]
 
 
+@pytest.mark.any_engine
 def test_the_measures_are_the_papers() -> None:
     assert average(R) == pytest.approx((0.6 + 0.9 + 0.7) / 3)
     assert backward_transfer(R) == pytest.approx(((0.6 - 0.9) + (0.9 - 0.8)) / 2)
@@ -120,6 +121,7 @@ def test_a_sequence_that_was_stopped_goes_on_where_it_was(
         run_sequence(written(tmp_path / "other.toml", halves, "none", steps=6), tmp_path / "parts")
 
 
+@pytest.mark.any_engine
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -145,6 +147,7 @@ def test_a_wrong_sequence_is_refused_before_anything_is_trained(
         read_sequence(tmp_path / "absent.toml")
 
 
+@pytest.mark.any_engine
 def test_tasks_of_other_classes_are_refused_before_anything_is_trained(halves: list[str], tmp_path: Path) -> None:
     labels = {"label": np.arange(40) % 3, "label_test": np.arange(20) % 3}
     pictures = {"x": np.zeros((40, 8, 8, 1), "float32"), "x_test": np.ones((20, 8, 8, 1), "float32")}
@@ -162,6 +165,7 @@ def saved(file: Path, names: str = "ab", mean: float = 0.0) -> str:
     return f"npz:{file}"
 
 
+@pytest.mark.any_engine
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -191,7 +195,17 @@ SETTINGS: dict[str, Any] = {"learning_rate": 3e-3, "sample_every": 0, "progress"
 
 @pytest.fixture
 def base(halves: list[str], tmp_path: Path) -> Run:
-    run: Run = genloom.train("vae/mlp", halves[0], preset="tiny", steps=500, out=tmp_path / "run", **SETTINGS)
+    return based(halves, tmp_path, steps=500)
+
+
+@pytest.fixture
+def begun(halves: list[str], tmp_path: Path) -> Run:
+    """For what does not ask how good it is."""
+    return based(halves, tmp_path, steps=4)
+
+
+def based(halves: list[str], folder: Path, steps: int) -> Run:
+    run: Run = genloom.train("vae/mlp", halves[0], preset="tiny", steps=steps, out=folder / "run", **SETTINGS)
     return run
 
 
@@ -207,6 +221,7 @@ def negative(file: Path, address: str) -> str:
     return f"npz:{file}"
 
 
+@pytest.mark.any_engine
 def test_an_update_counts_once_the_gate_lets_it_through_and_can_be_taken_back(
     base: Run, halves: list[str], tmp_path: Path
 ) -> None:
@@ -240,10 +255,11 @@ def test_an_update_counts_once_the_gate_lets_it_through_and_can_be_taken_back(
     assert "rejected" in page and "promoted" in page and "rolled back" in page
 
 
+@pytest.mark.any_engine
 def test_an_update_that_was_killed_goes_on_and_a_moved_run_still_knows_its_past(
-    base: Run, halves: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    begun: Run, halves: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = drawn(base.path)
+    before = drawn(begun.path)
 
     def killed(*arguments: Any, **settings: Any) -> Any:
         train(*arguments, **{**settings, "steps": 4})
@@ -252,18 +268,21 @@ def test_an_update_that_was_killed_goes_on_and_a_moved_run_still_knows_its_past(
     train = genloom.train
     monkeypatch.setattr(genloom, "train", killed)
     with pytest.raises(KeyboardInterrupt):
-        update(base.path, halves[1], tolerance=9.0, steps=8)
-    assert np.array_equal(drawn(base.path), before)
+        update(begun.path, halves[1], tolerance=9.0, steps=8)
+    assert np.array_equal(drawn(begun.path), before)
     monkeypatch.setattr(genloom, "train", train)
-    entry = update(base.path, halves[1], tolerance=9.0, steps=8)
+    entry = update(begun.path, halves[1], tolerance=9.0, steps=8)
     assert entry["run"] == "updates/001"
     moved = tmp_path / "moved"
-    shutil.move(base.path, moved)
+    shutil.move(begun.path, moved)
     again = update(moved, halves[1], tolerance=9.0, steps=2)
     assert {score["data"] for score in again["scores"]} == set(halves)
 
 
-def test_what_cannot_be_updated_is_refused_and_nothing_is_written(base: Run, halves: list[str], tmp_path: Path) -> None:
+@pytest.mark.any_engine
+def test_what_cannot_be_updated_is_refused_and_nothing_is_written(
+    begun: Run, halves: list[str], tmp_path: Path
+) -> None:
     for wrong, message in (
         ({"gate": "test_los"}, "no held-out loss 'test_los'"),
         ({"gate": "fd[pca"}, "There is no metric 'fd-pca'"),
@@ -273,17 +292,17 @@ def test_what_cannot_be_updated_is_refused_and_nothing_is_written(base: Run, hal
         ({"stesp": 3}, "Unknown option 'stesp'. Did you mean 'steps'"),
     ):
         with pytest.raises(genloom.errors.GenLoomError, match=message):
-            update(base.path, halves[1], **{"steps": 2, **wrong})
+            update(begun.path, halves[1], **{"steps": 2, **wrong})
     with pytest.raises(ConfigError, match="has kind='signal', what"):
-        update(base.path, "toy:8-ring", steps=2)
+        update(begun.path, "toy:8-ring", steps=2)
     with pytest.raises(DataError, match=r"absent\.npz"):
-        update(base.path, "npz:absent.npz", steps=2)
+        update(begun.path, "npz:absent.npz", steps=2)
     with pytest.raises(ConfigError, match="not a run"):
         update(tmp_path / "none", halves[1])
-    assert not (base.path / "lineage.jsonl").exists()
+    assert not (begun.path / "lineage.jsonl").exists()
     save(tmp_path / "low.npz", 0, 5, limit=50)
     with pytest.raises(DataError, match="changed since"):
-        update(base.path, halves[1], steps=2)
+        update(begun.path, halves[1], steps=2)
 
 
 @pytest.mark.any_engine
@@ -295,12 +314,13 @@ def test_what_cannot_be_updated_is_refused_and_nothing_is_written(base: Run, hal
         ('{"head": "../../elsewhere"}\n', "which lies outside the run"),
     ],
 )
-def test_a_damaged_lineage_is_an_error_and_never_leads_outside_the_run(base: Run, content: str, message: str) -> None:
-    (base.path / "lineage.jsonl").write_text(content)
+def test_a_damaged_lineage_is_an_error_and_never_leads_outside_the_run(begun: Run, content: str, message: str) -> None:
+    (begun.path / "lineage.jsonl").write_text(content)
     with pytest.raises(RunError, match=rf"lineage\.jsonl' .*{message}"):
-        genloom.sample(base.path, 1)
+        genloom.sample(begun.path, 1)
 
 
+@pytest.mark.any_engine
 @pytest.mark.parametrize(
     ("word", "told"),
     [

@@ -103,6 +103,7 @@ def test_muon_is_given_the_blocks_kernels_alone() -> None:
         assert all(name.startswith("blocks/") and name.endswith("/kernel") for name in found)
 
 
+@pytest.mark.any_engine
 def test_muon_learns_faster_than_adamw_at_its_best_rate(tmp_path: Path) -> None:
     """Two hundred steps; AdamW was tried at 1e-3, 3e-3 and 1e-2, and at 1e-2 it does not hold."""
     x = genloom.data.open("play?length=33").test.arrays(128)["x"]
