@@ -1,6 +1,6 @@
 """Every check of the repository as a session: one environment each, made by pip under constraints.txt.
 
-`nox` runs the quick ones; CI runs `lint types build site`, `tests`, and beside them `as-user`; then `newest` (see
+`nox` runs the quick ones; CI runs `lint types build site` and `tests`, and beside them `as-user` and `newest` (see
 .ci/run).
 Arguments after `--` go to the program that a session runs: `nox -s "tests(jax)" -- -k loader`.
 """
@@ -75,8 +75,7 @@ def tests(session: nox.Session, backend: str) -> None:
     chosen = () if everywhere else ("-m", "not gpu and not quality and not any_engine")
     if backend == "jax" and not session.posargs:
         chosen += ("tests",)
-        for plugin in PLUGINS:
-            session.notify(f"isolated({plugin})")
+        session.notify("isolated", posargs=[])
     session.run("python", "-m", "pytest", *TOGETHER, *SLOWEST, *chosen, *session.posargs, env=engine(backend))
 
 
@@ -105,14 +104,37 @@ def _gpu_answers() -> bool:
 
 
 @nox.session
-@nox.parametrize("plugin", PLUGINS, ids=PLUGINS)
-def isolated(session: nox.Session, plugin: str) -> None:
-    """One plugin alone: its declared dependencies, one engine, and its own tests."""
-    install(session, "./core[jax]", f"./plugins/{plugin}", groups=("test",))
+def isolated(session: nox.Session) -> None:
+    """Each plugin alone: its declared dependencies, one engine, and its own tests; `-- gan vae` for some of them.
+
+    The engine and the tools are installed once; what a plugin brings is taken out again before the next one comes.
+    """
+    install(session, "./core[jax]", groups=("test",))
+    session.run("python", "-m", "pip", "uninstall", "-q", "--yes", *(f"genloom-{plugin}" for plugin in PLUGINS))
+    failed = [plugin for plugin in session.posargs or PLUGINS if not _passes_alone(session, plugin)]
+    if failed:
+        session.error(f"failed alone: {', '.join(failed)}")
+
+
+def _passes_alone(session: nox.Session, plugin: str) -> bool:
+    before = _installed(session)
+    session.install(*PINNED, "--no-compile", "--no-build-isolation", f"./plugins/{plugin}")
     others = [f"genloom_{name}" for name in PLUGINS if name != plugin]
     check = f"import importlib.util as u; raise SystemExit(str([n for n in {others} if u.find_spec(n)] or '') or 0)"
     session.run("python", "-c", check)
-    session.run("python", "-m", "pytest", *TOGETHER, f"plugins/{plugin}/tests", *session.posargs, env=engine("jax"))
+    try:
+        session.run("python", "-m", "pytest", *TOGETHER, f"plugins/{plugin}/tests", env=engine("jax"))
+    except nox.command.CommandFailed:
+        return False
+    finally:
+        session.run("python", "-m", "pip", "uninstall", "-q", "--yes", *sorted(_installed(session) - before))
+    return True
+
+
+def _installed(session: nox.Session) -> set[str]:
+    """The names of the distributions in the session's environment."""
+    names = "from importlib.metadata import distributions as d; print(*{x.name for x in d()})"
+    return set(str(session.run("python", "-c", names, silent=True, log=False)).split())
 
 
 @nox.session
