@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -46,9 +48,17 @@ def _variables(model: Any) -> list[keras.Variable]:
     return [*model.variables, *model.optimizer.variables]
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_captured_steps_equal_eager_ones(model_id: str, optimizer: str, first_party: ModuleType) -> None:
-    captured = trained(first_party, model_id, optimizer)
+@pytest.fixture(scope="module")
+def single(first_party: ModuleType) -> Callable[[str, str], Any]:
+    """A model after captured steps one by one, trained once for all who look at it."""
+    return functools.cache(functools.partial(trained, first_party))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_captured_steps_equal_eager_ones(
+    model_id: str, optimizer: str, first_party: ModuleType, single: Callable[[str, str], Any]
+) -> None:
+    captured = single(model_id, optimizer)
     assert captured._captured.fallback is None
     assert captured._captured.captures == 1
     same(captured, trained(first_party, model_id, optimizer, run_eagerly=True))
@@ -60,13 +70,12 @@ def test_captured_steps_equal_eager_ones(model_id: str, optimizer: str, first_pa
     assert sum(moved) > 0.5 * len(moved)
 
 
-def test_one_capture_serves_every_step_of_an_execution(model_id: str, first_party: ModuleType) -> None:
-    single, several = (
-        trained(first_party, model_id, "adamw"),
-        trained(first_party, model_id, "adamw", steps_per_execution=2),
-    )
+def test_one_capture_serves_every_step_of_an_execution(
+    model_id: str, first_party: ModuleType, single: Callable[[str, str], Any]
+) -> None:
+    several = trained(first_party, model_id, "adamw", steps_per_execution=2)
     assert several._captured.captures == 1
-    same(single, several)
+    same(single(model_id, "adamw"), several)
 
 
 def test_operations_of_a_second_derivative_are_counted(first_party: ModuleType) -> None:

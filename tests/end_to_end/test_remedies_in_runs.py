@@ -10,18 +10,18 @@ import pytest
 
 import genloom
 from genloom.errors import ConfigError, DataError
+from genloom.runs import Run, load_latest
 from genloom_adapt import ancestors, old_data
 
 pytestmark = pytest.mark.long
 
 
-@pytest.fixture
-def halves(tmp_path: Path) -> list[str]:
+def halves_in(folder: Path) -> list[str]:
     """Addresses of the digits 0 to 4, and of 5 to 9 with dark for bright: what helps with the one harms the other."""
     digits = genloom.data.open("digits")
     addresses = []
     for half in (0, 5):
-        file = tmp_path / f"from{half}.npz"
+        file = folder / f"from{half}.npz"
         parts = {}
         for name, split in (("train", digits.train), ("test", digits.test)):
             arrays = split.arrays()
@@ -36,17 +36,35 @@ def halves(tmp_path: Path) -> list[str]:
 SETTINGS: dict[str, Any] = {"sample_every": 0, "progress": "none", "validation": 0.0}
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("remedies")
+
+
+@pytest.fixture(scope="module")
+def halves(folder: Path) -> list[str]:
+    return halves_in(folder)
+
+
+@pytest.fixture(scope="module")
+def base(halves: list[str], folder: Path) -> Run:
+    run: Run = genloom.train("vae/mlp", halves[0], preset="tiny", steps=12, out=folder / "base", **SETTINGS)
+    return run
+
+
+@pytest.fixture(scope="module")
+def plain(halves: list[str], base: Run, folder: Path) -> dict[str, Any]:
+    """What goes on with the other half and remembers nothing."""
+    asked = {"preset": "tiny", "init_from": base.path, **SETTINGS}
+    return load_latest(genloom.train("vae/mlp", halves[1], steps=14, out=folder / "plain", **asked))[0]
+
+
 @pytest.mark.parametrize("retained", ["replay:share=0.3", "ewc:strength=0.5,samples=16", "agem"])
-def test_a_run_that_remembers_goes_on_bitwise(retained: str, halves: list[str], tmp_path: Path) -> None:
-    base = genloom.train("vae/mlp", halves[0], preset="tiny", steps=12, out=tmp_path / "base", **SETTINGS)
+def test_a_run_that_remembers_goes_on_bitwise(
+    retained: str, halves: list[str], base: Run, plain: dict[str, Any], tmp_path: Path
+) -> None:
     assert [each.path for each in ancestors(base)] == [base.path]
     assert [data.address for data in old_data(base)] == [halves[0]]
-
-    def weights(run: Any) -> Any:
-        from genloom.runs import load_latest
-
-        return load_latest(run)[0]
-
     asked = {"preset": "tiny", "init_from": base.path, "retain": retained, **SETTINGS}
     plan = genloom.train("vae/mlp", halves[1], steps=14, dry_run=True, **asked)
     rows = len(genloom.data.open(halves[1]).train) / (0.7 if "replay" in retained else 1.0)
@@ -54,11 +72,10 @@ def test_a_run_that_remembers_goes_on_bitwise(retained: str, halves: list[str], 
     whole = genloom.train("vae/mlp", halves[1], steps=14, out=tmp_path / "whole", **asked)
     genloom.train("vae/mlp", halves[1], steps=7, out=tmp_path / "parts", **asked)
     again = genloom.train("vae/mlp", halves[1], steps=14, out=tmp_path / "parts", resume=True, **asked)
-    first, second = weights(whole), weights(again)
+    first, second = load_latest(whole)[0], load_latest(again)[0]
     assert first.keys() == second.keys()
     assert all(np.array_equal(first[name], second[name]) for name in first)
-    plain = genloom.train("vae/mlp", halves[1], steps=14, out=tmp_path / "plain", **{**asked, "retain": None})
-    moved = [np.abs(first[name] - value).max() for name, value in weights(plain).items() if name.startswith("model/")]
+    moved = [np.abs(first[name] - value).max() for name, value in plain.items() if name.startswith("model/")]
     assert max(moved) > 1e-3
     assert genloom.sample(whole, 2).samples.shape[0] == 2  # the anchors of the training are not needed
     if retained.startswith("ewc"):
@@ -66,7 +83,8 @@ def test_a_run_that_remembers_goes_on_bitwise(retained: str, halves: list[str], 
         assert "retention" in next(iter(whole.log()))["losses"]
 
 
-def test_a_remedy_without_a_past_is_refused(halves: list[str], tmp_path: Path) -> None:
+def test_a_remedy_without_a_past_is_refused(tmp_path: Path) -> None:
+    halves = halves_in(tmp_path)
     with pytest.raises(ConfigError, match="Give a run: --init-from RUN"):
         genloom.train("vae/mlp", halves[1], retain="replay", out=tmp_path / "x")
     base = genloom.train("vae/mlp", halves[0], preset="tiny", steps=2, out=tmp_path / "base", **SETTINGS)
