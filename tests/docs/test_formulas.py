@@ -18,6 +18,7 @@ from genloom_diffusion.bound import variational_bound
 from genloom_diffusion.parameterisation import predictions, target_of
 from genloom_diffusion.process import Cosine, Exploding, Linear, add_noise, log_snr
 from genloom_diffusion.samplers import ancestral_deviation, ddim
+from genloom_diffusion.walk import Walk
 
 RNG = np.random.default_rng(0)
 SPEC = genloom.DataSpec((2, 2, 1))
@@ -294,7 +295,7 @@ def _gaussian_denoiser(process: Any, s: float) -> Any:
 def test_ddim_scales_noise_to_gaussian_data() -> None:
     process, s, z = Cosine(), 0.5, array(6, 2)
     keys = random.keys(0, 6)
-    found = number(ddim(_gaussian_denoiser(process, s), process, ops.convert_to_tensor(z), keys, steps=200))
+    found = number(ddim(_gaussian_denoiser(process, s), Walk(process, 200), ops.convert_to_tensor(z), keys))
     np.testing.assert_allclose(found, s * z, rtol=0.02)
 
 

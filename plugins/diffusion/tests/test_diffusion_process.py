@@ -26,7 +26,7 @@ def numbers(x: object) -> np.ndarray:
     return np.asarray(ops.convert_to_numpy(x), "float64")
 
 
-@pytest.mark.parametrize("name", ["cosine", "linear"])
+@pytest.mark.parametrize("name", ["cosine", "linear", "sigmoid"])
 def test_variance_is_preserved(name: str) -> None:
     process = process_named(name)
     total = numbers(process.alpha(GRID)) ** 2 + numbers(process.sigma(GRID)) ** 2
@@ -104,6 +104,8 @@ def test_ancestral_variance_is_that_of_ddpm() -> None:
         ("simple", lambda snr: np.ones_like(snr)),
         ("noise", lambda snr: snr / (1 + snr)),
         ("data", lambda snr: 1 / (1 + snr)),
+        ("velocity", lambda snr: np.ones_like(snr)),
+        ("flow", lambda snr: np.minimum((1 + np.sqrt(snr)) ** 2, math.exp(6.0)) / (1 + snr)),
         ("min_snr", lambda snr: np.minimum(snr, 5.0) / (1 + snr)),
         ("sigmoid", lambda snr: snr / (1 + snr * math.exp(-2.0)) / (1 + snr)),
     ],

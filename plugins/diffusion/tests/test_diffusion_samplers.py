@@ -7,10 +7,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from keras import ops
+from scipy import optimize, stats
 
 from genloom import backend, random
 from genloom_diffusion.process import PROCESSES, process_named
-from genloom_diffusion.samplers import ancestral, ddim, prior
+from genloom_diffusion.samplers import SAMPLERS, ancestral, ddim, prior
+from genloom_diffusion.walk import Walk
 
 MEAN, DEVIATION = 0.3, 0.5
 
@@ -30,37 +32,78 @@ def gaussian_denoiser(process: object) -> Callable[[object, object, object], obj
     return denoise
 
 
-def exact_flow(process: object, z: np.ndarray) -> np.ndarray:
-    """The probability-flow solution for a Gaussian keeps each point's quantile; then E[x | z] at position 0."""
+# A mixture of two Gaussians on a line: its probability flow keeps each point's quantile.
+WEIGHTS, MEANS, DEVIATIONS = np.array([0.35, 0.65]), np.array([-1.0, 0.8]), np.array([0.4, 0.5])
+
+
+def mixture_denoiser(process: object) -> Callable[[object, object, object], object]:
+    """E[x | z] of the mixture: the mean of its parts' posterior means, weighed by their responsibilities."""
+    weights, means, deviations = (ops.convert_to_tensor(v.astype("float32")) for v in (WEIGHTS, MEANS, DEVIATIONS))
+
+    def denoise(z: object, t: object, held: object) -> object:
+        alpha, sigma = (ops.reshape(f(t), (-1, 1)) for f in (process.alpha, process.sigma))
+        variance = alpha**2 * deviations**2 + sigma**2
+        off = z - alpha * means
+        share = ops.softmax(ops.log(weights) - 0.5 * ops.log(variance) - 0.5 * off * off / variance, axis=-1)
+        return ops.sum(share * (means + alpha * deviations**2 / variance * off), axis=-1, keepdims=True)
+
+    return denoise
+
+
+def quantile_of(z: np.ndarray, alpha: float, sigma: float) -> np.ndarray:
+    deviations = np.sqrt(alpha**2 * DEVIATIONS**2 + sigma**2)
+    return np.sum(WEIGHTS * stats.norm.cdf((z - alpha * MEANS) / deviations), axis=-1)
+
+
+def exact_end(process: object, z: np.ndarray) -> np.ndarray:
+    """Where the probability flow ends: the point of the least noise with the quantile of z, and there E[x | z]."""
     ends = [process.time(ops.full((1,), float(u))) for u in (1.0, 0.0)]
-    (a1, s1), (a0, s0) = ((float(numbers(process.alpha(t))[0]), float(numbers(process.sigma(t))[0])) for t in ends)
-    quantile = (z - a1 * MEAN) / np.sqrt(a1**2 * DEVIATION**2 + s1**2)
-    z0 = a0 * MEAN + quantile * np.sqrt(a0**2 * DEVIATION**2 + s0**2)
-    gain = a0 * DEVIATION**2 / (a0**2 * DEVIATION**2 + s0**2)
-    return MEAN + gain * (z0 - a0 * MEAN)
+    first, last = ([float(numbers(part(t))[0]) for part in (process.alpha, process.sigma)] for t in ends)
+    quantiles = quantile_of(z, *first)
+    points = [optimize.brentq(lambda x, q=q: quantile_of(np.array([[x]]), *last)[0] - q, -6, 6) for q in quantiles]
+    points = ops.convert_to_tensor(np.array(points, "float32")[:, None])
+    return numbers(mixture_denoiser(process)(points, ops.broadcast_to(ends[1], (len(z),)), None))
+
+
+def errors_of(sampler: str, name: str, counts: tuple[int, ...]) -> list[float]:
+    process, keys = process_named(name, 10.0), random.keys(0, 48)
+    z = prior(process, keys, (1,))
+    truth, denoise = exact_end(process, numbers(z)), mixture_denoiser(process)
+    found = [numbers(SAMPLERS[sampler](denoise, Walk(process, n, "log_snr"), z, keys)) for n in counts]
+    return [float(np.sqrt(np.mean((x - truth) ** 2))) for x in found]
 
 
 @pytest.mark.parametrize("name", tuple(PROCESSES))
-def test_ddim_converges_with_order_one(name: str) -> None:
-    process = process_named(name, 10.0)
-    keys = random.keys(0, 64)
-    z = prior(process, keys, (1,))
-    truth = exact_flow(process, numbers(z))
-    errors = []
-    counts = (32, 64, 128)
-    for steps in counts:
-        found = numbers(ddim(gaussian_denoiser(process), process, z, keys, steps))
-        errors.append(np.sqrt(np.mean((found - truth) ** 2)))
-    slope = -np.polyfit(np.log(counts), np.log(errors), 1)[0]
-    assert 0.8 < slope < 1.3, errors
+@pytest.mark.parametrize(("sampler", "order"), [("ddim", 1), ("heun", 2), ("dpm_2m", 2)])
+def test_the_error_falls_with_the_order_of_the_sampler(sampler: str, order: int, name: str) -> None:
+    first, second = errors_of(sampler, name, (48, 96))
+    slope = np.log2(first / second)
+    assert abs(slope - order) < 0.15
 
 
-@pytest.mark.parametrize(("sampler", "eta"), [(ddim, 0.0), (ddim, 0.5), (ddim, 1.0), (ancestral, 0.0)])
-def test_samplers_reach_the_gaussian(sampler: object, eta: float) -> None:
+@pytest.mark.parametrize("name", tuple(PROCESSES))
+def test_three_predictions_are_better_than_two(name: str) -> None:
+    (two, coarse), (three, fine) = (errors_of(sampler, name, (24, 48)) for sampler in ("dpm_2m", "dpm_3m"))
+    assert three < 0.5 * two and fine < 0.25 * coarse
+
+
+@pytest.mark.parametrize(
+    ("sampler", "setting"),
+    [
+        ("ddim", {}),
+        ("ddim", {"eta": 0.5}),
+        ("ddim", {"eta": 1.0}),
+        ("ancestral", {}),
+        ("dpm_2m_sde", {}),
+        ("heun", {"churn": 20.0}),
+    ],
+)
+def test_samplers_reach_the_gaussian(sampler: str, setting: dict[str, float]) -> None:
     process, keys = process_named("cosine"), random.keys(3, 20_000)
+    walk = Walk(process, 100, **setting)
 
     def run(keys: object) -> object:
-        return sampler(gaussian_denoiser(process), process, prior(process, keys, (1,)), keys, 100, eta=eta)
+        return SAMPLERS[sampler](gaussian_denoiser(process), walk, prior(process, keys, (1,)), keys)
 
     class Owner:
         variables: tuple = ()
@@ -74,14 +117,13 @@ def test_ancestral_is_ddim_with_eta_one_and_eta_zero_adds_no_noise() -> None:
     process, keys = process_named("linear"), random.keys(5, 8)
     z = prior(process, keys, (2,))
     denoise = gaussian_denoiser(process)
+    still, noisy = Walk(process, 10), Walk(process, 10, eta=1.0)
     np.testing.assert_array_equal(
-        numbers(ancestral(denoise, process, z, keys, 10)), numbers(ddim(denoise, process, z, keys, 10, eta=1.0))
+        numbers(ancestral(denoise, still, z, keys)), numbers(ddim(denoise, noisy, z, keys))
     )
     other = random.keys(6, 8)
-    np.testing.assert_array_equal(
-        numbers(ddim(denoise, process, z, keys, 10)), numbers(ddim(denoise, process, z, other, 10))
-    )
-    noisy = [numbers(ancestral(denoise, process, z, k, 10)) for k in (keys, other)]
+    np.testing.assert_array_equal(numbers(ddim(denoise, still, z, keys)), numbers(ddim(denoise, still, z, other)))
+    noisy = [numbers(ancestral(denoise, still, z, k)) for k in (keys, other)]
     assert np.abs(noisy[0] - noisy[1]).max() > 0.01
 
 

@@ -15,13 +15,16 @@ def hide_labels(label: Any, uniform: Any, rate: float, null: int) -> Any:
     return ops.where(uniform < rate, null, ops.cast(label, "int32"))
 
 
-def guided(predict: Callable[[Any, Any, Any], Any], scale: float, null: int) -> Callable[[Any, Any, Any], Any]:
+def guided(
+    predict: Callable[[Any, Any, Any], Any], scale: float, null: int, within: Callable[[Any], Any] | None = None
+) -> Callable[[Any, Any, Any], Any]:
     """Return a prediction pushed from the unlabelled one by `scale` (Ho and Salimans 2022, eq. 6, with w = scale - 1).
 
     Args:
         predict: `predict(z, t, label)` -> output (n, …).
         scale: 1 leaves the prediction as it is and costs nothing; 0 is unconditional.
         null: the label that means "none".
+        within: whether it acts at times t (n,), as booleans (n,); None for always.
     """
     if scale == 1.0:
         return predict
@@ -30,6 +33,9 @@ def guided(predict: Callable[[Any, Any, Any], Any], scale: float, null: int) -> 
         no_label = ops.zeros_like(label) + null  # full_like() reads its value on the host on torch: no capture
         both = predict(ops.concatenate([z, z]), ops.concatenate([t, t]), ops.concatenate([label, no_label]))
         with_label, without = ops.split(both, 2)
-        return without + scale * (with_label - without)
+        strength = scale
+        if within is not None:
+            strength = ops.reshape(ops.where(within(t), scale, 1.0), (-1,) + (1,) * (len(z.shape) - 1))
+        return without + strength * (with_label - without)
 
     return push

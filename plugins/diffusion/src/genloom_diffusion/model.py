@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import keras
 from keras import ops
 
 from genloom import DataSpec, GenerativeModel, Phase, random
+from genloom.errors import ConfigError
 from genloom.layers import guided, hide_labels
 from genloom.model.networks import takes_labels
 from genloom_diffusion.bound import variational_bound
 from genloom_diffusion.networks import OwnDenoiser, denoiser_for
-from genloom_diffusion.options import DiffusionOptions
+from genloom_diffusion.options import DiffusionOptions, EDMOptions, FlowOptions
 from genloom_diffusion.parameterisation import predictions, target_of
 from genloom_diffusion.process import add_noise, log_snr, process_named
-from genloom_diffusion.samplers import SAMPLERS, prior
+from genloom_diffusion.samplers import SAMPLERS, evaluations, prior
+from genloom_diffusion.walk import Walk
 from genloom_diffusion.weighting import weight
 
-__all__ = ["Diffusion"]
+__all__ = ["EDM", "Diffusion", "Flow"]
 
+_SURE = 1.0 - 1e-6  # Bounds 2u - 1: a normal of u = 0 or 1 is infinite.
 _LEVELS = 4  # Noise levels per held-out sample; stratified, so that their mean is steady.
 
 
@@ -46,11 +51,12 @@ class Diffusion(GenerativeModel):
         self, spec: DataSpec, options: Any = None, *, denoiser: keras.Layer | None = None, **values: Any
     ) -> None:
         super().__init__(spec, options, **values)
+        _check(self.options)
         classes = spec.classes if self.options.conditional else 0
         network = self.network_of("denoiser", denoiser, [spec.shape, (1,)], spec.shape, classes)
         self.denoiser = network if denoiser is None else OwnDenoiser(network, classes)
         self.conditional = bool(classes) and (denoiser is None or takes_labels(network, 2))
-        self.process = process_named(self.options.process, self.options.sigma_max)
+        self.process = process_named(self.options.process, self.options.sigma_max, self.options.sigma_min)
 
     def default_optimizers(self) -> keras.optimizers.Optimizer:
         """Return Adam with the second-moment decay that noisy regression likes."""
@@ -60,8 +66,12 @@ class Diffusion(GenerativeModel):
         """Return the one phase: denoise."""
         return [Phase("denoiser", lambda: self.denoiser.trainable_variables, self._loss)]
 
+    def scaled(self, batch: dict[str, Any]) -> Any:
+        """Return the data of a batch as they are noised: normalised, over `data_deviation`."""
+        return self.normalised(batch["x"]) / self.options.data_deviation
+
     def _loss(self, batch: dict[str, Any]) -> tuple[Any, dict[str, Any], Any]:
-        x = self.normalised(batch["x"])
+        x = self.scaled(batch)
         n = x.shape[0]
         # One draw shifts a regular grid: every batch sees all noise levels (Kingma et al. 2021, app. I.1).
         u = (self.uniform((1,)) + ops.arange(n, dtype=keras.config.floatx()) / n) % 1.0
@@ -77,10 +87,18 @@ class Diffusion(GenerativeModel):
 
     def _errors(self, x: Any, u: Any, noise: Any, label: Any, training: bool = False) -> Any:
         """Return the weighted squared error of the target per sample (n,), averaged over its dimensions."""
-        t = self.process.time(u)
+        t = self._training_time(u)
         z = add_noise(self.process, x, noise, t)
         output = self._network(z, t, label, training)
         return self._weighed(output - target_of(self.options.target, x, noise, *self._scales(t)), t)
+
+    def _training_time(self, u: Any) -> Any:
+        """Return the times that training visits for uniform u (n,): even, or with a normal log σ/α."""
+        if self.options.levels == "uniform":
+            return self.process.time(u)
+        normal = math.sqrt(2.0) * ops.erfinv(ops.clip(2.0 * u - 1.0, -_SURE, _SURE))
+        log_ratio = self.options.level_mean + self.options.level_deviation * normal
+        return self.process.time_of_log_snr(ops.clip(-2.0 * log_ratio, *self.process.log_snr_range()))
 
     def _weighed(self, error: Any, t: Any) -> Any:
         """Return squared errors (n, …) averaged over all dimensions and weighed by the noise level at t: (n,)."""
@@ -107,15 +125,15 @@ class Diffusion(GenerativeModel):
             teacher: a model of the same process and target.
             temperature: not used; the outputs are no distributions.
         """
-        x = self.normalised(batch["x"])
-        t = self.process.time(self.uniform((x.shape[0],)))
+        x = self.scaled(batch)
+        t = self._training_time(self.uniform((x.shape[0],)))
         z, label = add_noise(self.process, x, self.normal(tuple(x.shape)), t), self._training_label(batch, x.shape[0])
         taught = ops.stop_gradient(teacher._network(z, t, label))
         return ops.mean(self._weighed(self._network(z, t, label, True) - taught, t))
 
     def validate(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Return the training loss and the variational bound per sample (n,), at keyed noise."""
-        x, label, keys = self.normalised(batch["x"]), self.labels_of(batch), self.validation_keys(batch)
+        x, label, keys = self.scaled(batch), self.labels_of(batch), self.validation_keys(batch)
         offsets = ops.arange(_LEVELS, dtype="float32")[None]
         u = (random.uniform(random.fold(keys, 0), (_LEVELS,)) + offsets) / _LEVELS  # (n, k)
         noise = random.normal(random.fold(keys, 1), (_LEVELS, *self.spec.shape))
@@ -127,6 +145,7 @@ class Diffusion(GenerativeModel):
         bound = variational_bound(predict_noise, self.process, x, u, noise)
         # A density in the data's own units instead of normalised ones.
         bound = (ops.reshape(bound, (-1,)) + self.spec.log_volume) / self.spec.size
+        bound = bound + math.log(self.options.data_deviation)
         return {"loss": sum(errors) / _LEVELS, "bound": bound}
 
     def draw(
@@ -136,23 +155,35 @@ class Diffusion(GenerativeModel):
         *,
         sampler: str | None = None,
         steps: int | None = None,
+        spacing: str | None = None,
         eta: float | None = None,
+        churn: float | None = None,
         guidance: float | None = None,
+        guidance_from: float | None = None,
+        guidance_to: float | None = None,
     ) -> Any:
         """Return samples (n, *spec.shape) in the value range.
 
         Args:
             keys: per-sample keys (n, 2).
             condition: {"label": (n,) int32}, or {} for unlabelled samples.
-            sampler: "ddim" or "ancestral"; None takes the option's, as below.
-            steps: network evaluations before the last prediction.
+            sampler: one of `SAMPLERS`; None takes the option's, as below.
+            steps: noise levels at which the network is called.
+            spacing: where they lie, one of `SPACINGS`.
             eta: noise that DDIM adds, in [0, 1].
+            churn: noise that heun adds.
             guidance: classifier-free guidance, 1 for none.
+            guidance_from: the position from which guidance acts, in [0, 1], 0 the data.
+            guidance_to: the position to which it acts.
 
         Raises:
-            ConfigError: an unknown sampler, or a value out of range.
+            ConfigError: an unknown sampler or spacing, or a value out of range.
         """
-        chosen = self.options_with(sampler=sampler, steps=steps, eta=eta, guidance=guidance)
+        chosen = self.options_with(
+            sampler=sampler, steps=steps, spacing=spacing, eta=eta, churn=churn,
+            guidance=guidance, guidance_from=guidance_from, guidance_to=guidance_to,
+        )  # fmt: skip
+        _check(chosen)
         n = keys.shape[0]
         held = {}
         if self.conditional:
@@ -160,21 +191,56 @@ class Diffusion(GenerativeModel):
             held = {"label": ops.cast(condition.get("label", null), "int32")}
         output: Any = self._network
         if self.conditional and "label" in condition:
-            output = guided(self._network, chosen.guidance, self.spec.classes)
+            output = guided(self._network, chosen.guidance, self.spec.classes, self._within(chosen))
+        most = 1.0 / self.options.data_deviation
 
         def denoise(z: Any, t: Any, held: dict[str, Any]) -> Any:
             x, _ = predictions(self.options.target, output(z, t, held.get("label")), z, *self._scales(t))
-            return ops.clip(x, -1.0, 1.0) if self._clips else x
+            return ops.clip(x, -most, most) if self._clips else x
 
+        walk = Walk(self.process, chosen.steps, chosen.spacing, chosen.eta, chosen.churn)
         z = prior(self.process, keys, self.spec.shape)
-        x = SAMPLERS[chosen.sampler](denoise, self.process, z, keys, chosen.steps, held, eta=chosen.eta)
-        return self.denormalised(x)
+        x = SAMPLERS[chosen.sampler](denoise, walk, z, keys, held)
+        return self.denormalised(x * self.options.data_deviation)
+
+    def _within(self, chosen: DiffusionOptions) -> Callable[[Any], Any] | None:
+        """Return whether guidance acts at times t (n,); None where it always does (Kynkäänniemi et al. 2024, eq. 5)."""
+        first, last = chosen.guidance_from, chosen.guidance_to
+        if (first, last) == (0.0, 1.0):
+            return None
+
+        def within(t: Any) -> Any:
+            place = self.process.position(t)
+            return ops.logical_and(place >= first, place <= last)
+
+        return within
 
     def evaluations(self, **asked: Any) -> int:
         """Return network evaluations per sample under sampling options; guidance doubles them."""
         chosen = self.options_with(**asked)
-        return (chosen.steps + 1) * (2 if self.conditional and chosen.guidance != 1.0 else 1)
+        return evaluations(chosen.sampler, chosen.steps) * (2 if self.conditional and chosen.guidance != 1.0 else 1)
 
     @property
     def _clips(self) -> bool:
         return bool(self.options.clip) and self.spec.value_range is not None
+
+
+class EDM(Diffusion):
+    """Diffusion with the choices of Karras et al. 2022."""
+
+    Options: ClassVar[type] = EDMOptions
+
+
+class Flow(Diffusion):
+    """Rectified flow: the same with a straight process."""
+
+    Options: ClassVar[type] = FlowOptions
+
+
+def _check(options: DiffusionOptions) -> None:
+    if options.guidance_from > options.guidance_to:
+        raise ConfigError(
+            f"guidance_from must not be above guidance_to, got {options.guidance_from} and {options.guidance_to}.",
+        )
+    if options.process == "exploding" and options.sigma_min >= options.sigma_max:
+        raise ConfigError(f"sigma_min must be below sigma_max, got {options.sigma_min} and {options.sigma_max}.")

@@ -8,7 +8,7 @@ from typing import Any
 from genloom import Preset
 from genloom.options import option
 
-__all__ = ["PRESETS", "TRAINING", "DiffusionOptions"]
+__all__ = ["PRESETS", "TRAINING", "DiffusionOptions", "EDMOptions", "FlowOptions"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,23 +17,49 @@ class DiffusionOptions:
 
     process: str = option(
         "cosine",
-        "Noising process: variance-preserving with a cosine or linear schedule, or variance-exploding.",
-        choices=("cosine", "linear", "exploding"),
+        "Noising process: variance-preserving (cosine, linear, sigmoid), variance-exploding, or a straight flow.",
+        choices=("cosine", "linear", "sigmoid", "exploding", "flow"),
     )
-    sigma_max: float = option(20.0, "Largest noise of the exploding process, in units of [-1, 1].", minimum=1e-2)
+    sigma_max: float = option(20.0, "Largest noise of the exploding process, over `data_deviation`.", minimum=1e-2)
+    sigma_min: float = option(0.01, "Least noise of the exploding process, over `data_deviation`.", minimum=1e-6)
+    data_deviation: float = option(
+        1.0, "The normalised data, in [-1, 1] where bounded, are divided by this before noise is added.", minimum=1e-3
+    )
     target: str = option(
-        "velocity", "What the network predicts: the noise, the velocity, or the clean data.",
-        choices=("noise", "velocity", "data"),
-    )  # fmt: skip
+        "velocity",
+        "What the network predicts: the noise, the velocity (with unit variance that of EDM), the data, or the flow.",
+        choices=("noise", "velocity", "data", "flow"),
+    )
     weighting: str = option(
-        "simple", "Weight of each noise level: `simple` weights the target's own error by 1.",
-        choices=("simple", "noise", "data", "min_snr", "sigmoid"),
+        "simple",
+        "Weight of each noise level: `simple` weights the target's own error by 1, a target's name that target's.",
+        choices=("simple", "noise", "velocity", "data", "flow", "min_snr", "sigmoid"),
+    )
+    levels: str = option(
+        "uniform", "Noise levels in training: even along the process, or log σ/α from a normal distribution.",
+        choices=("uniform", "normal"),
     )  # fmt: skip
-    sampler: str = option("ddim", "Sampler used unless another is asked for.", choices=("ddim", "ancestral"))
-    steps: int = option(50, "Network evaluations per sample.", minimum=1)
+    level_mean: float = option(0.0, "Mean of log σ/α under levels=normal.")
+    level_deviation: float = option(1.0, "Standard deviation of log σ/α under levels=normal.", minimum=1e-3)
+    sampler: str = option(
+        "ddim", "Sampler used unless another is asked for; heun calls the network 2 × steps - 1 times.",
+        choices=("ddim", "ancestral", "euler", "heun", "dpm_2m", "dpm_2m_sde", "dpm_3m", "renoise"),
+    )  # fmt: skip
+    steps: int = option(50, "Noise levels at which the network is called for a sample.", minimum=1)
+    spacing: str = option(
+        "uniform", "Levels of sampling: even along the process, in log-SNR, or in (σ/α)^(1/7) (Karras et al. 2022).",
+        choices=("uniform", "log_snr", "karras"),
+    )  # fmt: skip
     eta: float = option(0.0, "Noise that DDIM adds: 0 none, 1 as much as ancestral sampling.", minimum=0.0, maximum=1.0)
+    churn: float = option(0.0, "Noise that heun adds, S_churn of Karras et al. 2022; 0 is deterministic.", minimum=0.0)
     clip: bool = option(True, "Clip the predicted clean data to the value range while sampling (bounded data only).")
     guidance: float = option(1.0, "Classifier-free guidance: 1 none, larger follows the label more.", minimum=0.0)
+    guidance_from: float = option(
+        0.0, "Guidance acts from this position of the process, 0 the data,", minimum=0.0, maximum=1.0
+    )
+    guidance_to: float = option(
+        1.0, "to this one, 1 the noise; less than all of it keeps variety.", minimum=0.0, maximum=1.0
+    )
     conditional: bool = option(True, "Condition on labels where the data has them.")
     label_dropout: float = option(
         0.1, "Share of training labels hidden, so that guidance has an unconditional model.", minimum=0.0, maximum=1.0
@@ -50,6 +76,38 @@ class DiffusionOptions:
     width: int = option(128, "Width of the dense denoiser of signals.", minimum=1)
     depth: int = option(3, "Residual layers of the dense denoiser of signals.", minimum=1)
     learning_rate: float = option(1e-3, "Adam's rate.", minimum=1e-8)
+
+
+def _again(name: str, default: Any) -> Any:
+    """Return the declaration of an option of `DiffusionOptions` with another default."""
+    declared = {field.name: field for field in dataclasses.fields(DiffusionOptions)}[name]
+    return dataclasses.field(default=default, metadata=declared.metadata)
+
+
+@dataclasses.dataclass(frozen=True)
+class EDMOptions(DiffusionOptions):
+    """The choices of Karras et al. 2022, table 1: the noise from .002 to 80 on data of deviation .5."""
+
+    process: str = _again("process", "exploding")
+    sigma_max: float = _again("sigma_max", 160.0)
+    sigma_min: float = _again("sigma_min", 0.004)
+    data_deviation: float = _again("data_deviation", 0.5)
+    levels: str = _again("levels", "normal")
+    level_mean: float = _again("level_mean", -0.5)
+    level_deviation: float = _again("level_deviation", 1.2)
+    sampler: str = _again("sampler", "heun")
+    steps: int = _again("steps", 18)
+    spacing: str = _again("spacing", "karras")
+
+
+@dataclasses.dataclass(frozen=True)
+class FlowOptions(DiffusionOptions):
+    """Rectified flow (Liu et al. 2023), its levels drawn as in Esser et al. 2024, section 3.1."""
+
+    process: str = _again("process", "flow")
+    target: str = _again("target", "flow")
+    levels: str = _again("levels", "normal")
+    sampler: str = _again("sampler", "euler")
 
 
 #: Training settings of the family; EMA is what samples come from.

@@ -8,7 +8,18 @@ from typing import Any, Protocol
 
 from keras import ops
 
-__all__ = ["PROCESSES", "Cosine", "Exploding", "Linear", "Process", "add_noise", "log_snr", "process_named"]
+__all__ = [
+    "PROCESSES",
+    "Cosine",
+    "Exploding",
+    "Flow",
+    "Linear",
+    "Process",
+    "Sigmoid",
+    "add_noise",
+    "log_snr",
+    "process_named",
+]
 
 
 class Process(Protocol):
@@ -107,6 +118,82 @@ class Linear(Process):
         return value(1.0), value(self.start)
 
 
+class Sigmoid(Process):
+    """Variance preserving, α² a sigmoid's course in t, rescaled to [0, 1] (Jabri et al. 2022, algorithm 1).
+
+    Their start, end and τ: -3, 3 and 1. Truncated to log-SNR in [-extent, extent].
+    """
+
+    start, end = -3.0, 3.0
+
+    def __init__(self, extent: float = 10.0) -> None:
+        self.extent = extent
+        self.first, self.last = 1 / (1 + math.exp(-self.start)), 1 / (1 + math.exp(-self.end))
+        self.low, self.high = (self._untruncated(1 / (1 + math.exp(-value))) for value in (extent, -extent))
+
+    def _untruncated(self, kept: float) -> float:
+        inside = self.last - kept * (self.last - self.first)
+        return (math.log(inside / (1.0 - inside)) - self.start) / (self.end - self.start)
+
+    def _shares(self, t: Any) -> tuple[Any, Any]:
+        """Return α² and σ², each from its own end of the course: a difference of sigmoids would cancel."""
+        width = self.end - self.start
+        before = width * (self.low + t * (self.high - self.low))
+        after = width * ((1.0 - self.high) + (1.0 - t) * (self.high - self.low))
+        scale = math.sinh(0.5 * width) * ops.cosh(0.5 * (self.start + before))
+        kept = ops.sinh(0.5 * after) * math.cosh(0.5 * self.start) / scale
+        return kept, ops.sinh(0.5 * before) * math.cosh(0.5 * self.end) / scale
+
+    def alpha(self, t: Any) -> Any:
+        """Return α(t)."""
+        return ops.sqrt(self._shares(t)[0])
+
+    def sigma(self, t: Any) -> Any:
+        """Return σ(t) = √(1 - α²)."""
+        return ops.sqrt(self._shares(t)[1])
+
+    def time_of_log_snr(self, value: Any) -> Any:
+        """Return t: α² = sigmoid(value), then the sigmoid's inverse."""
+        inside = self.last - ops.sigmoid(value) * (self.last - self.first)
+        s = (ops.log(inside) - ops.log(1.0 - inside) - self.start) / (self.end - self.start)
+        return (s - self.low) / (self.high - self.low)
+
+    def log_snr_range(self) -> tuple[float, float]:
+        """Return (-extent, extent)."""
+        return -self.extent, self.extent
+
+
+class Flow(Process):
+    """A straight line from data to noise, α = 1 - s, σ = s (Lipman et al. 2023, eq. 20; Liu et al. 2023, eq. 1).
+
+    Truncated to log-SNR in [-extent, extent]: s runs from 0.0067 to 0.9933.
+    """
+
+    def __init__(self, extent: float = 10.0) -> None:
+        self.extent = extent
+        self.low, self.high = (1 / (1 + math.exp(0.5 * value)) for value in (extent, -extent))
+        self.prior_deviation = self.high
+
+    def _place(self, t: Any) -> Any:
+        return self.low + t * (self.high - self.low)
+
+    def alpha(self, t: Any) -> Any:
+        """Return 1 - s(t)."""
+        return 1.0 - self._place(t)
+
+    def sigma(self, t: Any) -> Any:
+        """Return s(t)."""
+        return self._place(t)
+
+    def time_of_log_snr(self, value: Any) -> Any:
+        """Return t: s = sigmoid(-value / 2)."""
+        return (ops.sigmoid(-0.5 * value) - self.low) / (self.high - self.low)
+
+    def log_snr_range(self) -> tuple[float, float]:
+        """Return (-extent, extent)."""
+        return -self.extent, self.extent
+
+
 class Exploding(Process):
     """Variance exploding: α = 1, σ² = σ_max² t (Song et al. 2021, sec. 3.4, with variance linear in time).
 
@@ -149,16 +236,18 @@ class Exploding(Process):
         return -2.0 * math.log(self.sigma_max), -2.0 * math.log(self.sigma_min)
 
 
-PROCESSES: dict[str, Callable[[float], Process]] = {
-    "cosine": lambda _: Cosine(),
-    "linear": lambda _: Linear(),
+PROCESSES: dict[str, Callable[[float, float], Process]] = {
+    "cosine": lambda *_: Cosine(),
+    "linear": lambda *_: Linear(),
+    "sigmoid": lambda *_: Sigmoid(),
     "exploding": Exploding,
+    "flow": lambda *_: Flow(),
 }
 
 
-def process_named(name: str, sigma_max: float = 20.0) -> Process:
-    """Return the process called "cosine", "linear" or "exploding"."""
-    return PROCESSES[name](sigma_max)
+def process_named(name: str, sigma_max: float = 20.0, sigma_min: float = 0.01) -> Process:
+    """Return the process called by a name in `PROCESSES`; the bounds of the noise are those of "exploding"."""
+    return PROCESSES[name](sigma_max, sigma_min)
 
 
 def log_snr(process: Process, t: Any) -> Any:
