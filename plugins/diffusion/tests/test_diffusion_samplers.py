@@ -118,9 +118,7 @@ def test_ancestral_is_ddim_with_eta_one_and_eta_zero_adds_no_noise() -> None:
     z = prior(process, keys, (2,))
     denoise = gaussian_denoiser(process)
     still, noisy = Walk(process, 10), Walk(process, 10, eta=1.0)
-    np.testing.assert_array_equal(
-        numbers(ancestral(denoise, still, z, keys)), numbers(ddim(denoise, noisy, z, keys))
-    )
+    np.testing.assert_array_equal(numbers(ancestral(denoise, still, z, keys)), numbers(ddim(denoise, noisy, z, keys)))
     other = random.keys(6, 8)
     np.testing.assert_array_equal(numbers(ddim(denoise, still, z, keys)), numbers(ddim(denoise, still, z, other)))
     noisy = [numbers(ancestral(denoise, still, z, k)) for k in (keys, other)]

@@ -40,18 +40,19 @@ class ConditionEmbedding(keras.layers.Layer):
         size: width of the vector.
         classes: number of labels; 0 embeds the time alone.
         longest: highest angular frequency of the time.
+        times: how many times there are.
     """
 
-    def __init__(self, size: int, classes: int = 0, longest: float = 1000.0, **kwargs: Any) -> None:
+    def __init__(self, size: int, classes: int = 0, longest: float = 1000.0, times: int = 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.size, self.classes, self.longest = size, classes, longest
+        self.size, self.classes, self.longest, self.times = size, classes, longest, times
         self.first = keras.layers.Dense(size, activation="silu")
         self.second = keras.layers.Dense(size)
         self.label = keras.layers.Embedding(classes + 1, size) if classes else None
 
     def build(self, *shapes: Any) -> None:
         """Create the weights; the input sizes are known beforehand."""
-        self.first.build((None, self._features))
+        self.first.build((None, self.times * self._features))
         self.second.build((None, self.size))
         if self.label is not None:
             self.label.build((None,))
@@ -62,10 +63,12 @@ class ConditionEmbedding(keras.layers.Layer):
         return 2 * (self.size // 4)
 
     def call(self, t: Any, label: Any = None) -> Any:
-        """Map t (n,) in [0, 1] and label (n,) int32 in 0 … classes to (n, size)."""
-        e = self.second(self.first(sinusoids(t, self._features, self.longest)))
+        """Map t (n,), or (n, times), in [0, 1] and label (n,) int32 in 0 … classes to (n, size)."""
+        features = sinusoids(ops.reshape(t, (-1,)), self._features, self.longest)
+        e = self.second(self.first(ops.reshape(features, (-1, self.times * self._features))))
         return e if self.label is None else e + self.label(label)
 
     def get_config(self) -> dict[str, Any]:
         """Return the configuration."""
-        return {**super().get_config(), "size": self.size, "classes": self.classes, "longest": self.longest}
+        own = {"size": self.size, "classes": self.classes, "longest": self.longest, "times": self.times}
+        return {**super().get_config(), **own}

@@ -35,6 +35,7 @@ class UNet(keras.Model):
         patch: side of the pixel squares folded into channels first (space to depth): 2 costs a quarter.
         dropout: rate in the residual blocks.
         heads: attention heads.
+        times: how many times it is given.
 
     Raises:
         ConfigError: sides that do not divide, or a shape that is no image.
@@ -51,6 +52,7 @@ class UNet(keras.Model):
         patch: int = 1,
         dropout: float = 0.0,
         heads: int = 1,
+        times: int = 1,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -59,9 +61,10 @@ class UNet(keras.Model):
         self.settings = {
             "shape": list(shape), "channels": list(channels), "blocks": blocks, "attention": list(attention),
             "embedding": embedding, "classes": classes, "patch": patch, "dropout": dropout, "heads": heads,
+            "times": times,
         }  # fmt: skip
         self.layout = backend.image_layout()
-        self.embedding = ConditionEmbedding(embedding, classes)
+        self.embedding = ConditionEmbedding(embedding, classes, times=times)
         self.stem = self._convolution(channels[0])
         self.down = [self._level(c, blocks, i in attention, dropout) for i, c in enumerate(channels)]
         self.shrink = [self._convolution(c, strides=2) for c in channels[:-1]]
@@ -73,7 +76,7 @@ class UNet(keras.Model):
         self.norm = GroupNorm(axis=self._axis)
         self.head = self._convolution(shape[-1] * patch**2, kernel_initializer="zeros")
         label = keras.KerasTensor((1,), "int32") if classes else None
-        self(keras.KerasTensor((1, *shape)), keras.KerasTensor((1,)), label)  # creates every weight, computes nothing
+        self(keras.KerasTensor((1, *shape)), keras.KerasTensor((1, times)), label)  # creates every weight
 
     def build(self, *shapes: Any) -> None:
         """Nothing to do: the first, symbolic call in the constructor creates the weights."""
@@ -95,7 +98,7 @@ class UNet(keras.Model):
         return [[ResidualBlock(filters, self.layout, dropout), *(make() for make in tail)] for _ in range(blocks)]
 
     def call(self, x: Any, t: Any, label: Any = None, training: bool = False) -> Any:
-        """Map x (n, h, w, c), times t (n,) in [0, 1] and labels (n,) in 0 … classes to (n, h, w, c)."""
+        """Map x (n, h, w, c), times t (n,) or (n, times) in [0, 1] and labels (n,) in 0 … classes to (n, h, w, c)."""
         e = self.embedding(t, label)  # (n, embedding)
         y = self.stem(self._to_layout(fold(x, self.patch)))
         kept = [y]

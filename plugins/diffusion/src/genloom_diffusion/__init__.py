@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 from genloom import Component, hookimpl
-from genloom_diffusion.options import PRESETS, TRAINING, DiffusionOptions, EDMOptions, FlowOptions
+from genloom_diffusion.options import (
+    PRESETS,
+    TRAINING,
+    DiffusionOptions,
+    EDMOptions,
+    FlowOptions,
+    MeanFlowOptions,
+)
 
 __all__ = ["genloom_components"]
 
 
 @hookimpl
 def genloom_components() -> list[Component]:
-    """Return the family's models: one class, whose options have other defaults under each id."""
+    """Return the family's models."""
     return [
-        _model("ddpm", "Diffusion", DiffusionOptions, "Denoising diffusion: the cosine process, DDIM, the velocity."),
-        _model("edm", "EDM", EDMOptions, "Diffusion as of Karras et al. 2022: Heun's sampler, 35 network calls."),
-        _model("flow", "Flow", FlowOptions, "Rectified flow: a straight process, Euler's sampler."),
+        _model("ddpm", "model:Diffusion", DiffusionOptions, "Denoising diffusion: cosine process, velocity, DDIM."),
+        _model("edm", "model:EDM", EDMOptions, "Diffusion as in Karras et al. 2022: Heun's sampler, 35 network calls."),
+        _model("flow", "model:Flow", FlowOptions, "Rectified flow: a straight process, Euler's sampler."),
+        _model("meanflow", "meanflow:MeanFlow", MeanFlowOptions, "Mean flows: samples in one network call, or a few."),
     ]
 
 
-def _model(name: str, attribute: str, options: type, summary: str) -> Component:
+def _model(name: str, target: str, options: type, summary: str) -> Component:
     return Component(
         kind="model",
         id=f"diffusion/{name}",
-        target=f"genloom_diffusion.model:{attribute}",
+        target=f"genloom_diffusion.{target}",
         summary=summary,
         options=options,
         presets=PRESETS,

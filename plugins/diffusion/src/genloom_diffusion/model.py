@@ -44,6 +44,8 @@ class Diffusion(GenerativeModel):
 
     Options: ClassVar[type] = DiffusionOptions
     own_networks: ClassVar = {"denoiser": denoiser_for}
+    times: ClassVar[int] = 1
+    """How many times the network is given."""
     validation: ClassVar[tuple[str, ...]] = ("loss", "bound")
     """Held-out `loss` as trained, and `bound`, the variational bound in nats per dimension, in the data's own units."""
 
@@ -53,8 +55,8 @@ class Diffusion(GenerativeModel):
         super().__init__(spec, options, **values)
         _check(self.options)
         classes = spec.classes if self.options.conditional else 0
-        network = self.network_of("denoiser", denoiser, [spec.shape, (1,)], spec.shape, classes)
-        self.denoiser = network if denoiser is None else OwnDenoiser(network, classes)
+        network = self.network_of("denoiser", denoiser, [spec.shape, (self.times,)], spec.shape, classes)
+        self.denoiser = network if denoiser is None else OwnDenoiser(network, classes, self.times)
         self.conditional = bool(classes) and (denoiser is None or takes_labels(network, 2))
         self.process = process_named(self.options.process, self.options.sigma_max, self.options.sigma_min)
 
@@ -184,11 +186,7 @@ class Diffusion(GenerativeModel):
             guidance=guidance, guidance_from=guidance_from, guidance_to=guidance_to,
         )  # fmt: skip
         _check(chosen)
-        n = keys.shape[0]
-        held = {}
-        if self.conditional:
-            null = ops.full((n,), self.spec.classes, dtype="int32")
-            held = {"label": ops.cast(condition.get("label", null), "int32")}
+        held = self._held(keys, condition)
         output: Any = self._network
         if self.conditional and "label" in condition:
             output = guided(self._network, chosen.guidance, self.spec.classes, self._within(chosen))
@@ -203,6 +201,13 @@ class Diffusion(GenerativeModel):
         x = SAMPLERS[chosen.sampler](denoise, walk, z, keys, held)
         return self.denormalised(x * self.options.data_deviation)
 
+    def _held(self, keys: Any, condition: dict[str, Any]) -> dict[str, Any]:
+        """Return what varies between draws: the label of each sample, or the one that means none."""
+        if not self.conditional:
+            return {}
+        null = ops.full((keys.shape[0],), self.spec.classes, dtype="int32")
+        return {"label": ops.cast(condition.get("label", null), "int32")}
+
     def _within(self, chosen: DiffusionOptions) -> Callable[[Any], Any] | None:
         """Return whether guidance acts at times t (n,); None where it always does (Kynkäänniemi et al. 2024, eq. 5)."""
         first, last = chosen.guidance_from, chosen.guidance_to
@@ -210,7 +215,7 @@ class Diffusion(GenerativeModel):
             return None
 
         def within(t: Any) -> Any:
-            place = self.process.position(t)
+            place = self.process.position(t if len(t.shape) == 1 else t[:, 0])
             return ops.logical_and(place >= first, place <= last)
 
         return within
@@ -238,6 +243,7 @@ class Flow(Diffusion):
 
 
 def _check(options: DiffusionOptions) -> None:
+    """Refuse options that contradict each other."""
     if options.guidance_from > options.guidance_to:
         raise ConfigError(
             f"guidance_from must not be above guidance_to, got {options.guidance_from} and {options.guidance_to}.",

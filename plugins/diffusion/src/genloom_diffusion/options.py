@@ -8,7 +8,7 @@ from typing import Any
 from genloom import Preset
 from genloom.options import option
 
-__all__ = ["PRESETS", "TRAINING", "DiffusionOptions", "EDMOptions", "FlowOptions"]
+__all__ = ["PRESETS", "TRAINING", "DiffusionOptions", "EDMOptions", "FlowOptions", "MeanFlowOptions"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,6 +108,33 @@ class FlowOptions(DiffusionOptions):
     target: str = _again("target", "flow")
     levels: str = _again("levels", "normal")
     sampler: str = _again("sampler", "euler")
+
+
+@dataclasses.dataclass(frozen=True)
+class MeanFlowOptions(FlowOptions):
+    """Mean flows (Geng et al. 2025a).
+
+    Even levels instead of those of the paper's table 1, which hardly visit the ends that one jump goes between.
+    """
+
+    process: str = option("flow", "Mean flows are straight.", choices=("flow",))
+    target: str = option("flow", "The network predicts the flow, averaged over a stretch.", choices=("flow",))
+    weighting: str = option("simple", "Each sample's error is weighed by itself, see `power`.", choices=("simple",))
+    levels: str = _again("levels", "uniform")
+    sampler: str = option(
+        "mean", "Sampler used unless another is asked for: `mean` jumps, the others follow the flow.",
+        choices=("mean", "ddim", "ancestral", "euler", "heun", "dpm_2m", "dpm_2m_sde", "dpm_3m", "renoise"),
+    )  # fmt: skip
+    steps: int = _again("steps", 1)
+    mean_share: float = option(
+        0.75, "Share of a batch that learns means over a stretch; the rest learns the flow.", minimum=0.0, maximum=1.0
+    )
+    tangent: str = option(
+        "predicted",
+        "The derivative is taken along the network's own flow (improved MeanFlow), or that of each data and noise.",
+        choices=("predicted", "conditional"),
+    )
+    power: float = option(1.0, "The error counts with 1/(error + .001)^power: 0 is a plain square.", minimum=0.0)
 
 
 #: Training settings of the family; EMA is what samples come from.

@@ -172,10 +172,10 @@ class Flow(Process):
     def __init__(self, extent: float = 10.0) -> None:
         self.extent = extent
         self.low, self.high = (1 / (1 + math.exp(0.5 * value)) for value in (extent, -extent))
-        self.prior_deviation = self.high
+        self.width, self.prior_deviation = self.high - self.low, self.high
 
     def _place(self, t: Any) -> Any:
-        return self.low + t * (self.high - self.low)
+        return self.low + t * self.width
 
     def alpha(self, t: Any) -> Any:
         """Return 1 - s(t)."""
@@ -187,7 +187,7 @@ class Flow(Process):
 
     def time_of_log_snr(self, value: Any) -> Any:
         """Return t: s = sigmoid(-value / 2)."""
-        return (ops.sigmoid(-0.5 * value) - self.low) / (self.high - self.low)
+        return (ops.sigmoid(-0.5 * value) - self.low) / self.width
 
     def log_snr_range(self) -> tuple[float, float]:
         """Return (-extent, extent)."""

@@ -126,9 +126,9 @@ def renoise(denoise: Denoise, walk: Walk, z: Any, keys: Any, held: Any = None) -
 def heun(denoise: Denoise, walk: Walk, z: Any, keys: Any, held: Any = None) -> Any:
     """Heun's rule, of second order (Karras et al. 2022, algorithms 1 and 2), in the angle arctan σ/α.
 
-    z/√(α² + σ²) moves by the velocity in that angle; for Gaussian data of unit variance it rests. In their time, σ/α, the
-    first steps are too long to be of any order. With `walk.churn` each step first adds noise: σ/α grows by
-    min(churn / steps, √2 - 1) where it is in [0.05, 50]. The network is asked twice a step, once at the last level.
+    z/√(α² + σ²) moves by the velocity in that angle; for Gaussian data of unit variance it rests. In their time, σ/α,
+    the first steps are too long to be of any order. With `walk.churn` each step first adds noise: σ/α grows by
+    min(churn / steps, √2 - 1) where it is in [0.05, 50]. The network is called twice a step, once at the last level.
     """
     growth = min(walk.churn / walk.steps, math.sqrt(2.0) - 1.0)
 

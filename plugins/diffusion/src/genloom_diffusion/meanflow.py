@@ -1,0 +1,118 @@
+"""Mean flows: a network of the average velocity between two times, which draws a sample in one call.
+
+The flow moves z by v(z, s) = E[ε - x | z] (Lipman et al. 2023). Its average over a stretch from r to t,
+u(z, t, r) = 1/(t - r) ∫ v ds, satisfies u = v - (t - r) du/dt along the flow (Geng et al. 2025a, eq. 6): a target that
+takes one forward derivative and no simulation. At r = t it is the flow itself, so every sampler of flows works, too.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, ClassVar
+
+from keras import ops
+
+from genloom import Phase, backend
+from genloom.layers import guided
+from genloom_diffusion.model import Diffusion
+from genloom_diffusion.networks import denoiser_for
+from genloom_diffusion.options import MeanFlowOptions
+from genloom_diffusion.process import add_noise
+from genloom_diffusion.samplers import prior
+
+__all__ = ["MeanFlow", "mean_error"]
+
+_FLOOR = 1e-3  # Geng et al. 2025a, eq. 22
+
+
+def mean_error(u: Any, v: Any, derivative: Any, span: Any) -> Any:
+    """Return u + (t - r) du/dt - v, zero for the average velocity u (Geng et al. 2025a, eq. 6; 2025b, eq. 12).
+
+    Only u is differentiated: the derivative is part of the target.
+    """
+    return u + span * ops.stop_gradient(derivative) - v
+
+
+class MeanFlow(Diffusion):
+    """Mean flows (Geng et al. 2025a), by default in their improved form (Geng et al. 2025b).
+
+    Args and errors are those of `Diffusion`; a network of your own is given both times, [t, t - r] as (n, 2).
+    """
+
+    Options: ClassVar[type] = MeanFlowOptions
+    own_networks: ClassVar = {"denoiser": functools.partial(denoiser_for, times=2)}
+    times: ClassVar[int] = 2
+
+    def phases(self) -> list[Phase]:
+        """Return the one phase; its metric `error` is the squared error before it is weighed."""
+        return [Phase("denoiser", lambda: self.denoiser.trainable_variables, self._loss, metrics=("error",))]
+
+    def _loss(self, batch: dict[str, Any]) -> tuple[Any, dict[str, Any], Any]:
+        x = self.scaled(batch)
+        n = x.shape[0]
+        u = (self.uniform((1,)) + ops.arange(n, dtype=x.dtype) / n) % 1.0
+        first, second = self._training_time(u), self._training_time(self.uniform((n,)))
+        t = ops.maximum(first, second)
+        r = ops.where(self.uniform((n,)) < self.options.mean_share, self._time_at(ops.minimum(first, second)), t)
+        noise = self.normal(tuple(x.shape))
+        label = self._training_label(batch, n)
+        error = self._mean_errors(x, noise, t, r, label)
+        weight = ops.stop_gradient((error + _FLOOR) ** -self.options.power)
+        return ops.mean(weight * error), {"error": ops.mean(error)}, float(n)
+
+    def _mean_errors(self, x: Any, noise: Any, t: Any, r: Any, label: Any) -> Any:
+        """Return the squared error of the identity above per sample (n,), averaged over its dimensions."""
+        z, v = add_noise(self.process, x, noise, t), noise - x
+        ahead = v if self.options.tangent == "conditional" else self.mean_velocity(z, t, t, label)
+
+        def average(z: Any, t: Any) -> Any:
+            return self.mean_velocity(z, t, r, label, training=True)
+
+        rate = ops.ones_like(t) / self.process.width  # of t along the flow, whose time is σ
+        u, derivative = backend.jvp(average, (z, t), (ops.stop_gradient(ahead), rate))
+        error = mean_error(u, v, derivative, self._span(t, r))
+        return ops.mean(ops.reshape(ops.square(error), (x.shape[0], -1)), axis=-1)
+
+    def _time_at(self, share: Any) -> Any:
+        """Return the time whose σ is this share of the largest: 0, no noise at all, lies just before time 0."""
+        return (share * self.process.high - self.process.low) / self.process.width
+
+    def _span(self, t: Any, r: Any) -> Any:
+        return ops.reshape(self.process.sigma(t) - self.process.sigma(r), (-1,) + (1,) * len(self.spec.shape))
+
+    def mean_velocity(self, z: Any, t: Any, r: Any, label: Any, training: bool = False) -> Any:
+        """Return u (n, *shape) at z, from times r to t (n,), in units of scaled data per unit of σ."""
+        alpha, sigma = self._scales(t)
+        times = ops.stack([t, t - r], axis=-1)
+        return self.denoiser(z / ops.sqrt(alpha * alpha + sigma * sigma), times, label, training=training)
+
+    def _between(self, z: Any, times: Any, label: Any) -> Any:
+        return self.mean_velocity(z, times[:, 0], times[:, 1], label)
+
+    def _network(self, z: Any, t: Any, label: Any, training: bool = False) -> Any:
+        """Return the flow itself, the average over no stretch."""
+        return self.mean_velocity(z, t, t, label, training)
+
+    def draw(self, keys: Any, condition: dict[str, Any], *, sampler: str | None = None, **asked: Any) -> Any:
+        """Return samples (n, *spec.shape) in the value range, as `Diffusion.draw` does.
+
+        The sampler "mean" goes from noise to data in `steps` even jumps, z_r = z_t - (t - r) u(z_t, t, r).
+        """
+        chosen = self.options_with(sampler=sampler, **asked)
+        if chosen.sampler != "mean":
+            return super().draw(keys, condition, sampler=sampler, **asked)
+        held = self._held(keys, condition)
+        steps = chosen.steps
+
+        average: Any = self._between
+        if self.conditional and "label" in condition:
+            average = guided(average, chosen.guidance, self.spec.classes, self._within(chosen))
+
+        def step(i: Any, state: dict[str, Any]) -> dict[str, Any]:
+            z, left = state["z"], ops.cast(steps - i, "float32")
+            t, r = (self._time_at(ops.broadcast_to(value / steps, (z.shape[0],))) for value in (left, left - 1.0))
+            average_velocity = average(z, ops.stack([t, r], axis=-1), state["held"].get("label"))
+            return {**state, "z": z - self._span(t, r) * average_velocity}
+
+        state = {"z": prior(self.process, keys, self.spec.shape), "held": held}
+        return self.denormalised(backend.loop(step, steps, state)["z"] * self.options.data_deviation)

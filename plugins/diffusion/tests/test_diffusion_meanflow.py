@@ -1,0 +1,104 @@
+"""Mean flows: the target is exact where the average velocity is known, and one jump draws what the flow would."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import genloom
+from genloom import DataSpec, backend, random
+from genloom.errors import ConfigError
+from genloom_diffusion.meanflow import MeanFlow, mean_error
+from genloom_diffusion.samplers import prior
+
+S = 0.6
+LINE = DataSpec((1,), kind="signal", value_range=None)
+
+
+def numbers(x: Any) -> np.ndarray:
+    return np.asarray(ops.convert_to_numpy(x), "float64")
+
+
+def deviation(t: Any) -> Any:
+    """Of z_t = (1 - t) x + t ε for x ~ N(0, S²)."""
+    return ops.sqrt((1.0 - t) ** 2 * S**2 + t**2)
+
+
+def test_the_average_velocity_of_gaussian_data_has_no_error() -> None:
+    """z_r = z_t σ_r/σ_t along the flow, so that u = z (1 - σ_r/σ_t)/(t - r), and v is its limit."""
+    rng = np.random.default_rng(0)
+    t, r = np.sort(rng.uniform(0.02, 0.98, (2, 200)).astype("float32"), axis=0)[::-1]
+    z, t, r = (ops.convert_to_tensor(np.ascontiguousarray(v[:, None])) for v in (rng.normal(size=200), t, r))
+    z = ops.cast(z, "float32")
+    v = z * (t - (1.0 - t) * S**2) / deviation(t) ** 2
+
+    def average(z: Any, t: Any) -> Any:
+        return z * (1.0 - deviation(r) / deviation(t)) / (t - r)
+
+    u, derivative = backend.jvp(average, (z, t), (v, ops.ones_like(t)))
+    held = numbers(ops.abs(t - r))[:, 0] > 0.02  # closer, the difference quotient loses float32's digits
+    np.testing.assert_allclose(numbers(mean_error(u, v, derivative, t - r))[held], 0.0, atol=2e-5)
+    assert np.abs(numbers(u - v))[held].max() > 0.1  # the derivative is what mends it
+
+
+@keras.saving.register_keras_serializable(package="test")
+class Exact(keras.layers.Layer):
+    """u of the process and data above, from the network's inputs: z over its scale, and [t, t - r]."""
+
+    def __init__(self, low: float, width: float) -> None:
+        super().__init__()
+        self.low, self.width = low, width
+
+    def call(self, x: Any, times: Any) -> Any:
+        t, r = (self.low + self.width * at for at in (times[:, :1], times[:, :1] - times[:, 1:]))
+        z = x * ops.sqrt((1.0 - t) ** 2 + t * t)
+        flow = z * (t - (1.0 - t) * S**2) / deviation(t) ** 2
+        span = ops.where(t - r > 1e-4, t - r, 1.0)
+        return ops.where(t - r > 1e-4, z * (1.0 - deviation(r) / deviation(t)) / span, flow)
+
+
+def exact_model(**options: Any) -> MeanFlow:
+    process = MeanFlow(LINE, width=4, depth=1).process
+    x, times = keras.Input((1,)), keras.Input((2,))
+    return MeanFlow(LINE, denoiser=keras.Model([x, times], Exact(process.low, process.width)(x, times)), **options)
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_jumps_of_the_exact_average_end_where_the_flow_does(steps: int) -> None:
+    model, keys = exact_model(), random.keys(0, 500)
+    z, first = numbers(prior(model.process, keys, (1,))), model.process.high
+    found = numbers(model.draw(keys, {}, steps=steps))
+    expected = z * S / float(numbers(deviation(ops.convert_to_tensor(np.float32(first)))))
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert model.evaluations(steps=steps) == steps
+
+
+def test_every_sampler_of_flows_follows_the_average_over_no_stretch() -> None:
+    model, keys = exact_model(), random.keys(0, 500)
+    found = numbers(model.draw(keys, {}, sampler="heun", steps=30))
+    np.testing.assert_allclose(found, numbers(model.draw(keys, {})), atol=0.01)  # its last call is at σ = 1/30
+    assert model.evaluations(sampler="heun", steps=30) == 59
+
+
+@pytest.mark.parametrize("tangent", ["predicted", "conditional"])
+def test_the_error_of_the_exact_average_is_the_spread_of_the_targets(tangent: str) -> None:
+    """What is left is that of v = ε - x around its mean; along each v the derivative takes (t - r) ∂u/∂z of it off."""
+    model = exact_model(tangent=tangent, noise="portable", mean_share=0.0)
+    rng = np.random.default_rng(1)
+    x, noise = (ops.convert_to_tensor(rng.normal(size=(4000, 1)).astype("float32") * s) for s in (S, 1.0))
+    t = ops.full((4000,), 0.5)
+    error = numbers(model._mean_errors(x, noise, t, t, None)).mean()
+    assert error == pytest.approx(S**2 / (0.5**2 * (S**2 + 1.0)), rel=0.08)  # of ε - x given z, halfway
+    found = numbers(model._mean_errors(x, noise, t, ops.full((4000,), 0.1), None)).mean() / error
+    early = (0.1 * model.process.width + model.process.low, 0.5)
+    kept = float(numbers(deviation(early[0])) / numbers(deviation(early[1])))  # 1 - (t - r) ∂u/∂z
+    assert found == pytest.approx(kept**2 if tangent == "conditional" else 1.0, rel=2e-3)
+
+
+def test_only_straight_processes() -> None:
+    with pytest.raises(ConfigError, match="process"):
+        genloom.create("diffusion/meanflow", LINE, process="cosine")
