@@ -19,13 +19,14 @@ PLUGINS = {path.parent.name for path in Path(__file__).parents[2].glob("plugins/
 STEPS = 100
 KEPT = 256  # numbers kept of a phase's gradient
 
+UNET = {"channels": (8,), "blocks": 1, "patch": 2, "embedding": 8, "heads": 1, "learning_rate": 2e-4}
 SMALL: dict[str, dict[str, Any]] = {
     "vae/mlp": {"latent": 3, "hidden": (12,), "components": 2},
     "vae/conv": {"latent": 3, "hidden": (12,), "channels": (4, 6), "components": 2},
     "gan/mlp": {"latent": 4, "hidden": (12, 12)},
     "gan/dcgan": {"latent": 4, "channels": (4, 6)},
     "gan/wgan-gp": {"latent": 4, "channels": (4, 6), "n_critic": 2},
-    "diffusion/ddpm": {"channels": (8,), "blocks": 1, "patch": 2, "embedding": 8, "heads": 1, "learning_rate": 2e-4},
+    **{f"diffusion/{name}": UNET for name in ("ddpm", "edm", "flow", "meanflow")},
     "language/transformer": {"layers": 2, "heads": 2, "width": 16},
 }
 
@@ -37,6 +38,7 @@ LEARNT: dict[str, dict[str, Any]] = {
     "gan/dcgan": {"latent": 16, "channels": (12, 16)},
     "gan/wgan-gp": {"latent": 16, "channels": (12, 16), "n_critic": 2},
     "diffusion/ddpm": {"channels": (24,), "blocks": 1, "patch": 2, "embedding": 32, "heads": 2},
+    **{f"diffusion/{name}": {**UNET, "learning_rate": 1e-3} for name in ("edm", "flow", "meanflow")},
 }
 DRAWN, LEARNING_STEPS = 64, 600
 

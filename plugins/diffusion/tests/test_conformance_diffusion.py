@@ -24,13 +24,15 @@ class TestImages(ModelConformance):
 
 
 class TestSignals(ModelConformance):
-    id = "diffusion/ddpm"
+    id = "diffusion/edm"
     spec = DataSpec((2,), kind="signal", value_range=(-3.0, 3.0))
-    options: ClassVar[dict[str, Any]] = {
-        "width": 16,
-        "depth": 1,
-        "process": "exploding",
-        "target": "noise",
-        "learning_rate": 1e-2,
-    }
-    sampling: ClassVar[dict[str, Any]] = {"steps": 4, "sampler": "ancestral"}
+    options: ClassVar[dict[str, Any]] = {"width": 16, "depth": 1, "target": "noise", "learning_rate": 1e-2}
+    sampling: ClassVar[dict[str, Any]] = {"steps": 4, "churn": 2.0}
+
+
+class TestMeanFlows(ModelConformance):
+    id = "diffusion/meanflow"
+    exact_gradients = False  # the target is not differentiated
+    spec = DataSpec((2,), kind="signal", value_range=(-3.0, 3.0), classes=3, condition=("label",))
+    options: ClassVar[dict[str, Any]] = {"width": 16, "depth": 1, "learning_rate": 1e-2}
+    sampling: ClassVar[dict[str, Any]] = {"steps": 2, "guidance": 1.5, "guidance_to": 0.8}

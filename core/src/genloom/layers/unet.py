@@ -36,6 +36,7 @@ class UNet(keras.Model):
         dropout: rate in the residual blocks.
         heads: attention heads.
         times: how many times it is given.
+        longest: highest angular frequency of a time: a network that is differentiated by it needs a low one.
 
     Raises:
         ConfigError: sides that do not divide, or a shape that is no image.
@@ -53,6 +54,7 @@ class UNet(keras.Model):
         dropout: float = 0.0,
         heads: int = 1,
         times: int = 1,
+        longest: float = 1000.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -61,10 +63,10 @@ class UNet(keras.Model):
         self.settings = {
             "shape": list(shape), "channels": list(channels), "blocks": blocks, "attention": list(attention),
             "embedding": embedding, "classes": classes, "patch": patch, "dropout": dropout, "heads": heads,
-            "times": times,
+            "times": times, "longest": longest,
         }  # fmt: skip
         self.layout = backend.image_layout()
-        self.embedding = ConditionEmbedding(embedding, classes, times=times)
+        self.embedding = ConditionEmbedding(embedding, classes, longest, times)
         self.stem = self._convolution(channels[0])
         self.down = [self._level(c, blocks, i in attention, dropout) for i, c in enumerate(channels)]
         self.shrink = [self._convolution(c, strides=2) for c in channels[:-1]]

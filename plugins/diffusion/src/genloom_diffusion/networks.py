@@ -18,9 +18,10 @@ __all__ = ["OwnDenoiser", "denoiser_for"]
 def denoiser_for(spec: DataSpec, options: DiffusionOptions, classes: int, times: int = 1) -> keras.Model:
     """Return a network `(x, t, label=None)` -> like x, for x (n, *spec.shape) and t (n,) or (n, times) in [0, 1]."""
     if spec.kind == "image":
+        longest = 1000.0 if times == 1 else 30.0
         return UNet(
             spec.shape, options.channels, options.blocks, options.attention, options.embedding, classes,
-            options.patch, options.dropout, options.heads, times,
+            options.patch, options.dropout, options.heads, times, longest,
         )  # fmt: skip
     return ResidualMLP(spec.shape, options.width, options.depth, classes, times)
 
