@@ -14,6 +14,7 @@ from genloom.testing.probes import built_in, derivatives, probes_of
 pytestmark = pytest.mark.long
 
 SECOND_ORDER = ("gan/mlp", "gan/wgan-gp")  # their penalties differentiate a gradient
+HELD_FIXED = ("diffusion/meanflow",)
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +58,8 @@ def test_gradients_are_those_of_finite_differences(model_id: str, first_party: M
 
     On one engine: all have the gradients of the reference, and every model's own conformance differentiates on each.
     """
+    if model_id in HELD_FIXED:
+        pytest.skip("part of its target is not differentiated: test_diffusion_meanflow.py holds it to closed forms")
 
     def make() -> Any:
         return first_party.build(model_id)

@@ -12,7 +12,7 @@ from keras import ops
 import genloom
 from genloom import DataSpec, backend, random
 from genloom.errors import ConfigError
-from genloom_diffusion.meanflow import MeanFlow, mean_error
+from genloom_diffusion.meanflow import MeanFlow, mean_error, tempered
 from genloom_diffusion.samplers import prior
 
 S = 0.6
@@ -97,6 +97,13 @@ def test_the_error_of_the_exact_average_is_the_spread_of_the_targets(tangent: st
     early = (0.1 * model.process.width + model.process.low, 0.5)
     kept = float(numbers(deviation(early[0])) / numbers(deviation(early[1])))  # 1 - (t - r) ∂u/∂z
     assert found == pytest.approx(kept**2 if tangent == "conditional" else 1.0, rel=2e-3)
+
+
+@pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
+def test_the_loss_has_the_gradient_of_the_weighed_error(power: float) -> None:
+    error = ops.convert_to_tensor(np.array([0.0, 0.3, 2.0, 50.0], "float32"))
+    slope = numbers(backend.grad(lambda e: tempered(e, power))(error))
+    np.testing.assert_allclose(slope, (numbers(error) + 1e-3) ** -power, rtol=1e-5)
 
 
 def test_only_straight_processes() -> None:

@@ -218,9 +218,9 @@ def image_layout() -> str:
 def group_norm(x: Any, groups: int, gamma: Any, beta: Any, epsilon: float, axis: int = -1) -> Any:
     """Normalise channels in groups per sample (Wu and He 2018, eq. 7); x of any shape, channels on axis -1 or 1.
 
-    Channels on axis 1 reach torch's fused kernel.
+    Channels on axis 1 reach torch's fused kernel, but under `jvp`: its derivative takes contiguous tensors only.
     """
-    if axis != 1:
+    if axis != 1 or forward_ad.unpack_dual(x).tangent is not None:
         return group_norm_in_ops(x, groups, gamma, beta, epsilon, axis)
     gamma, beta = (keras.ops.cast(keras.ops.convert_to_tensor(v), x.dtype) for v in (gamma, beta))
     return torch.nn.functional.group_norm(x, groups, gamma, beta, epsilon)
