@@ -16,8 +16,8 @@ import genloom
 from genloom import backend, objectives, random
 from genloom_diffusion.bound import variational_bound
 from genloom_diffusion.parameterisation import predictions, target_of
-from genloom_diffusion.process import Cosine, Exploding, Linear, add_noise, log_snr
-from genloom_diffusion.samplers import ancestral_deviation, ddim
+from genloom_diffusion.process import Cosine, Exploding, Linear, Sigmoid, add_noise, log_snr
+from genloom_diffusion.samplers import SAMPLERS, ancestral_deviation, ddim
 from genloom_diffusion.walk import Walk
 
 RNG = np.random.default_rng(0)
@@ -239,7 +239,7 @@ def test_a_sigmoid_before_a_loss_from_logits_confines_the_probability() -> None:
 # Diffusion.
 
 
-@pytest.mark.parametrize("process", [Cosine(), Linear()], ids=["cosine", "linear"])
+@pytest.mark.parametrize("process", [Cosine(), Linear(), Sigmoid()], ids=["cosine", "linear", "sigmoid"])
 def test_variance_preserving_processes(process: Any) -> None:
     t = ops.convert_to_tensor(np.linspace(0, 1, 11, dtype="float32"))
     np.testing.assert_allclose(number(process.alpha(t) ** 2 + process.sigma(t) ** 2), 1.0, atol=1e-5)
@@ -290,6 +290,26 @@ def _gaussian_denoiser(process: Any, s: float) -> Any:
         return alpha * s * s / (alpha * alpha * s * s + sigma * sigma) * z
 
     return denoise
+
+
+@pytest.mark.parametrize(("sampler", "order"), [("ddim", 1), ("heun", 2), ("dpm_2m", 2)])
+def test_samplers_have_their_orders(sampler: str, order: int) -> None:
+    """Data of two points, ±1, at quantiles of the noise: x̂ = tanh(α z/σ²), and z keeps its sign."""
+    process, z = Cosine(), np.linspace(0.2, 2.0, 10, dtype="float32")[:, None]
+    errors = []
+
+    def denoise(z: Any, t: Any, held: Any) -> Any:
+        alpha, sigma = (ops.reshape(f(t), (-1, 1)) for f in (process.alpha, process.sigma))
+        # Each point is blurred by s = 0.5: a mixture of two Gaussians.
+        total = alpha**2 * 0.25 + sigma**2
+        side = ops.tanh(alpha * z / total)
+        return side + alpha * 0.25 / total * (z - alpha * side)
+
+    for steps in (64, 128, 1024):
+        walk = Walk(process, steps, "log_snr")
+        errors.append(number(SAMPLERS[sampler](denoise, walk, ops.convert_to_tensor(z), random.keys(0, 10))))
+    first, second = (np.sqrt(np.mean((error - errors[2]) ** 2)) for error in errors[:2])
+    assert np.log2(first / second) == pytest.approx(order, abs=0.25)
 
 
 def test_ddim_scales_noise_to_gaussian_data() -> None:
