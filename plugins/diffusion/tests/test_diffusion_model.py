@@ -24,7 +24,8 @@ SMALL = {"channels": (8,), "blocks": 1, "patch": 2, "embedding": 16, "heads": 2,
 def ring(n: int, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     angle = rng.integers(0, 4, n) * np.pi / 2
-    return (2.0 * np.stack([np.cos(angle), np.sin(angle)], 1) + 0.2 * rng.standard_normal((n, 2))).astype("float32")
+    x = 2.0 * np.stack([np.cos(angle), np.sin(angle)], 1) + 0.2 * rng.standard_normal((n, 2))
+    return x.clip(-2.6, 2.6).astype("float32")
 
 
 def own(shape: tuple[int, ...], inputs: tuple[tuple[int, ...], ...]) -> keras.Model:
