@@ -107,5 +107,5 @@ def test_the_loss_has_the_gradient_of_the_weighed_error(power: float) -> None:
 
 
 def test_only_straight_processes() -> None:
-    with pytest.raises(ConfigError, match="'process' cannot be 'cosine'. Use one of flow"):
+    with pytest.raises(ConfigError, match=r"'process' cannot be 'cosine'\. Use one of flow"):
         genloom.create("diffusion/meanflow", LINE, process="cosine")

@@ -17,7 +17,7 @@ from genloom.layers import guided
 from genloom_diffusion.model import Diffusion
 from genloom_diffusion.networks import denoiser_for
 from genloom_diffusion.options import MeanFlowOptions
-from genloom_diffusion.process import add_noise
+from genloom_diffusion.process import Flow, add_noise
 from genloom_diffusion.samplers import prior
 
 __all__ = ["MeanFlow", "mean_error", "tempered"]
@@ -52,6 +52,7 @@ class MeanFlow(Diffusion):
     Options: ClassVar[type] = MeanFlowOptions
     own_networks: ClassVar = {"denoiser": functools.partial(denoiser_for, times=2)}
     times: ClassVar[int] = 2
+    process: Flow
 
     def _loss(self, batch: dict[str, Any]) -> tuple[Any, dict[str, Any], Any]:
         x = self.scaled(batch)
