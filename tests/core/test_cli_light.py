@@ -113,9 +113,9 @@ def test_start_up_is_quick_with_ten_more_plugins(
     for i in range(10):
         install(f"plugin-{i}", PLUGIN.format(i=i), entry_point=f"p{i}")
 
-    def seconds(*words: str, code: str | None = None) -> float:
+    def seconds(*words: str, **code: str) -> float:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        done = genloom(*words, code=code, PYTHONDONTWRITEBYTECODE=None, PYTHONPYCACHEPREFIX=str(tmp_path / "bytecode"))
+        done = genloom(*words, **code, PYTHONDONTWRITEBYTECODE=None, PYTHONPYCACHEPREFIX=str(tmp_path / "bytecode"))
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert done.returncode == 0
         assert code or ("command9" if words[0] == "--help" else "p9/m") in done.stdout
