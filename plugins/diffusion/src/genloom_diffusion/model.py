@@ -14,6 +14,7 @@ from genloom.errors import ConfigError
 from genloom.layers import guided, hide_labels
 from genloom.model.networks import takes_labels
 from genloom_diffusion.bound import variational_bound
+from genloom_diffusion.likelihood import flow_log_prob
 from genloom_diffusion.networks import OwnDenoiser, denoiser_for
 from genloom_diffusion.options import DiffusionOptions, EDMOptions, FlowOptions
 from genloom_diffusion.parameterisation import predictions, target_of
@@ -149,6 +150,26 @@ class Diffusion(GenerativeModel):
         bound = (ops.reshape(bound, (-1,)) + self.spec.log_volume) / self.spec.size
         bound = bound + math.log(self.options.data_deviation)
         return {"loss": sum(errors) / _LEVELS, "bound": bound}
+
+    def log_prob(self, x: Any, label: Any = None, *, steps: int = 64) -> Any:
+        """Return the log density (n,) of samples (n, *shape), in nats, by the probability flow.
+
+        Of the data blurred by the least noise of the process; with an estimated divergence beyond 8 dimensions.
+
+        Args:
+            x: samples in the spec's units.
+            label: their classes (n,); None asks a conditional model for the density without labels.
+            steps: levels of Heun's rule; each asks the network twice per derivative.
+        """
+        x = self.scaled({"x": x})
+        keys = random.keys(0, x.shape[0])
+        held = self._held(keys, {} if label is None else {"label": label})
+
+        def denoise(z: Any, t: Any, held: dict[str, Any]) -> Any:
+            return predictions(self.options.target, self._network(z, t, held.get("label")), z, *self._scales(t))[0]
+
+        found = flow_log_prob(denoise, Walk(self.process, steps, "log_snr"), x, keys, held)
+        return found - self.spec.log_volume - self.spec.size * math.log(self.options.data_deviation)
 
     def draw(
         self,
