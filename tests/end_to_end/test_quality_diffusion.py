@@ -1,4 +1,4 @@
-"""The diffusion family against the numbers that it must reach: docs/make_diffusion.py, in full and in its short form."""
+"""The diffusion family against the numbers that it must reach: docs/make_diffusion.py, whole and in its short form."""
 
 from __future__ import annotations
 
