@@ -24,7 +24,7 @@ from timing import environment
 ENGINES = ("jax", "tensorflow", "torch")
 SHAPE = {"heads": 4, "width": 256, "length": 257, "batch": 8}
 LAYERS = (4, 12)
-QUICK = {"width": 128}, (6,)
+QUICK = {"width": 128}, (12,)
 ROOT = Path(__file__).parents[1]
 # The first step compiles or captures; on torch the two first batches are computed eagerly as well, to compare.
 TRIALS = 2

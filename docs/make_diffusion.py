@@ -106,11 +106,8 @@ def digits(folder: Path, size: Size, seed: int = 1) -> dict[str, Rows]:
     length = {} if size.digit_steps is None else {"steps": size.digit_steps}
     runs, models, n = {}, [], size.n
     for name in size.models:
-        options = {"learning_rate": 1e-3} if name == "meanflow" else {}
         begun = time.perf_counter()
-        runs[name] = genloom.train(
-            f"diffusion/{name}", "digits", preset="tiny", options=options, seed=seed, out=folder / name, **length
-        )
+        runs[name] = genloom.train(f"diffusion/{name}", "digits", preset="tiny", seed=seed, out=folder / name, **length)
         seconds = time.perf_counter() - begun
         calls = genloom.load(runs[name].path).evaluations()
         models.append({"model": name, "calls": calls, "seconds": seconds, **scores(runs[name], DIGITS, n)})

@@ -166,6 +166,20 @@ def test_phases_that_cannot_be_run_are_refused_by_compile(phases: Any, words: st
     assert str(broken.value).startswith(words)
 
 
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda gradients, along: gradients[:-1], r"\[\]"),
+        (lambda gradients, along: [gradients[0][:1]], r"\[\(1,\)\]"),
+        (lambda gradients, along: None, "NoneType"),
+    ],
+)
+def test_a_change_gives_one_gradient_for_each_variable(change: Any, found: str) -> None:
+    model = changed(phases=lambda self: [Phase("fit", [self.p], self.error, change=change)])
+    with pytest.raises(PluginError, match=rf"Phase 'fit': change\(\) returned {found} for gradients of .*\[\(2,\)\]"):
+        model.train_on_batch({"x": X})
+
+
 @pytest.mark.parametrize("name", ["repeats", "every"])
 def test_a_phase_is_run_once_at_least(name: str) -> None:
     with pytest.raises(PluginError, match=f"Phase 'fit' has {name}=0; it must be at least 1"):

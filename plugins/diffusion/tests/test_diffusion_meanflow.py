@@ -106,6 +106,31 @@ def test_the_loss_has_the_gradient_of_the_weighed_error(power: float) -> None:
     np.testing.assert_allclose(slope, (numbers(error) + 1e-3) ** -power, rtol=1e-5)
 
 
+def test_the_held_out_loss_is_the_trained_one() -> None:
+    """In expectation over noise and stretches."""
+    model = genloom.create("diffusion/meanflow", LINE, width=8, depth=1, noise="portable")
+    rng = np.random.default_rng(0)
+    for variable in model.trainable_variables:
+        variable.assign(0.3 * rng.standard_normal(variable.shape))
+    x = ops.convert_to_tensor(rng.normal(size=(8000, 1)).astype("float32"))
+    with random.training_noise(random.NoiseStream(0, model.step.value, "portable")):
+        trained = float(numbers(model._loss({"x": x})[0]))
+    held_out = numbers(model.validate({"x": x, "index": ops.arange(8000, dtype="int32")})["loss"])
+    assert held_out.mean() == pytest.approx(trained, abs=5 * held_out.std() / 80)
+
+
+def test_bfloat16_layers_give_full_precision_averages() -> None:
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = genloom.create("diffusion/meanflow", LINE, width=8, depth=1)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    x = np.random.default_rng(0).normal(size=(16, 1)).astype("float32")
+    model.compile()
+    assert np.isfinite(model.train_on_batch({"x": x})).all()
+    assert keras.backend.standardize_dtype(model.draw(random.keys(0, 2), {}).dtype) == "float32"
+
+
 def test_only_straight_processes() -> None:
     with pytest.raises(ConfigError, match=r"'process' cannot be 'cosine'\. Use one of flow"):
         genloom.create("diffusion/meanflow", LINE, process="cosine")

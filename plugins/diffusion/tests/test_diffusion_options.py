@@ -10,6 +10,7 @@ from keras import ops
 
 import genloom
 from genloom import DataSpec, random
+from genloom.errors import ConfigError
 from genloom_diffusion.process import log_snr
 
 PLANE = DataSpec((2,), kind="signal", value_range=(-3.0, 3.0), classes=3, condition=("label",))
@@ -65,3 +66,25 @@ def test_sigma_max_is_the_noise_at_the_end(largest: float) -> None:
     model = made(process="exploding", sigma_max=largest)
     assert float(array(model.process.sigma(ops.ones((1,))))[0]) == pytest.approx(largest, rel=1e-5)
     assert model.process.prior_deviation == largest
+
+
+@pytest.mark.parametrize("id", ["diffusion/ddpm", "diffusion/edm", "diffusion/flow", "diffusion/meanflow"])
+def test_guidance_acts_between_two_positions_both_ends_included(id: str) -> None:
+    model = genloom.create(id, PLANE, noise="portable", **SMALL)
+    rng = np.random.default_rng(0)
+    for variable in model.trainable_variables:
+        variable.assign(0.1 * rng.standard_normal(variable.shape))
+    keys, label = random.keys(0, 4), {"label": ops.ones((4,), "int32")}
+
+    def draw(**asked: float) -> np.ndarray:
+        return array(model.draw(keys, label, steps=3, **asked))
+
+    nowhere = draw()
+    # Positions are rounded: that of the first level may lie above 1 and that of the last below 0.
+    assert np.abs(draw(guidance=3.0, guidance_from=0.9) - nowhere).max() > 1e-5
+    if id == "diffusion/edm":  # its last call is at position 0
+        assert np.abs(draw(guidance=3.0, guidance_to=0.05) - nowhere).max() > 1e-5
+    between = draw(guidance=3.0, guidance_from=0.4, guidance_to=0.45)  # no level lies there
+    np.testing.assert_allclose(between, nowhere, atol=1e-5)
+    with pytest.raises(ConfigError, match="guidance_from must not be above guidance_to"):
+        draw(guidance_from=0.9, guidance_to=0.1)

@@ -18,6 +18,7 @@ from genloom.errors import PluginError
 from genloom.model.phase import Phase
 
 __all__ = [
+    "check_changed",
     "check_constructor",
     "check_covered",
     "check_drawn",
@@ -106,6 +107,22 @@ def check_loss(phase: Phase, found: Any) -> tuple[Any, Mapping[str, Any], Any]:
                 f"{loss} gives {name} as {_described(value)}, not as one number.", mend="Take its mean: keras.ops.mean."
             )
     return mean, metrics, weight
+
+
+def check_changed(phase: Phase, gradients: Sequence[Any], changed: Any) -> list[Any]:
+    """Return what a phase's `change` made of its gradients, if it is one array for each, of the same shape.
+
+    Raises:
+        PluginError: it is not; the optimizer would leave a variable where it is, or move another.
+    """
+    wanted = [_shape(gradient) for gradient in gradients]
+    found = [_shape(gradient) for gradient in changed] if isinstance(changed, (list, tuple)) else _described(changed)
+    if found != wanted:
+        raise PluginError(
+            f"Phase {phase.name!r}: change() returned {found} for gradients of the shapes {wanted}.",
+            mend="Return one gradient for each variable, in their order.",
+        )
+    return list(changed)
 
 
 def check_held_out(name: str, declared: tuple[str, ...], values: Any, weights: Any, n: int) -> None:

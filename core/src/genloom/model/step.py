@@ -12,7 +12,7 @@ from genloom import backend
 from genloom.arguments import whole
 from genloom.errors import ConfigError, nearest
 from genloom.model.phase import Phase
-from genloom.model.promises import check_loss
+from genloom.model.promises import check_changed, check_loss
 from genloom.options import LARGEST_WHOLE
 
 __all__ = ["Update"]
@@ -84,9 +84,10 @@ class Update:
         parts = self._parts(batch, repeat)
         gradients, logged = self._averaged(phase, parts)
         if phase.change is not None:
-            gradients = phase.change(
+            changed = phase.change(
                 gradients, lambda loss: self._averaged(dataclasses.replace(phase, loss=loss), parts)[0]
             )
+            gradients = check_changed(phase, gradients, changed)
         return gradients, logged
 
     def _averaged(self, phase: Phase, parts: list[dict[str, Any]]) -> tuple[list[Any], dict[str, Any]]:

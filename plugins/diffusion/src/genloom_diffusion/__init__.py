@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from genloom import Component, hookimpl
+from genloom import Component, Preset, hookimpl
 from genloom_diffusion.options import (
+    MEAN_PRESETS,
     PRESETS,
     TRAINING,
     DiffusionOptions,
@@ -22,18 +23,20 @@ def genloom_components() -> list[Component]:
         _model("ddpm", "model:Diffusion", DiffusionOptions, "Denoising diffusion: cosine process, velocity, DDIM."),
         _model("edm", "model:EDM", EDMOptions, "Diffusion as in Karras et al. 2022: Heun's sampler, 35 network calls."),
         _model("flow", "model:Flow", FlowOptions, "Rectified flow: a straight process, Euler's sampler."),
-        _model("meanflow", "meanflow:MeanFlow", MeanFlowOptions, "Mean flows: samples in one network call, or a few."),
+        _model(
+            "meanflow", "meanflow:MeanFlow", MeanFlowOptions, "Mean flows: samples in one network call.", MEAN_PRESETS
+        ),
     ]
 
 
-def _model(name: str, target: str, options: type, summary: str) -> Component:
+def _model(name: str, target: str, options: type, summary: str, presets: dict[str, Preset] = PRESETS) -> Component:
     return Component(
         kind="model",
         id=f"diffusion/{name}",
         target=f"genloom_diffusion.{target}",
         summary=summary,
         options=options,
-        presets=PRESETS,
+        presets=presets,
         accepts=("image", "signal"),
         training=TRAINING,
     )

@@ -14,6 +14,7 @@ from keras import ops
 
 from genloom import backend
 from genloom.layers import guided
+from genloom.model.networks import full_precision
 from genloom_diffusion.model import Diffusion
 from genloom_diffusion.networks import denoiser_for
 from genloom_diffusion.options import MeanFlowOptions
@@ -58,21 +59,28 @@ class MeanFlow(Diffusion):
         x = self.scaled(batch)
         n = x.shape[0]
         u = (self.uniform((1,)) + ops.arange(n, dtype=x.dtype) / n) % 1.0
-        first, second = self._training_time(u), self._training_time(self.uniform((n,)))
-        t = ops.maximum(first, second)
-        r = ops.where(self.uniform((n,)) < self.options.mean_share, self._time_at(ops.minimum(first, second)), t)
-        noise = self.normal(tuple(x.shape))
-        label = self._training_label(batch, n)
-        errors = self._mean_errors(x, noise, t, r, label)
+        t, r = self._stretch(u, self.uniform((n,)), self.uniform((n,)))
+        errors = self._mean_errors(x, self.normal(tuple(x.shape)), t, r, self._training_label(batch, n), training=True)
         return ops.mean(tempered(errors, self.options.power)), {}, float(n)
 
-    def _mean_errors(self, x: Any, noise: Any, t: Any, r: Any, label: Any) -> Any:
+    def _stretch(self, u: Any, other: Any, share: Any) -> tuple[Any, Any]:
+        """Return times t and r ≤ t (n,) for three uniforms: a stretch where the last is below `mean_share`."""
+        first, second = self._training_time(u), self._training_time(other)
+        t = ops.maximum(first, second)
+        return t, ops.where(share < self.options.mean_share, self._time_at(ops.minimum(first, second)), t)
+
+    def _errors(self, x: Any, u: Any, noise: Any, label: Any, training: bool = False) -> Any:
+        """Return the loss per sample (n,) for held-out data, the stretch drawn from the one position u, too."""
+        t, r = self._stretch(u, (7.0 * u + 0.5) % 1.0, (13.0 * u) % 1.0)
+        return tempered(self._mean_errors(x, noise, t, r, label, training), self.options.power)
+
+    def _mean_errors(self, x: Any, noise: Any, t: Any, r: Any, label: Any, training: bool = False) -> Any:
         """Return the squared error of the identity above per sample (n,), averaged over its dimensions."""
         z, v = add_noise(self.process, x, noise, t), noise - x
         ahead = v if self.options.tangent == "conditional" else self.mean_velocity(z, t, t, label)
 
         def average(z: Any, t: Any) -> Any:
-            return self.mean_velocity(z, t, r, label, training=True)
+            return self.mean_velocity(z, t, r, label, training)
 
         rate = ops.ones_like(t) / self.process.width  # of t along the flow, whose time is σ
         u, derivative = backend.jvp(average, (z, t), (ops.stop_gradient(ahead), rate))
@@ -90,7 +98,8 @@ class MeanFlow(Diffusion):
         """Return u (n, *shape) at z, from times r to t (n,), in units of scaled data per unit of σ."""
         alpha, sigma = self._scales(t)
         times = ops.stack([t, t - r], axis=-1)
-        return self.denoiser(z / ops.sqrt(alpha * alpha + sigma * sigma), times, label, training=training)
+        u = self.denoiser(z / ops.sqrt(alpha * alpha + sigma * sigma), times, label, training=training)
+        return full_precision(u)  # a derivative along it has its type
 
     def _between(self, z: Any, times: Any, label: Any) -> Any:
         return self.mean_velocity(z, times[:, 0], times[:, 1], label)
@@ -104,7 +113,7 @@ class MeanFlow(Diffusion):
 
         The sampler "mean" goes from noise to data in `steps` even jumps, z_r = z_t - (t - r) u(z_t, t, r).
         """
-        chosen = self.options_with(sampler=sampler, **asked)
+        chosen = self._chosen(sampler=sampler, **asked)
         if chosen.sampler != "mean":
             return super().draw(keys, condition, sampler=sampler, **asked)
         held = self._held(keys, condition)

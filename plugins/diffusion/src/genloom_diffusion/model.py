@@ -202,11 +202,10 @@ class Diffusion(GenerativeModel):
         Raises:
             ConfigError: an unknown sampler or spacing, or a value out of range.
         """
-        chosen = self.options_with(
+        chosen = self._chosen(
             sampler=sampler, steps=steps, spacing=spacing, eta=eta, churn=churn,
             guidance=guidance, guidance_from=guidance_from, guidance_to=guidance_to,
         )  # fmt: skip
-        _check(chosen)
         held = self._held(keys, condition)
         output: Any = self._network
         if self.conditional and "label" in condition:
@@ -222,6 +221,12 @@ class Diffusion(GenerativeModel):
         x = SAMPLERS[chosen.sampler](denoise, walk, z, keys, held)
         return self.denormalised(x * self.options.data_deviation)
 
+    def _chosen(self, **asked: Any) -> Any:
+        """Return the options with those of sampling that are asked for, none contradicting another."""
+        chosen = self.options_with(**asked)
+        _check(chosen)
+        return chosen
+
     def _held(self, keys: Any, condition: dict[str, Any]) -> dict[str, Any]:
         """Return what varies between draws: the label of each sample, or the one that means none."""
         if not self.conditional:
@@ -236,7 +241,8 @@ class Diffusion(GenerativeModel):
             return None
 
         def within(t: Any) -> Any:
-            place = self.process.position(t if len(t.shape) == 1 else t[:, 0])
+            # Rounding puts the first and the last level a little beyond the ends.
+            place = ops.clip(self.process.position(t if len(t.shape) == 1 else t[:, 0]), 0.0, 1.0)
             return ops.logical_and(place >= first, place <= last)
 
         return within

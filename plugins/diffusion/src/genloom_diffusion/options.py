@@ -8,7 +8,7 @@ from typing import Any
 from genloom import Preset
 from genloom.options import option
 
-__all__ = ["PRESETS", "TRAINING", "DiffusionOptions", "EDMOptions", "FlowOptions", "MeanFlowOptions"]
+__all__ = ["MEAN_PRESETS", "PRESETS", "TRAINING", "DiffusionOptions", "EDMOptions", "FlowOptions", "MeanFlowOptions"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,3 +154,9 @@ PRESETS: dict[str, Preset] = {
         },
         {"batch_size": 128, "epochs": 200, "ema": 0.9999}),
 }  # fmt: skip
+
+#: The same for mean flows, whose derivative wants a lower rate.
+MEAN_PRESETS: dict[str, Preset] = {
+    **PRESETS,
+    "tiny": dataclasses.replace(PRESETS["tiny"], options={**PRESETS["tiny"].options, "learning_rate": 1e-3}),
+}
