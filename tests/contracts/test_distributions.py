@@ -103,7 +103,7 @@ def test_the_licence_travels_with_each_distribution(repository: Path, projects: 
 
 def nox_sessions(text: str) -> set[str]:
     """The sessions that the `nox -s …` commands of a document run, parameters left out."""
-    commands = re.findall(r"^.*\bnox -s ([^#\n`]*)", text, re.MULTILINE)
+    commands = re.findall(r"^.*\bnox -s ([^#|\n`]*)", text, re.MULTILINE)
     return {name.strip("\"'").partition("(")[0] for line in commands for name in line.split(" -- ")[0].split()}
 
 

@@ -387,20 +387,3 @@ def test_a_model_compiled_further_stays_so(models: Any) -> None:
     model.compile(model.default_optimizers(), jit_compile=True)
     compile_model(model, TrainingSettings(), 10)
     assert model.jit_compile is True
-
-
-@pytest.mark.any_engine
-def test_a_run_is_not_resumed_to_less_than_it_has(models: Any, tmp_path: Path) -> None:
-    """One that has finished stays as it is; one that was cut off says where it is."""
-    asked = QUIET
-    run = genloom.train("tests/plain", models.points(), epochs=2, out=tmp_path / "run", **asked)
-    stated, logged = (run.path / "run.toml").read_bytes(), (run.path / "log.jsonl").read_bytes()
-    for less in ({"epochs": 1}, {"steps": 1}):
-        genloom.train("tests/plain", models.points(), out=run.path, resume=True, **less, **asked)
-        assert (run.path / "run.toml").read_bytes() == stated
-        assert (run.path / "log.jsonl").read_bytes() == logged
-    lines = logged.splitlines(keepends=True)
-    (run.path / "log.jsonl").write_bytes(b"".join(line for line in lines if b'"finished"' not in line))
-    with pytest.raises(ConfigError, match=r"Cannot resume to 1 steps: .* is at step"):
-        genloom.train("tests/plain", models.points(), out=run.path, resume=True, steps=1, **asked)
-    assert (run.path / "run.toml").read_bytes() == stated

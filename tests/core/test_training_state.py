@@ -12,7 +12,7 @@ import pytest
 from keras import ops
 
 import genloom
-from genloom.errors import RunError
+from genloom.errors import ConfigError, RunError
 from genloom.model.state import collect, restore, restore_weights
 from genloom.plugins.discovery import load_file
 from genloom.training.callback_state import gather, scatter, without_state
@@ -147,3 +147,20 @@ def test_callbacks_of_ones_own_say_their_state_or_are_named() -> None:
     assert second.count == 5
     plain = keras.callbacks.Callback()
     assert without_state([Silent(), second, plain, keras.callbacks.EarlyStopping("loss")]) == ["Silent"]
+
+
+@pytest.mark.any_engine
+def test_a_run_is_not_resumed_to_less_than_it_has(models: Any, tmp_path: Path) -> None:
+    """One that has finished stays as it is; one that was cut off says where it is."""
+    asked = {"sample_every": 0, "progress": "none", "batch_size": 20}
+    run = genloom.train("tests/plain", models.points(), epochs=2, out=tmp_path / "run", **asked)
+    stated, logged = (run.path / "run.toml").read_bytes(), (run.path / "log.jsonl").read_bytes()
+    for less in ({"epochs": 1}, {"steps": 1}):
+        genloom.train("tests/plain", models.points(), out=run.path, resume=True, **less, **asked)
+        assert (run.path / "run.toml").read_bytes() == stated
+        assert (run.path / "log.jsonl").read_bytes() == logged
+    lines = logged.splitlines(keepends=True)
+    (run.path / "log.jsonl").write_bytes(b"".join(line for line in lines if b'"finished"' not in line))
+    with pytest.raises(ConfigError, match=r"Cannot resume to 1 steps: .* is at step"):
+        genloom.train("tests/plain", models.points(), out=run.path, resume=True, steps=1, **asked)
+    assert (run.path / "run.toml").read_bytes() == stated
