@@ -38,6 +38,7 @@ _COMPILED = os.environ.setdefault("COMPILED_BY_TESTS", _OURS or "")
 os.environ["JAX_COMPILATION_CACHE_DIR"] = _COMPILED
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.02"
 os.environ["TORCHINDUCTOR_CACHE_DIR"] = os.path.join(_COMPILED, "inductor")
+os.environ["MPLCONFIGDIR"] = os.path.join(_COMPILED, "matplotlib")  # its list of fonts takes seconds to make
 
 _INSTALLED = [engine for engine in ENGINES if importlib.util.find_spec(engine) is not None]
 if not _INSTALLED:
@@ -80,9 +81,10 @@ def pytest_unconfigure() -> None:
 
 
 def pytest_report_header() -> list[str]:
-    """Name the engine, after checking that Keras really runs on the one asked for."""
+    """Name the engine, after checking that Keras really runs on the one asked for; matplotlib lists its fonts once."""
     import keras
 
+    importlib.import_module("matplotlib.font_manager")
     if keras.backend.backend() != BACKEND:
         raise pytest.UsageError(f"KERAS_BACKEND={BACKEND} was asked for, but Keras runs on {keras.backend.backend()}.")
     version = importlib.import_module(BACKEND).__version__
