@@ -58,8 +58,7 @@ class MeanFlow(Diffusion):
     def _loss(self, batch: dict[str, Any]) -> tuple[Any, dict[str, Any], Any]:
         x = self.scaled(batch)
         n = x.shape[0]
-        u = (self.uniform((1,)) + ops.arange(n, dtype=x.dtype) / n) % 1.0
-        t, r = self._stretch(u, self.uniform((n,)), self.uniform((n,)))
+        t, r = self._stretch(self._positions(n), self.uniform((n,)), self.uniform((n,)))
         errors = self._mean_errors(x, self.normal(tuple(x.shape)), t, r, self._training_label(batch, n), training=True)
         return ops.mean(tempered(errors, self.options.power)), {}, float(n)
 

@@ -76,11 +76,14 @@ class Diffusion(GenerativeModel):
     def _loss(self, batch: dict[str, Any]) -> tuple[Any, dict[str, Any], Any]:
         x = self.scaled(batch)
         n = x.shape[0]
-        # One draw shifts a regular grid: every batch sees all noise levels (Kingma et al. 2021, app. I.1).
-        u = (self.uniform((1,)) + ops.arange(n, dtype=keras.config.floatx()) / n) % 1.0
+        u = self._positions(n)
         label = self._training_label(batch, n)
         errors = self._errors(x, u, self.normal(tuple(x.shape)), label, training=True)
         return ops.mean(errors), {}, float(n)
+
+    def _positions(self, n: int) -> Any:
+        """Return n uniforms, a regular grid shifted by one: a batch sees all levels (Kingma et al. 2021, app. I.1)."""
+        return (self.uniform((1,)) + ops.arange(n, dtype=keras.config.floatx()) / n) % 1.0
 
     def _training_label(self, batch: dict[str, Any], n: int) -> Any:
         label = self.labels_of(batch)
