@@ -146,7 +146,9 @@ def test_mistakes_are_named_before_anything_is_trained(base: genloom.Run, addres
     def asked(**settings: Any) -> None:
         genloom.train("stranger/point", address, steps=2, init_from=base.path, out=tmp_path / "x", **settings, **QUIET)
 
-    with pytest.raises(PluginError, match=r"'stranger/wrong' makes a GentleOptions, no genloom\.Preparation"):
+    with pytest.raises(
+        PluginError, match=r"Plugin 'gentle' .*stranger/wrong makes a GentleOptions, no genloom\.Preparation"
+    ):
         asked(adapt="wrong")
     with pytest.raises(NotFoundError, match=r"no remedy 'gentel'\. Did you mean 'gentle'"):
         asked(retain="gentel")

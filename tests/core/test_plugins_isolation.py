@@ -337,4 +337,4 @@ def test_a_check_finds_a_model_that_cannot_draw(genloom: Genloom, install: Insta
     (site / "tiny_model.py").write_text(POINT.replace("def draw", "def drawn"))
     checked = genloom("plugins", "check", "tiny", "--json")
     assert checked.returncode == 3
-    assert json.loads(checked.stdout)["plugins"][0]["defects"][0].startswith("Point has no draw().")
+    assert "tiny/point: Point has no draw()." in json.loads(checked.stdout)["plugins"][0]["defects"][0]

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from genloom.errors import ConfigError
 from genloom.options import LARGEST_SEED
 
-__all__ = ["instance", "many", "path", "seed_number", "whole"]
+__all__ = ["described", "instance", "many", "path", "seed_number", "whole"]
 
 T = TypeVar("T")
 
@@ -83,6 +83,15 @@ def instance(name: str, value: Any, kind: Any, words: str, mend: str | None = No
     if not isinstance(value, kind):
         raise ConfigError(f"{name} must be {words}, got {_shown(value)}.", mend=mend)
     return value
+
+
+def described(value: Any) -> str:
+    """Return what a plugin gave, as errors call it: an array by its shape, a text as it is, the rest by their type."""
+    import numpy as np
+
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape}"
+    return _shown(value) if isinstance(value, str) else type(value).__name__
 
 
 def _shown(value: Any) -> str:

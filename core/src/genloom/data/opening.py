@@ -9,11 +9,12 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+from genloom.arguments import described
 from genloom.data.address import IN_MEMORY, Address
 from genloom.data.dataset import Dataset, Split
 from genloom.data.spec import is_text
 from genloom.data.standardising import standardised
-from genloom.errors import ConfigError, DataError, PluginError
+from genloom.errors import ConfigError, DataError, PluginError, reason
 
 __all__ = ["Data", "open"]
 
@@ -62,7 +63,7 @@ def _check_splits(dataset: Dataset) -> None:
 
 
 def _addressed(address: str, options: Mapping[str, Any]) -> Dataset:
-    from genloom.plugins.registry import find
+    from genloom.plugins.registry import call, find, named
 
     if not is_text(address):
         raise DataError(f"{os.fsencode(address)!r} is not UTF-8, so a run cannot record it.", mend="Rename it.")
@@ -76,9 +77,15 @@ def _addressed(address: str, options: Mapping[str, Any]) -> Dataset:
     given = _given({**parsed.options, **options})
     if component.options is None and given:
         raise ConfigError(f"{parsed.scheme} takes no options, got {', '.join(sorted(given))}.")
-    dataset = component.load()(parsed.rest, **_values(component.configure(**given)))
+    options = _values(component.configure(**given))
+    try:
+        dataset = call(component, "(rest, **options)", parsed.rest, **options)
+    except OSError as error:
+        file = f" ({error.filename})" if error.filename else ""
+        mend = "Check the address, and what it names."
+        raise DataError(f"{address!r} cannot be opened: {reason(error)}{file}.", mend=mend) from error
     if not isinstance(dataset, Dataset):
-        raise PluginError(f"{component.id} opened {type(dataset).__name__}, which is not a genloom.data.Dataset.")
+        raise PluginError(f"{named(component)} opened {described(dataset)}, which is not a genloom.data.Dataset.")
     return dataclasses.replace(dataset, address=str(Address(parsed.scheme, parsed.rest, given)))
 
 

@@ -33,7 +33,7 @@ def losses(model: GenerativeModel, split: Split, batch_size: int = 64) -> dict[s
 
     def held_out(batch: dict[str, Any]) -> tuple[Any, Any]:
         values, weights = model.validate(batch), model.validation_weights(batch)
-        check_held_out(type(model).__name__, model.validation, values, weights, int(batch["x"].shape[0]))
+        check_held_out(model, values, weights, int(batch["x"].shape[0]))
         return values, weights
 
     validate = backend.compiled(held_out, model)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 import re
 
+from genloom.arguments import described
 from genloom.data.samples import Samples
+from genloom.errors import PluginError
 from genloom.metrics import cache
 from genloom.metrics.context import FIT_ROWS, MetricContext
 from genloom.metrics.fingerprint import Fingerprint
 from genloom.metrics.opponents import OPPONENTS
 from genloom.metrics.result import MetricResult
 from genloom.plugins.offers import Component
+from genloom.plugins.registry import call, named
 
 __all__ = ["measure"]
 
@@ -33,7 +36,7 @@ def measure(component: Component, generated: Samples, context: MetricContext) ->
     samples = generated.subset(component.metric.limit)
     drawn = [f"{len(samples)} samples drawn"] if len(samples) < len(generated) else []
     fingerprint = _fingerprint(component, context, len(samples), drawn)
-    value = float(component.load()(samples, context))
+    value = _score(component, samples, context)
     references = _references(component, context, fingerprint)
     return MetricResult(
         name=fingerprint.metric,
@@ -44,6 +47,19 @@ def measure(component: Component, generated: Samples, context: MetricContext) ->
         floor=references.pop("floor", None),
         opponents=references,
     )
+
+
+def _score(component: Component, samples: Samples, context: MetricContext) -> float:
+    """Return what a metric gives for samples.
+
+    Raises:
+        PluginError: it gives no number.
+    """
+    found = call(component, "(generated, context)", samples, context)
+    try:
+        return float(found)
+    except (TypeError, ValueError):
+        raise PluginError(f"{named(component)} returned {described(found)}.", mend="Return one number.") from None
 
 
 def _fingerprint(component: Component, context: MetricContext, n: int, drawn: list[str]) -> Fingerprint:
@@ -74,10 +90,8 @@ def _references(component: Component, context: MetricContext, fingerprint: Finge
     found = cache.read(key) if own else None
     if found is not None:
         return {name: float(value) for name, value in found.items()}
-    metric = component.load()
-    scores = {
-        name: float(metric(samples, context)) for name, samples in _real_and_simple(component, context, fingerprint.n)
-    }
+    sets = _real_and_simple(component, context, fingerprint.n)
+    scores = {name: _score(component, samples, context) for name, samples in sets}
     scores = {name: score for name, score in scores.items() if math.isfinite(score)}
     if own:
         cache.write(key, scores)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from genloom.data.spec import DataSpec
+    from genloom.modalities.promises import Held
     from genloom.plugins.offers import Component
 
 __all__ = [
@@ -33,8 +34,8 @@ __all__ = [
 ]
 
 
-def modality_of(spec: DataSpec) -> Modality:
-    """Return the modality of data of a description.
+def modality_of(spec: DataSpec) -> Held:
+    """Return the modality of data of a description; what it answers is held against what it promises.
 
     Raises:
         NotFoundError: no plugin that is installed knows this kind of data; says which may.
@@ -43,31 +44,34 @@ def modality_of(spec: DataSpec) -> Modality:
     return of_kind(spec.kind)
 
 
-def of_kind(kind: str) -> Modality:
+def of_kind(kind: str) -> Held:
     """Return a modality by its name; errors are those of `modality_of`."""
     from genloom.plugins.registry import find
 
     return _loaded(find("modality", kind))
 
 
-def _loaded(component: Component) -> Modality:
+def _loaded(component: Component) -> Held:
     from genloom.errors import PluginError
+    from genloom.modalities.promises import Held
+    from genloom.plugins.registry import named
 
     found = component.load()
     if not isinstance(found, Modality):
-        raise PluginError(f"{component.id} is {found!r}, which is no genloom.modalities.Modality.")
-    return found
+        raise PluginError(f"{named(component)} is {found!r}, which is no genloom.modalities.Modality.")
+    return Held(found, named(component))
 
 
-def known() -> dict[str, Modality]:
-    """Return kind → modality of all that can be loaded; those that cannot are errors where they are asked for."""
-    from genloom.errors import PluginError
+def known() -> dict[str, Held]:
+    """Return kind → modality of all that say what they read and write; others are errors where they are asked for."""
     from genloom.plugins.registry import components
 
     found = {}
     for component in components("modality"):
-        with contextlib.suppress(PluginError):
-            found[component.name] = _loaded(component)
+        with contextlib.suppress(Exception):  # a plugin's own code, which says what it will
+            modality = _loaded(component)
+            modality.readers(), modality.writers()
+            found[component.name] = modality
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from genloom.errors import ConfigError
 
@@ -32,13 +32,13 @@ class Modality:
     after the slash is the `kind` in the `DataSpec` of such data.
     """
 
-    numeric: ClassVar[bool] = True
+    numeric: bool = True
     """Whether values are amounts, which can be added and compared; tokens and notes are names."""
 
-    in_rows: ClassVar[bool] = False
+    in_rows: bool = False
     """Whether a picture shows samples in rows, where those of one class then stand together."""
 
-    features: ClassVar[str] = ""
+    features: str = ""
     """Name of what `featured` returns, such as `pieces`, where scores look at that and not at the values.
 
     It stands in the names of scores, `fd[pieces-pca20]`. Features are amounts, even where values are none.

@@ -27,7 +27,7 @@ from genloom.model.initializers import reseed
 from genloom.model.optimizers import PhaseOptimizers
 from genloom.model.phase import Phase
 from genloom.model.preparation import Preparation, Start
-from genloom.model.promises import check_covered, check_held_out, check_phases
+from genloom.model.promises import check_covered, check_held_out, check_holds, check_phases
 from genloom.model.step import Update
 from genloom.options import LARGEST_SEED, RESERVED, check_names, configure
 
@@ -155,20 +155,20 @@ class GenerativeModel(Family, backend.StepMixin, keras.Model, metaclass=_Built):
 
         Raises:
             ConfigError: the slot is taken, or the preparation does not apply to this model.
+            PluginError: the preparation holds the model.
         """
         if slot in self.preparations:
-            raise ConfigError(
-                f"This model is prepared already: {slot}.", mend="Build it again, or take that off first."
-            )
+            raise ConfigError(f"This model is prepared already: {slot}.", mend="Build it again.")
         preparation.prepare(self, start or Start())
+        check_holds(preparation, self)
         self.preparations[slot] = preparation
         self.forget_samplers()
 
     def training_phases(self) -> list[Phase]:
         """Return the phases that are trained: the family's own, as the preparations change them."""
-        phases = check_phases(type(self).__name__, self.phases())
+        phases = check_phases(self, self.phases())
         for preparation in self.preparations.values():
-            phases = preparation.phases(phases)
+            phases = check_phases(preparation, preparation.phases(phases))
         return phases
 
     def merge(self) -> None:
@@ -248,7 +248,7 @@ class GenerativeModel(Family, backend.StepMixin, keras.Model, metaclass=_Built):
         mask = ops.cast(batch.get("mask", ops.ones((n,))), "float32")
         values = self.validate(batch)
         weights = self.validation_weights(batch)
-        check_held_out(type(self).__name__, self.validation, values, weights, n)
+        check_held_out(self, values, weights, n)
         weights = mask * ops.cast(weights, "float32")
         for name, value in values.items():
             self._means[name].update_state(ops.cast(value, "float32"), sample_weight=weights)

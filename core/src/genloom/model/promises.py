@@ -14,8 +14,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from genloom.data.dataset import Split
 from genloom.errors import PluginError
 from genloom.model.phase import Phase
+from genloom.plugins.discovery import whose
 
 __all__ = [
     "check_changed",
@@ -23,9 +25,11 @@ __all__ = [
     "check_covered",
     "check_drawn",
     "check_held_out",
+    "check_holds",
     "check_loss",
     "check_methods",
     "check_phases",
+    "check_split",
 ]
 
 _REQUIRED = ("phases", "draw")
@@ -36,7 +40,7 @@ def check_methods(kind: type, base: type) -> None:
     missing = [name for name in _REQUIRED if getattr(kind, name) is getattr(base, name)]
     if missing:
         raise PluginError(
-            f"{kind.__name__} has no {' and no '.join(f'{name}()' for name in missing)}.",
+            f"{_called(kind)} has no {' and no '.join(f'{name}()' for name in missing)}.",
             mend="A model implements phases(), which returns its losses, and draw(keys, condition), which samples.",
         )
     _check_takes(kind, "draw", "(keys, condition)", "keys", "condition")
@@ -53,16 +57,17 @@ def _check_takes(kind: type, method: str, form: str, *values: Any, **named: Any)
         inspect.signature(getattr(kind, method)).bind(None, *values, **named)
     except TypeError as error:
         raise PluginError(
-            f"{kind.__name__}.{method} does not take {form}: {error}.", mend="Let it take them."
+            f"{_called(kind)}.{method} does not take {form}: {error}.", mend="Let it take them."
         ) from None
 
 
-def check_phases(name: str, phases: Sequence[Phase]) -> list[Phase]:
-    """Return the phases of a model when there is one at least, and each has a name of its own.
+def check_phases(owner: Any, phases: Sequence[Phase]) -> list[Phase]:
+    """Return the phases of a model or a preparation when there is one at least, and each has a name of its own.
 
     Raises:
         PluginError: there is none, something that is no phase, or a name twice.
     """
+    name = _called(type(owner))
     if not isinstance(phases, (list, tuple)):
         raise PluginError(f"{name}.phases() returned {_described(phases)}.", mend="Return a list of genloom.Phase.")
     strangers = [_described(phase) for phase in phases if not isinstance(phase, Phase)]
@@ -92,7 +97,7 @@ def check_loss(phase: Phase, found: Any) -> tuple[Any, Mapping[str, Any], Any]:
     Raises:
         PluginError: something else; names the phase.
     """
-    loss = f"The loss of phase {phase.name!r}"
+    loss = f"{whose(phase.loss)}The loss of phase {phase.name!r}"
     if not isinstance(found, (tuple, list)) or len(found) != 3 or not isinstance(found[1], Mapping):
         raise PluginError(f"{loss} returns {_described(found)}.", mend="Return (mean, dict of metrics, weight).")
     mean, metrics, weight = found
@@ -118,23 +123,24 @@ def check_changed(phase: Phase, gradients: Sequence[Any], changed: Any) -> list[
     wanted = [_shape(gradient) for gradient in gradients]
     found = [_shape(gradient) for gradient in changed] if isinstance(changed, (list, tuple)) else _described(changed)
     if found != wanted:
+        name = f"{whose(phase.change)}Phase {phase.name!r}"
         raise PluginError(
-            f"Phase {phase.name!r}: change() returned {found} for gradients of the shapes {wanted}.",
+            f"{name}: change() returned {found} for gradients of the shapes {wanted}.",
             mend="Return one gradient for each variable, in their order.",
         )
     return list(changed)
 
 
-def check_held_out(name: str, declared: tuple[str, ...], values: Any, weights: Any, n: int) -> None:
+def check_held_out(model: Any, values: Any, weights: Any, n: int) -> None:
     """Raise PluginError unless `validate` gave its declared values and `validation_weights` a weight, one per sample.
 
     Args:
-        name: of the model's class.
-        declared: its `validation`.
+        model: a GenerativeModel.
         values: what `validate` returned.
         weights: what `validation_weights` returned.
         n: samples in the batch.
     """
+    name, declared = _called(type(model)), model.validation
     if not isinstance(values, Mapping) or {*values} != {*declared}:
         given = sorted(values) if isinstance(values, Mapping) else _described(values)
         raise PluginError(
@@ -148,12 +154,41 @@ def check_held_out(name: str, declared: tuple[str, ...], values: Any, weights: A
             )
 
 
-def check_drawn(name: str, drawn: Any, wanted: tuple[int, ...]) -> None:
+def check_drawn(model: Any, drawn: Any, wanted: tuple[int, ...]) -> None:
     """Raise PluginError unless `draw` gave one array of the shape (keys, *spec.shape) that is wanted."""
     if _shape(drawn) != wanted:
+        name = _called(type(model))
         raise PluginError(
             f"{name}.draw() returned {_described(drawn)}: {wanted[0]} keys and its data make the shape {wanted}."
         )
+
+
+def check_holds(preparation: keras.Layer, model: keras.Layer) -> None:
+    """Raise PluginError for a preparation that holds the model, for that holds the preparation: neither ends."""
+    if any(layer is model for layer in preparation._flatten_layers()):
+        raise PluginError(
+            f"{_called(type(preparation))}.prepare() kept the model as an attribute, so each would hold the other.",
+            mend="Keep it as a function: self.model = lambda: model.",
+        )
+
+
+def check_split(preparation: Any, found: Any) -> Split:
+    """Return what a preparation made of the training samples.
+
+    Raises:
+        PluginError: it is no split, or holds none.
+    """
+    if not isinstance(found, Split) or not len(found):
+        given = "no samples" if isinstance(found, Split) else type(found).__name__
+        raise PluginError(
+            f"{_called(type(preparation))}.split() returned {given}.", mend="Return a genloom.data.Split of samples."
+        )
+    return found
+
+
+def _called(kind: type) -> str:
+    """Return a class's name, after its plugin's where that is loaded."""
+    return f"{whose(kind)}{kind.__name__}"
 
 
 def _shape(value: Any) -> tuple[int, ...] | None:

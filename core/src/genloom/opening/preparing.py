@@ -7,7 +7,7 @@ from typing import Any
 
 from genloom.errors import PluginError
 from genloom.model.preparation import Preparation
-from genloom.plugins.registry import chosen
+from genloom.plugins.registry import call, chosen, named
 
 __all__ = ["SLOTS", "preparations"]
 
@@ -28,7 +28,7 @@ def preparations(training: Mapping[str, Any]) -> dict[str, Preparation]:
 
 def _made(kind: str, text: str) -> Preparation:
     component, options = chosen(kind, text)
-    made = component.load()(options)
+    made = call(component, "(options)", options)
     if not isinstance(made, Preparation):
-        raise PluginError(f"The {kind} {component.id!r} makes a {type(made).__name__}, no genloom.Preparation.")
+        raise PluginError(f"{named(component)} makes a {type(made).__name__}, no genloom.Preparation.")
     return made

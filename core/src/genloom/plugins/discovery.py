@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import functools
 import importlib
+import inspect
 import os
 import pathlib
 import sys
@@ -23,12 +24,12 @@ import pluggy
 from genloom import hookspecs
 from genloom.errors import NotFoundError, PluginError, nearest
 from genloom.messages import tell
-from genloom.plugins.blame import line, package
+from genloom.plugins.blame import last, line, package
 from genloom.plugins.entry_points import Declared, declared
 from genloom.plugins.offers import Component
 from genloom.plugins.status import PluginStatus
 
-__all__ = ["HEAVY", "culprit", "implementers", "load_file", "load_module", "manager", "plugins", "report"]
+__all__ = ["HEAVY", "culprit", "implementers", "load_file", "load_module", "manager", "plugins", "report", "whose"]
 
 #: Modules that a plugin must not import at load time: they are slow, and they fix the backend before it is chosen.
 HEAVY = ("keras", "jax", "torch", "tensorflow")
@@ -56,10 +57,32 @@ def manager() -> pluggy.PluginManager:
 
 
 def culprit(error: BaseException) -> tuple[PluginStatus, str] | None:
-    """Return the loaded plugin whose code an error went through, and the line; None where none has to do with it."""
-    loaded = _loaded().statuses if _loaded.cache_info().currsize else []
-    found = ((status, line(error, status.packages)) for status in loaded)
-    return next(((status, where) for status, where in found if where), None)
+    """Return the plugin that an error comes from, the innermost whose code it went through, and the line; else None."""
+    found = last(error, [own for status in _found() for own in status.packages])
+    status = None if found is None else _offering(found[0])
+    return None if found is None or status is None else (status, found[1])
+
+
+def whose(code: Any) -> str:
+    """Return what errors begin with where a class or function is a plugin's: its plugin and component; "" of others."""
+    module = inspect.getmodule(code)
+    status = None if module is None else _offering(package(module.__name__))
+    if status is None:
+        return ""
+    offered = [each.id for each in status.components if each.target.endswith(f":{code.__qualname__}")]
+    return ": ".join([status.title, *offered[:1], ""])
+
+
+def _found() -> list[PluginStatus]:
+    """Return the plugins that are loaded by now; loads none."""
+    return _loaded().statuses if _loaded.cache_info().currsize else []
+
+
+def _offering(name: str) -> PluginStatus | None:
+    """Return the plugin of a top package: whose hooks are in it, else who names components of it."""
+    owners = [status for status in _found() if name in status.packages]
+    own = (status for status in owners if status.home == name)
+    return next(own, next(iter(owners), None))
 
 
 def load_file(path: str | os.PathLike[str]) -> PluginStatus:

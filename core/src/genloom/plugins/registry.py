@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 from typing import Any
 
 from genloom.arguments import instance
@@ -12,7 +14,7 @@ from genloom.plugins.first_party import FIRST_PARTY, THEIR_KINDS
 from genloom.plugins.offers import COMPONENT_KINDS, Component
 from genloom.plugins.status import PluginStatus
 
-__all__ = ["chosen", "clashes", "components", "find", "hint", "owner", "required"]
+__all__ = ["call", "chosen", "clashes", "components", "find", "hint", "named", "owner", "required"]
 
 
 def components(kind: str | None = None) -> list[Component]:
@@ -64,6 +66,35 @@ def owner(component: Component) -> PluginStatus:
         if other is component:
             return status
     raise NotFoundError(f"No plugin offers {component.id!r}.")
+
+
+def named(component: Component) -> str:
+    """Return what errors call a component: its plugin, where one offers it, and its id."""
+    for status, other in _owned(component.kind):
+        if other is component:
+            return f"{status.title}: {component.id}"
+    return component.id
+
+
+def call(component: Component, form: str, *values: Any, **named_values: Any) -> Any:
+    """Call what a component names, and return what that gives.
+
+    Args:
+        component: a class or a function.
+        form: what its kind is called with, for the message, such as "(options)".
+        *values: what it is called with.
+        **named_values: likewise.
+
+    Raises:
+        PluginError: it cannot be called so.
+    """
+    target = component.load()
+    try:
+        with contextlib.suppress(ValueError):  # a function without a signature, such as NumPy's own
+            inspect.signature(target).bind(*values, **named_values)
+    except TypeError as error:
+        raise PluginError(f"{named(component)} does not take {form}: {error}.", mend="Let it take them.") from None
+    return target(*values, **named_values)
 
 
 def hint(id: str) -> str | None:

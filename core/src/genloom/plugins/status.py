@@ -46,8 +46,12 @@ class PluginStatus:
     def packages(self) -> set[str]:
         """The top packages that its code is in; none for GenLoom's own components."""
         modules = [component.target.partition(":")[0] for component in self.components]
-        modules += [self.module.__name__] if isinstance(self.module, types.ModuleType) else []
-        return {package(module) for module in modules} - {"genloom"}
+        return {*map(package, modules), self.home} - {"genloom", ""}
+
+    @property
+    def home(self) -> str:
+        """The top package that its hooks are in, "" of one that was not imported."""
+        return package(self.module.__name__) if isinstance(self.module, types.ModuleType) else ""
 
     @property
     def title(self) -> str:

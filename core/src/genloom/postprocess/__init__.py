@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from genloom.arguments import many
+from genloom.arguments import described, many
 from genloom.errors import ConfigError, PluginError
 from genloom.modalities import takes
 from genloom.postprocess.origin import Origin
@@ -44,14 +44,35 @@ class Step:
             PluginError: it returned something else than it states.
         """
         self.check(samples.spec)
-        function = self.component.load()
-        if self.component.whole:
-            made: Samples = function(samples, self.options, origin)
-        else:
-            values, spec = function(samples.samples, samples.spec, self.options)
-            made = samples.replace(samples=values, spec=spec)
+        made = self._whole(samples, origin) if self.component.whole else self._each(samples)
         self._check_result(made, len(samples))
         return made
+
+    def _whole(self, samples: Samples, origin: Origin) -> Samples:
+        from genloom.data.samples import Samples
+        from genloom.plugins.registry import call
+
+        found = call(self.component, "(samples, options, origin)", samples, self.options, origin)
+        if not isinstance(found, Samples):
+            raise self._broken(found, "Return genloom.Samples, such as samples.take(rows).")
+        return found
+
+    def _each(self, samples: Samples) -> Samples:
+        import numpy as np
+
+        from genloom.data.spec import DataSpec
+        from genloom.plugins.registry import call
+
+        found = call(self.component, "(samples, spec, options)", samples.samples, samples.spec, self.options)
+        values, spec = found if isinstance(found, (tuple, list)) and len(found) == 2 else (None, None)
+        if not isinstance(values, np.ndarray) or not isinstance(spec, DataSpec):
+            raise self._broken(found, "Return the samples, an array, and their DataSpec.")
+        return samples.replace(samples=values, spec=spec)
+
+    def _broken(self, found: Any, mend: str) -> PluginError:
+        from genloom.plugins.registry import named
+
+        return PluginError(f"{named(self.component)} returned {described(found)}.", mend=mend)
 
     def check(self, spec: DataSpec) -> None:
         """Raise ConfigError when the post-processor does not take this kind of data."""

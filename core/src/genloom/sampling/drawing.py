@@ -137,7 +137,7 @@ def _in_chunks(
             rows = np.minimum(np.arange(start, start + size), n - 1)  # the padding repeats the last condition
             condition = {name: array[rows] for name, array in arrays.items()}
             drawn = draw(random.keys(seed, size, offset + start), condition)
-            check_drawn(type(model).__name__, drawn, (size, *model.spec.shape))
+            check_drawn(model, drawn, (size, *model.spec.shape))
             parts.append(ops.convert_to_numpy(drawn)[: n - start])
             if first and start == 0:
                 compile_seconds = time.perf_counter() - begin

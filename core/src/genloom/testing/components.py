@@ -285,7 +285,7 @@ class ModalityConformance(_Conformance):
     def test_data_of_its_kind_find_it(self) -> None:
         """The kind that specs name is the modality's own."""
         assert self.component().name == self.spec.kind, "Promise broken: the kind of the data is another modality's."
-        assert modality_of(self.spec) is self.modality(), "Promise broken: another modality answers."
+        assert modality_of(self.spec).own is self.modality(), "Promise broken: another modality answers."
 
     def test_every_ending_is_written_the_same_twice(self) -> None:
         """Each file that samples can be written as has bytes, and the same ones again."""

@@ -10,6 +10,7 @@ import keras
 from genloom.backend.executions import next_stack
 from genloom.data.loader import Loader
 from genloom.data.validation import ValidationBatches, split_validation
+from genloom.model.promises import check_split
 from genloom.training.plan import Stretch
 from genloom.training.settings import TrainingSettings
 
@@ -57,7 +58,7 @@ class Feed:
             self.train, aside = split_validation(dataset.train, settings.validation, seed)
             self.held_out = HeldOut(ValidationBatches(aside, settings.batch_size))
         for preparation in model.preparations.values():
-            self.train = preparation.split(self.train)
+            self.train = check_split(preparation, preparation.split(self.train))
         self.repeats = max(phase.repeats for phase in model.training_phases())
         self.loader = Loader(self.train, settings.batch_size, seed, repeats=self.repeats)
         self.most = settings.steps_per_execution
