@@ -59,6 +59,7 @@ def option(
     choices: Iterable[Any] | None = None,
     minimum: float | None = None,
     maximum: float | None = None,
+    fixed: bool = False,
 ) -> T:
     """Declare one field of an options class.
 
@@ -70,6 +71,8 @@ def option(
             numbers and -1e30 for others.
         maximum: highest value allowed, inclusive; checked on each item of a tuple. Without it, 1,000,000 for whole
             numbers and 1e30 for others.
+        fixed: of a model: whether weights trained under one value mean something else under another, so that a
+            training that starts from a run must keep that run's.
 
     Returns:
         A `dataclasses.field`, typed as the default so that type checkers see the option's type.
@@ -89,6 +92,7 @@ def option(
     }
     metadata = {
         "help": help,
+        "fixed": fixed,
         **{key: value for key, value in limits.items() if value is not None},
     }
     return dataclasses.field(default=default, metadata=metadata)

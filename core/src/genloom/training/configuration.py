@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -29,6 +29,7 @@ from genloom.plugins.offers import Component
 from genloom.plugins.registry import find, owner
 from genloom.postprocess import chain
 from genloom.runs import Run, open_run
+from genloom.training.beginning import changes, fitting, inherited, plain_options
 from genloom.training.request import Request
 from genloom.training.settings import TrainingSettings, of_one_length, typed
 from genloom.training.stored import stored_config
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from genloom.data.dataset import Dataset
     from genloom.model import GenerativeModel
 
-__all__ = ["Job", "circumstances", "free_path", "plain_options", "resolve", "versions"]
+__all__ = ["Job", "circumstances", "free_path", "resolve", "versions"]
 
 _SETTINGS = {field.name for field in dataclasses.fields(TrainingSettings)}
 
@@ -55,6 +56,7 @@ class Job:
         settings: how to train.
         seed: of weights, order and noise.
         init_from: path of a run whose weights to start from, or None.
+        changed: what is other than in that run, as "process cosine → exploding".
     """
 
     component: Component | None
@@ -65,6 +67,7 @@ class Job:
     settings: TrainingSettings
     seed: int
     init_from: str | None
+    changed: Sequence[str] = ()
 
     @property
     def model_id(self) -> str:
@@ -88,7 +91,7 @@ class Job:
         Raises:
             ConfigError: `init_from` is no run, or a preparation does not apply.
             DataError: a preparation needs earlier training data, and there are none.
-            RunError: its weights do not fit.
+            RunError: its weights do not fit; says with which options they would.
         """
         model = self._begun(resumed)
         run = None if self.init_from is None else Run(self.init_from)
@@ -102,7 +105,10 @@ class Job:
         """Build the model with the weights that the training starts from, unless a checkpoint brings them."""
         model = self.build()
         if self.init_from is not None and not resumed:
-            restore_weights(model, trained_weights(Run(self.init_from)))
+            run = Run(self.init_from)
+            weights = trained_weights(run)
+            with fitting(run, model.options):
+                restore_weights(model, weights)
         return model
 
     def document(self, steps_per_epoch: int) -> dict[str, Any]:
@@ -111,6 +117,7 @@ class Job:
         settings.pop("epochs" if self.settings.steps is not None else "steps")
         seed = self.seed if self.given is None else self.given.seed
         training = {**settings, "seed": self.seed, "steps_per_epoch": steps_per_epoch, "init_from": self.init_from}
+        training |= {"init_changed": [*self.changed]} if self.changed else {}
         model = {"id": self.model_id, "preset": self.preset, "seed": seed, "options": plain_options(self.options)}
         model |= {} if self.component is None else {"plugin": owner(self.component).source}
         data = {
@@ -153,7 +160,9 @@ def resolve(request: Request, stored: Mapping[str, Any] | None = None) -> Job:
     known = begun or ({} if before is None or preset is not None else stored_config(before))
     options = _options(request, component, preset, known)
     given = None if isinstance(request.model, str) else request.model
-    return Job(component, given, preset, options, dataset, settings, seed, start)
+    job = Job(component, given, preset, options, dataset, settings, seed, start)
+    known_changes = begun.get("training", {}).get("init_changed", ())
+    return dataclasses.replace(job, changed=known_changes if before is None else changes(before, job.model_id, options))
 
 
 def _checked(request: Request) -> tuple[dict[str, Any], int]:
@@ -205,7 +214,7 @@ def _options(request: Request, component: Component | None, preset: str | None, 
     """Return the model's options: those that are asked for above those of the run that is gone on with or from."""
     if component is None:
         return cast("GenerativeModel", request.model).options
-    kept = _options_of(known, component) if known else {}
+    kept = inherited(known, component) if known else {}
     return component.configure(preset, **{**kept, **(request.options or {})})
 
 
@@ -277,12 +286,6 @@ def _check_place(component: Component | None, options: Mapping[str, Any], asked:
             )
 
 
-def _options_of(config: Mapping[str, Any], component: Component) -> Mapping[str, Any]:
-    """Return the options of a run's model; of another model none, which will be refused by name."""
-    model = config["model"]
-    return dict(model.get("options") or {}) if model["id"] == component.id else {}
-
-
 def _check_preparations(settings: TrainingSettings, started: bool) -> None:
     """Refuse preparations that do not go together, or that need a run to start from where there is none."""
     asked = preparations(dataclasses.asdict(settings))
@@ -291,12 +294,6 @@ def _check_preparations(settings: TrainingSettings, started: bool) -> None:
     for name in ("adapt", "retain"):
         if name in asked and not started:
             raise ConfigError(f"{name} needs trained weights to start from.", mend="Give a run: --init-from RUN.")
-
-
-def plain_options(options: Any) -> dict[str, Any]:
-    """Return options as TOML holds them; None is written as "none", for TOML has no null."""
-    values = dataclasses.asdict(options) if dataclasses.is_dataclass(options) else {}  # type: ignore[arg-type]
-    return {name: "none" if value is None else value for name, value in values.items()}
 
 
 def versions() -> dict[str, Any]:

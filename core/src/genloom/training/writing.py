@@ -12,8 +12,9 @@ from genloom.model.state import collect_weights
 from genloom.plugins.registry import find, owner
 from genloom.runs import Run, create_run, save
 from genloom.runs.sealing import seal
+from genloom.training.beginning import plain_options
 from genloom.training.callbacks.finite import not_finite
-from genloom.training.configuration import plain_options, versions
+from genloom.training.configuration import versions
 
 if TYPE_CHECKING:
     from genloom.model import GenerativeModel

@@ -20,6 +20,7 @@ class VAEOptions:
         "gaussian",
         "p(x|z): gaussian with one learned σ, or bernoulli for data in [0, 1]",
         choices=("gaussian", "bernoulli"),
+        fixed=True,
     )
     prior: str = option(
         "mixture",
