@@ -97,6 +97,7 @@ def _generated(run: Run, asked: dict[str, Any]) -> Samples:
 def _mapped(run: Run, mode: str, asked: dict[str, Any]) -> Samples:
     """Reconstruct or interpolate; only the post-processors named here follow, for a run's own are for new samples."""
     from genloom.opening.load import load
+    from genloom.plugins.registry import of_run
     from genloom.postprocess import Origin, chain
     from genloom.sampling import latents
 
@@ -108,7 +109,8 @@ def _mapped(run: Run, mode: str, asked: dict[str, Any]) -> Samples:
         )
     steps = chain(asked["post"])
     model = load(run)
-    dataset = latents.opened_for(model, asked["data"] or run.address)
+    with of_run({} if asked["data"] else run.config):
+        dataset = latents.opened_for(model, asked["data"] or run.address)
     function = latents.reconstruct if mode == "reconstruct" else latents.interpolate
     made = function(model, dataset, asked["n"], asked["seed"]).replace(step=model.loaded_step)
     return steps(made, Origin(run, lambda: model, dataset))

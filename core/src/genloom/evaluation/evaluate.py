@@ -21,9 +21,9 @@ from genloom.metrics.fingerprint import Fingerprint
 from genloom.metrics.measured import model_of
 from genloom.metrics.result import MetricResult
 from genloom.options import MOST_SAMPLES
-from genloom.postprocess import chain
+from genloom.plugins.registry import of_run
 from genloom.runs import Run, open_run
-from genloom.sampling.sample import own_post
+from genloom.sampling.sample import chain_of
 
 if TYPE_CHECKING:
     from genloom.data.dataset import Dataset
@@ -88,7 +88,7 @@ def evaluate(
     seed, metrics = seed_number(seed), _checked_names(metrics)
     _check_sampler(sampler)
     run = run if isinstance(run, Run) else open_run(run)
-    steps = chain(own_post(run) if post is None else post)
+    steps = chain_of(run, post)
     dataset = _checked_data(run, dataset)
     steps.check(dataset.spec)
     count = _count(n, dataset)
@@ -137,7 +137,8 @@ def keep(run: Run, results: Sequence[dict[str, Any]]) -> None:
 def _checked_data(run: Run, given: Data | None) -> Dataset:
     from genloom import data
 
-    dataset = data.open(run.address if given is None else given)
+    with of_run(run.config if given is None else {}):
+        dataset = data.open(run.address if given is None else given)
     stated = run.config["data"].get("fingerprint")
     if stated in (None, dataset.fingerprint):
         return dataset

@@ -11,7 +11,7 @@ from genloom.model.precision import policy
 from genloom.model.state import restore_weights, weights_by_name
 from genloom.opening.create import checked_model, instantiate
 from genloom.opening.preparing import preparations
-from genloom.plugins.registry import required
+from genloom.plugins.registry import of_run, required
 from genloom.runs import Run, load_latest, open_run
 
 if TYPE_CHECKING:
@@ -66,8 +66,14 @@ def rebuild(config: dict[str, Any]) -> GenerativeModel:
 
     Raises:
         ConfigError: the run was trained on a model object.
+        NotFoundError: a plugin that it was trained with is absent; says which.
     """
     _check_rebuilt(config)
+    with of_run(config):
+        return _rebuilt(config)
+
+
+def _rebuilt(config: dict[str, Any]) -> GenerativeModel:
     stated, training = config["model"], config.get("training", {})
     component = required("model", stated["id"], stated.get("plugin"))
     options = component.configure(stated.get("preset"), **stated.get("options", {}))
@@ -90,7 +96,9 @@ def _check_rebuilt(config: dict[str, Any]) -> None:
 
 def trained_weights(run: Run) -> dict[str, Any]:
     """Return the weights that another training starts from, `model/<name>` → array, preparations merged into them."""
-    if not any(each.kept for each in preparations(run.config.get("training", {})).values()):
+    with of_run(run.config):
+        prepared = preparations(run.config.get("training", {}))
+    if not any(each.kept for each in prepared.values()):
         return load_latest(run)[0]
     from keras import ops
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from genloom.arguments import instance
@@ -14,7 +15,7 @@ from genloom.plugins.first_party import FIRST_PARTY, THEIR_KINDS
 from genloom.plugins.offers import COMPONENT_KINDS, Component
 from genloom.plugins.status import PluginStatus
 
-__all__ = ["call", "chosen", "clashes", "components", "find", "hint", "named", "owner", "required"]
+__all__ = ["call", "chosen", "clashes", "components", "find", "hint", "named", "of_run", "owner", "required"]
 
 
 def components(kind: str | None = None) -> list[Component]:
@@ -133,12 +134,48 @@ def required(kind: str, id: str, source: str | None) -> Component:
         ) from error
 
 
-def _way_back(source: str) -> str:
+@contextlib.contextmanager
+def of_run(config: Mapping[str, Any]) -> Iterator[None]:
+    """Look up what a run was made with: where a component is absent, say which of the run's plugins are not here.
+
+    Args:
+        config: what its run.toml holds, {} of no run.
+
+    Raises:
+        NotFoundError: as inside, with the way back.
+    """
+    try:
+        yield
+    except NotFoundError as error:
+        gone = _gone(config)
+        if not gone or any(source in error.message for source in gone):
+            raise
+        are = "is" if len(gone) == 1 else "are"
+        told = f"{error.message} This run was trained with {listed(gone)}, which {are} not here."
+        raise NotFoundError(told, mend=_way_back(*gone)) from error
+
+
+def _gone(config: Mapping[str, Any]) -> list[str]:
+    """Return `PluginStatus.source` of the plugins that a run was trained with and that are not loaded."""
+    versions = config.get("versions")
+    stated = versions.get("plugins") if isinstance(versions, Mapping) else None
+    loaded = {status.distribution for status in plugins() if status.status == "ok"}
+    trained = stated if isinstance(stated, Mapping) else {}
+    return [f"{name} {version}".rstrip() for name, version in trained.items() if name not in loaded]
+
+
+def _way_back(*sources: str) -> str:
+    """Return how plugins are brought back: files by name, distributions by their versions."""
+    files = [source for source in sources if source.endswith(".py")]
+    wanted = [_requirement(source) for source in sources if source not in files]
+    named_again = f"Name it again before the command: genloom {' '.join(f'-p {file}' for file in files)} …"
+    ways = [named_again] if files else []
+    return ". ".join([*ways, *([f"Install it: genloom install {' '.join(wanted)}"] if wanted else [])])
+
+
+def _requirement(source: str) -> str:
     distribution, _, version = source.rpartition(" ")
-    if source.endswith(".py"):
-        return f"Name it again before the command: genloom -p {source} …"
-    bare = next((name for name, own in FIRST_PARTY.items() if own == distribution), None)
-    return f"Install it: genloom install {bare or f'{distribution}=={version}'}"
+    return next((name for name, own in FIRST_PARTY.items() if own == distribution), f"{distribution}=={version}")
 
 
 def clashes() -> list[str]:

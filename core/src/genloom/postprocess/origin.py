@@ -59,5 +59,7 @@ class Origin:
         if self.run is None:
             raise ConfigError("It is not known which data these samples are modelled on.", mend="Pass Origin(run).")
         from genloom.data.opening import open
+        from genloom.plugins.registry import of_run
 
-        return open(self.run.address)
+        with of_run(self.run.config):
+            return open(self.run.address)

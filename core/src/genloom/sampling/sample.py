@@ -18,9 +18,10 @@ from genloom.sampling.drawing import draw_samples
 if TYPE_CHECKING:
     from genloom.model import GenerativeModel
     from genloom.plugins.offers import SampleRequest
+    from genloom.postprocess import Chain
     from genloom.runs import Run
 
-__all__ = ["own_post", "sample"]
+__all__ = ["chain_of", "sample"]
 
 
 def sample(
@@ -62,11 +63,11 @@ def sample(
             data's.
     """
     from genloom.plugins.offers import SampleRequest
-    from genloom.postprocess import Origin, chain
+    from genloom.postprocess import Origin
 
     n, seed, offset, chunk = _numbers(n, seed, offset, chunk)
     run = _run(model_or_run)
-    steps = chain(own_post(run) if post is None else post)  # before the model is opened: a wrong name costs nothing
+    steps = chain_of(run, post)  # before the model is opened: a wrong name costs nothing
     model = _model(run, model_or_run, weights)
     steps.check(model.spec)
     draw = partial(
@@ -93,9 +94,15 @@ def _drawn(run: Run | None, request: SampleRequest) -> Samples:
     return drawn
 
 
-def own_post(run: Run | None) -> tuple[str, ...]:
-    """Return the post-processors that a run was trained with, in order; none for None."""
-    return () if run is None else tuple(run.config.get("training", {}).get("post", ()))
+def chain_of(run: Run | None, post: Iterable[str] | None) -> Chain:
+    """Return the post-processors that are asked for, in order; for None those that the run was trained with, if any."""
+    from genloom.plugins.registry import of_run
+    from genloom.postprocess import chain
+
+    if post is not None or run is None:
+        return chain(post or ())
+    with of_run(run.config):
+        return chain(run.config.get("training", {}).get("post", ()))
 
 
 def _run(source: Any) -> Run | None:

@@ -15,7 +15,7 @@ from genloom.files.atomic import write_atomic
 from genloom.messages import tell
 from genloom.model.state import restore
 from genloom.opening.memory import within_memory
-from genloom.plugins.registry import required
+from genloom.plugins.registry import of_run, required
 from genloom.profiling.step import check_length, profile_of
 from genloom.runs import Run, create_run, load_latest
 from genloom.runs.directory import check_place, no_run
@@ -107,7 +107,8 @@ def _answer(request: Request, dry_run: bool, callbacks: Sequence[Any], profiled:
     """Return the finished run of one training, or its description."""
     callbacks = many("callbacks", callbacks, keras.callbacks.Callback, "a list of Keras callbacks")
     stored = _stored(request)
-    job = resolve(request, stored)
+    with of_run(stored or {}):
+        job = resolve(request, stored)
     if stored is not None:
         check_same(job, stored, Path(str(request.out)))
     if dry_run:
