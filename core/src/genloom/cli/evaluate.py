@@ -11,7 +11,7 @@ from genloom import engine
 from genloom.cli import offers
 from genloom.cli.flags import SAMPLES, backend, json_flag, post_flag, run_argument, seed_flag
 from genloom.cli.output import note, number_cell, on_terminal, print_json, table
-from genloom.errors import RunError
+from genloom.errors import DataError, RunError
 
 __all__ = ["evaluate"]
 
@@ -67,6 +67,8 @@ def evaluate(
     except RunError as error:
         note(f"Error: {error}")  # not raised: with --json, standard output holds one document
         ctx.exit(error.exit_code)
+    if metrics and any("reason" in entry for entry in result["results"]):
+        ctx.exit(DataError.exit_code)  # as for one that is named and needs more samples
 
 
 def _print(results: Sequence[Mapping[str, Any]]) -> None:

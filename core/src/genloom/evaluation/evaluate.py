@@ -189,7 +189,7 @@ def scores(
         names: metrics by the names they are reported under; None for all default ones that fit.
         drawn: the samples.
         dataset: what they are to be like.
-        say: is told which metrics are skipped.
+        say: is told which metrics are skipped, or have no value.
 
     Raises:
         ConfigError: a metric that does not apply.
@@ -209,7 +209,11 @@ def scores(
     )
     few, where = len(context.test), "held out" if len(drawn) >= len(dataset.test) else "drawn"
     measurable = [metric for metric in chosen if enough(metric, few, where, say, named=names is not None)]
-    return [measure(component, drawn, context) for component in measurable]
+    results = [measure(component, drawn, context) for component in measurable]
+    for result in results:
+        if result.reason:
+            say(f"{result.name} has no value: {result.reason}")
+    return results
 
 
 def _loaded(run: Run) -> tuple[Any, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from genloom.errors import ConfigError, nearest
+from genloom.errors import ConfigError, DataError, nearest
 
 if TYPE_CHECKING:
     from genloom.data.dataset import Dataset
@@ -74,4 +74,6 @@ class Judge:
 
         drawn: Any = draw_samples(model, min(self.n, len(dataset.test)), self.seed)
         (result,) = scores([self.name], drawn, dataset)
+        if result.reason:
+            raise DataError(f"{self.name} has no value: {result.reason}", mend="Use another measure.")
         return float(result.value), bool(result.lower_is_better)

@@ -137,7 +137,8 @@ def pca_features(train: ArrayLike, components: int = 20) -> PcaFeatures:
     kept = min(components, x.shape[1], len(x) - 1)
     # Exact where a d × d matrix is cheap; the randomised solver is seeded and exact to rounding for leading directions.
     solver = "full" if x.shape[1] <= 1024 else "randomized"
-    fitted = PCA(kept, svd_solver=solver, random_state=0).fit(x)
+    with np.errstate(invalid="ignore"):  # shares of the variance, where there is none
+        fitted = PCA(kept, svd_solver=solver, random_state=0).fit(x)
     rows = fitted.components_
     signs = np.sign(rows[np.arange(kept), np.abs(rows).argmax(1)])
     return PcaFeatures(mean=fitted.mean_, components=rows * signs[:, None])

@@ -7,7 +7,7 @@ import re
 
 from genloom.arguments import described
 from genloom.data.samples import Samples
-from genloom.errors import PluginError
+from genloom.errors import DataError, PluginError
 from genloom.metrics import cache
 from genloom.metrics.context import FIT_ROWS, MetricContext
 from genloom.metrics.fingerprint import Fingerprint
@@ -24,6 +24,8 @@ _FEATURES = re.compile(r"-((?:pca|classifier)\d+)$")
 def measure(component: Component, generated: Samples, context: MetricContext) -> MetricResult:
     """Call a metric on generated samples, real ones and those of the opponents, at the same n.
 
+    A metric that has nothing to measure in these samples raises DataError: its result has no value, and says why.
+
     Args:
         component: a metric, made by `genloom.metrics.component.metric_component`.
         generated: the samples; a metric with a `limit` looks at so many of them, drawn by seed.
@@ -31,13 +33,13 @@ def measure(component: Component, generated: Samples, context: MetricContext) ->
 
     Raises:
         ConfigError: the metric does not apply to these samples.
-        DataError: samples that are not finite, or too few of them.
+        PluginError: the metric gives no number, or the features it looks at are none.
     """
     samples = generated.subset(component.metric.limit)
     drawn = [f"{len(samples)} samples drawn"] if len(samples) < len(generated) else []
     fingerprint = _fingerprint(component, context, len(samples), drawn)
-    value = _score(component, samples, context)
-    references = _references(component, context, fingerprint)
+    value, reason = _score(component, samples, context)
+    references = {} if reason else _references(component, context, fingerprint)
     return MetricResult(
         name=fingerprint.metric,
         value=value,
@@ -46,18 +48,22 @@ def measure(component: Component, generated: Samples, context: MetricContext) ->
         fingerprint=fingerprint,
         floor=references.pop("floor", None),
         opponents=references,
+        reason=reason,
     )
 
 
-def _score(component: Component, samples: Samples, context: MetricContext) -> float:
-    """Return what a metric gives for samples.
+def _score(component: Component, samples: Samples, context: MetricContext) -> tuple[float, str]:
+    """Return what a metric gives for samples and "", or NaN and why there is nothing to measure.
 
     Raises:
         PluginError: it gives no number.
     """
-    found = call(component, "(generated, context)", samples, context)
     try:
-        return float(found)
+        found = call(component, "(generated, context)", samples, context)
+    except DataError as error:
+        return math.nan, error.message
+    try:
+        return float(found), ""
     except (TypeError, ValueError):
         raise PluginError(f"{named(component)} returned {described(found)}.", mend="Return one number.") from None
 
@@ -66,8 +72,7 @@ def _fingerprint(component: Component, context: MetricContext, n: int, drawn: li
     """Return the protocol; `drawn` says which parts stand for the whole."""
     fitted = [f"fitted on {FIT_ROWS} drawn"] if len(context.train) > FIT_ROWS else []
     units = ["standardised"] if context.spec.scale else []
-    features = context.features(component.metric.features)
-    label = context.label(features)
+    label, digest = _features(component, context)
     return Fingerprint(
         # The data may allow fewer components than were asked for: the name says what was used.
         metric=_FEATURES.sub(f"[{label}]", component.id),
@@ -75,11 +80,20 @@ def _fingerprint(component: Component, context: MetricContext, n: int, drawn: li
         n=n,
         reference_n=len(context.test),
         features=label,
-        features_digest=features.digest,
+        features_digest=digest,
         shape=context.spec.shape,
         setting=", ".join([*drawn, *fitted, *units]),
         revision=component.metric.revision,
     )
+
+
+def _features(component: Component, context: MetricContext) -> tuple[str, str]:
+    """Return the label and the digest of what a metric looks at; the name it declares where that cannot be fitted."""
+    try:
+        features = context.features(component.metric.features)
+    except DataError:
+        return component.metric.features, ""
+    return context.label(features), features.digest
 
 
 def _references(component: Component, context: MetricContext, fingerprint: Fingerprint) -> dict[str, float]:
@@ -91,7 +105,7 @@ def _references(component: Component, context: MetricContext, fingerprint: Finge
     if found is not None:
         return {name: float(value) for name, value in found.items()}
     sets = _real_and_simple(component, context, fingerprint.n)
-    scores = {name: _score(component, samples, context) for name, samples in sets}
+    scores = {name: _score(component, samples, context)[0] for name, samples in sets}
     scores = {name: score for name, score in scores.items() if math.isfinite(score)}
     if own:
         cache.write(key, scores)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from genloom.data.samples import Samples
-from genloom.errors import ConfigError
+from genloom.errors import ConfigError, DataError
 from genloom.metrics.c2st import two_sample_accuracy
 from genloom.metrics.context import MetricContext
 from genloom.metrics.frechet import frechet_distance
@@ -95,8 +95,15 @@ def nearest_train(generated: Samples, context: MetricContext) -> float:
     """
     held_out = context.once("nearest-train", lambda: _median_nearest(context.test.subset(500), context))
     if held_out == 0.0:
-        raise ConfigError("Held-out samples are copies of training samples, so memorised samples cannot be detected.")
+        raise DataError(_alike(context))
     return _median_nearest(generated, context) / held_out
+
+
+def _alike(context: MetricContext) -> str:
+    """Say what half of the held-out samples share with training samples: nothing tells new ones from copies."""
+    features = context.modality.features
+    shared = f"have the same {features} as" if features else "are copies of"
+    return f"Held-out samples {shared} training samples, so memorised samples cannot be detected."
 
 
 def class_agreement(generated: Samples, context: MetricContext) -> float:
