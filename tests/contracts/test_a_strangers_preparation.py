@@ -58,6 +58,25 @@ class Gentle(genloom.Preparation):
         return [self.options.share * gradient for gradient in gradients]
 
 
+class Pull(genloom.Preparation):
+    """A teacher whose weights pull, kept as the documents say: as a function."""
+
+    def prepare(self, model, start):
+        teacher = start.model()
+        self.teacher = lambda: teacher
+
+    def phases(self, phases):
+        return [dataclasses.replace(phase, loss=self.pulled(phase)) for phase in phases]
+
+    def pulled(self, phase):
+        def loss(batch):
+            mean, metrics, weight = phase.loss(batch)
+            (theta,) = phase.resolve()
+            return mean + ops.sum(theta * ops.convert_to_tensor(self.teacher().theta)), metrics, weight
+
+        return loss
+
+
 class Point(genloom.GenerativeModel):
     """The loss is the mean of x·θ: its gradient is the mean of x, whatever θ is."""
 
@@ -83,6 +102,7 @@ def genloom_components():
     return [
         genloom.Component("model", "stranger/point", "gentle:Point", "A point."),
         genloom.Component("remedy", "stranger/gentle", "gentle:Gentle", "Gently.", options=GentleOptions),
+        genloom.Component("remedy", "stranger/pull", "gentle:Pull", "A teacher."),
         genloom.Component("adapter", "stranger/wrong", "gentle:GentleOptions", "No preparation."),
     ]
 '''
@@ -134,8 +154,9 @@ def test_samples_gradients_losses_and_saved_state_go_through_the_one_seam(
     assert genloom.load(run).preparations == {}  # nothing of it is needed after the training
 
 
-def test_a_run_goes_on_with_it_to_the_bit(base: genloom.Run, address: str, tmp_path: Path) -> None:
-    asked = {"init_from": base.path, "retain": "stranger/gentle", **QUIET}
+@pytest.mark.parametrize("remedy", ["stranger/gentle", "stranger/pull"])
+def test_a_run_goes_on_with_it_to_the_bit(remedy: str, base: genloom.Run, address: str, tmp_path: Path) -> None:
+    asked = {"init_from": base.path, "retain": remedy, **QUIET}
     whole = arrays(genloom.train("stranger/point", address, steps=6, out=tmp_path / "whole", **asked))
     genloom.train("stranger/point", address, steps=3, out=tmp_path / "parts", **asked)
     parts = arrays(genloom.train("stranger/point", address, steps=6, out=tmp_path / "parts", resume=True))

@@ -85,7 +85,8 @@ class Job:
         """Build the model as its training begins: with the weights of `init_from`, and prepared.
 
         Args:
-            resumed: whether a checkpoint of the run itself is read into it next.
+            resumed: whether a checkpoint of the run itself is read into it next; then preparations see the weights of
+                `init_from` where that run is still there.
             measured: False leaves out what a preparation measures, for a training that is only described.
 
         Raises:
@@ -93,18 +94,20 @@ class Job:
             DataError: a preparation needs earlier training data, and there are none.
             RunError: its weights do not fit; says with which options they would.
         """
-        model = self._begun(resumed)
+        asked = preparations(dataclasses.asdict(self.settings))
+        read = self.init_from is not None and (not resumed or (bool(asked) and Run(self.init_from).exists))
+        model = self._begun(read)
         run = None if self.init_from is None else Run(self.init_from)
-        again = None if self.component is None else lambda: self._begun(resumed)
+        again = None if self.component is None else lambda: self._begun(read)
         start = Start(self.seed, run, again, measured and not resumed)
-        for slot, preparation in preparations(dataclasses.asdict(self.settings)).items():
+        for slot, preparation in asked.items():
             model.prepare(slot, preparation, start)
         return model
 
-    def _begun(self, resumed: bool) -> GenerativeModel:
-        """Build the model with the weights that the training starts from, unless a checkpoint brings them."""
+    def _begun(self, read: bool) -> GenerativeModel:
+        """Build the model, with the weights of the run that the training starts from where those are read."""
         model = self.build()
-        if self.init_from is not None and not resumed:
+        if self.init_from is not None and read:
             run = Run(self.init_from)
             weights = trained_weights(run)
             with fitting(run, model.options):
