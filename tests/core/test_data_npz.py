@@ -224,3 +224,14 @@ def test_columns_that_float32_cannot_hold_are_refused(tmp_path):
     assert opened.spec.scale[1] == pytest.approx(10, rel=0.2)
     # A constant loses nothing.
     assert data.open(f"npz:{save(tmp_path, x=np.full((20, 1), 1.7e9))}").spec.scale == (0.0,)
+
+
+def test_what_was_drawn_is_read_as_data(tmp_path):
+    x = np.linspace(0.0, 1.0, 10 * 9, dtype="float32").reshape(10, 3, 3)
+    labels, names = np.arange(10) % 2, np.asarray(["cat", "dog"])
+    seeds = np.stack([np.zeros(10, int), np.arange(10)], axis=1)
+    drawn = open_npz(save(tmp_path, samples=x, labels=labels, seeds=seeds, class_names=names))
+    plain = open_npz(save(tmp_path, x=x, label=labels, class_names=names))
+    assert drawn.spec == plain.spec and drawn.fingerprint == plain.fingerprint
+    with pytest.raises(DataError, match="unknown key 'seeds'"):
+        open_npz(save(tmp_path, seeds=seeds))

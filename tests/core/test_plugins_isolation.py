@@ -338,3 +338,12 @@ def test_a_check_finds_a_model_that_cannot_draw(genloom: Genloom, install: Insta
     checked = genloom("plugins", "check", "tiny", "--json")
     assert checked.returncode == 3
     assert "tiny/point: Point has no draw()." in json.loads(checked.stdout)["plugins"][0]["defects"][0]
+
+
+def test_a_file_given_with_p_is_checked_by_its_name(genloom: Genloom, tmp_path: Path) -> None:
+    (tmp_path / "bits.py").write_text(GOOD.replace("good", "bits").replace("bits_targets", "bits"))
+    checked = genloom("-p", "bits.py", "plugins", "check", "bits", "--json")
+    (found,) = json.loads(checked.stdout)["plugins"]
+    assert (checked.returncode, found["status"], found["components"]) == (3, "failed", ["bits/rows"])
+    assert found["defects"][0].startswith("Component 'bits/rows' cannot be loaded from 'bits:open_rows'")
+    assert genloom("plugins", "check", "bits").returncode == 4

@@ -6,13 +6,14 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
 import genloom
 from genloom import DataSpec, Samples
-from genloom.data import Subset
-from genloom.errors import DataError, PluginError
+from genloom.data import ArraySplit, Subset
+from genloom.errors import ConfigError, DataError, PluginError
 from genloom.metrics.context import MetricContext
 from genloom.metrics.measuring import measure
 from genloom.plugins.discovery import load_file
@@ -135,7 +136,12 @@ def missing(rest: str) -> Any:
     return open(f"{rest}.rows")
 
 
+def empty(rest: str) -> genloom.data.Dataset:
+    return genloom.data.Dataset("shed/rows", SPEC, ArraySplit(X[:0]), ArraySplit(X), "print")
+
+
 DATA: dict[str, tuple[Any, type, str]] = {
+    "no samples": (empty, DataError, r"holds no training samples\."),
     "nothing": (lambda rest: None, PluginError, "opened NoneType, which is not a genloom.data.Dataset"),
     "no rest": (lambda: None, PluginError, r"does not take \(rest, \*\*options\): too many positional arguments"),
     "no file": (missing, DataError, r"cannot be opened: No such file or directory \(birds\.rows\)\."),
@@ -172,3 +178,20 @@ def test_a_postprocessor(name: str, function: Any, words: str, offers: Callable[
     with pytest.raises(PluginError) as broken:
         chain([f"shed/{name}"])(Samples(X[:4], SPEC))
     assert str(broken.value).startswith("Plugin 'shed' (") and f"shed/{name} {words}" in str(broken.value)
+
+
+def test_an_error_in_a_layer_is_told_as_it_was_raised(offers: Callable[..., None]) -> None:
+    """Keras wraps it, several times over, with colours and with tensors."""
+
+    class Layer(keras.layers.Layer):
+        def call(self, x: Any) -> Any:
+            raise ConfigError("40 channels cannot be cut into 3 heads.", mend="Give heads=4.")
+
+    def build(self: Any, spec: DataSpec, options: Any = None, **values: Any) -> None:
+        genloom.GenerativeModel.__init__(self, spec, options, **values)
+        keras.Sequential([keras.Input((2,)), Layer()])
+
+    offers("Point", type("Point", (sys.modules["shed"].Point,), {"__init__": build}))
+    with pytest.raises(ConfigError) as raised:
+        genloom.create("shed/point", SPEC)
+    assert (raised.value.message, raised.value.mend) == ("40 channels cannot be cut into 3 heads.", "Give heads=4.")

@@ -291,6 +291,15 @@ def test_what_runs_between_steps_is_said_once(models: Any, tmp_path: Path, capfd
 
 
 @pytest.mark.any_engine
+def test_a_validation_that_is_never_due_is_said(models: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for every, steps, said in ((2, 9, 1), (2, 18, 0), (1, 3, 0)):  # 9 steps are an epoch
+        out = tmp_path / f"{every}-{steps}"
+        genloom.train("tests/vae", models.points(), out=out, steps=steps, validate_every=every, **QUIET)
+        told = f"no held-out loss is measured: 1 epoch is planned, validate_every={every}."
+        assert capfd.readouterr().err.count(told) == said
+
+
+@pytest.mark.any_engine
 def test_pictures_of_a_short_trial_cost_no_more_than_its_training(
     models: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,7 +67,7 @@ def show_plugin(name: str, as_json: bool) -> None:
 def check_plugins(names: tuple[str, ...], seconds: float, as_json: bool) -> None:
     """Load plugins and what they offer, each in a process of its own, and say what is wrong with them.
 
-    All installed plugins without a NAME. Exit code 3 when one is defective.
+    All plugins without a NAME, those of files given with -p too. Exit code 3 when one is defective.
     """
     from genloom.plugins.checking import check, chosen
 

@@ -60,6 +60,8 @@ def _check_splits(dataset: Dataset) -> None:
                 f"The split {name!r} of {dataset.address} is not a genloom.data.Split, but a {type(split).__name__}.",
                 mend="Derive its class from Split, or use ArraySplit.",
             )
+    if not len(dataset.train):
+        raise DataError(f"{dataset.address} holds no training samples.", mend="Check the address, and what it names.")
 
 
 def _addressed(address: str, options: Mapping[str, Any]) -> Dataset:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from genloom.arguments import instance, seed_number
 from genloom.data.spec import DataSpec
-from genloom.errors import ConfigError, PluginError, nearest
+from genloom.errors import ConfigError, GenLoomError, PluginError, nearest
 from genloom.modalities import takes
 from genloom.opening.memory import within_memory
 from genloom.options import RESERVED
@@ -79,9 +80,29 @@ def instantiate(
     check_model(component, target)
     _check_networks(component, target, networks)
     smaller = f"Choose smaller options: genloom show {component.id} lists them."
-    with within_memory("The model", smaller), backend.building():
+    with within_memory("The model", smaller), _as_raised(), backend.building():
         model: GenerativeModel = target(spec, options, seed=seed, noise=noise, **networks)
     return model
+
+
+@contextlib.contextmanager
+def _as_raised() -> Iterator[None]:
+    """Raise an error of GenLoom as a layer raised it: Keras puts its text, among more, into an error of its own."""
+    try:
+        yield
+    except Exception as error:
+        passed = [error, *_behind(error)]
+        own = [each for each in passed if isinstance(each, GenLoomError) and str(each) in str(error)]
+        if not own or own[-1] is error:
+            raise
+        raise own[-1] from None
+
+
+def _behind(error: BaseException) -> Iterator[BaseException]:
+    """Yield the errors that were being handled as this one was raised, the last one first."""
+    while error.__context__ is not None:
+        error = error.__context__
+        yield error
 
 
 def check_kind(component: Component, spec: DataSpec) -> None:

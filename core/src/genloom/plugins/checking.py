@@ -14,6 +14,7 @@ from genloom.errors import NotFoundError, nearest
 from genloom.hookspecs import GROUP
 from genloom.plugins.entry_points import Declared, declared
 from genloom.plugins.offers import Component
+from genloom.plugins.status import FILE
 
 __all__ = ["SECONDS", "check", "chosen", "examined"]
 
@@ -28,12 +29,15 @@ examined(sys.argv[1], check_model)
 
 
 def chosen(names: Sequence[str]) -> list[Declared]:
-    """Return the declared plugins of some names, entry points' or distributions'; all of them for none.
+    """Return the plugins of some names, entry points' or distributions', or of files given with -p; all for none.
 
     Raises:
         NotFoundError: nothing has one of the names.
     """
-    found = declared(GROUP)
+    from genloom.plugins.discovery import files
+
+    given = [Declared(status.name, "", status.distribution, status.version) for status in files()]
+    found = [*declared(GROUP), *given]
     for name in names:
         if not any(name in (each.name, each.distribution) for each in found):
             known = [word for each in found for word in (each.name, each.distribution)]
@@ -77,12 +81,14 @@ def examined(distribution: str, check_model: Callable[[Component, Any], None]) -
     """Print what is found of a plugin as one line of JSON; runs in the child process.
 
     Args:
-        distribution: whose plugin.
+        distribution: whose plugin, or the path of its file.
         check_model: raises for the target of a model that is none; handed in, for it imports Keras.
     """
-    from genloom.plugins.discovery import plugins
+    from genloom.plugins.discovery import load_file, plugins
 
     with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is no part of the answer
+        if distribution.endswith(FILE):
+            load_file(distribution)
         status = next(each for each in plugins() if each.distribution == distribution)
         defects = [f"{status.cause}{f' ({status.where})' if status.where else ''}"] if status.cause else []
         for component in status.components:

@@ -27,9 +27,20 @@ from genloom.messages import tell
 from genloom.plugins.blame import last, line, package
 from genloom.plugins.entry_points import Declared, declared
 from genloom.plugins.offers import Component
-from genloom.plugins.status import PluginStatus
+from genloom.plugins.status import FILE, PluginStatus
 
-__all__ = ["HEAVY", "culprit", "implementers", "load_file", "load_module", "manager", "plugins", "report", "whose"]
+__all__ = [
+    "HEAVY",
+    "culprit",
+    "files",
+    "implementers",
+    "load_file",
+    "load_module",
+    "manager",
+    "plugins",
+    "report",
+    "whose",
+]
 
 #: Modules that a plugin must not import at load time: they are slow, and they fix the backend before it is chosen.
 HEAVY = ("keras", "jax", "torch", "tensorflow")
@@ -96,6 +107,11 @@ def load_file(path: str | os.PathLike[str]) -> PluginStatus:
     if not file.is_file():
         raise NotFoundError(f"There is no plugin file {str(path)!r}.", mend="Check the path after -p.")
     return _loaded().add_file(file)
+
+
+def files() -> list[PluginStatus]:
+    """Return the plugins that were loaded from files; loads none."""
+    return [status for status in _found() if status.distribution.endswith(FILE)]
 
 
 def load_module(name: str) -> PluginStatus:

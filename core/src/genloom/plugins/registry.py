@@ -13,7 +13,7 @@ from genloom.options import parse_assignments
 from genloom.plugins.discovery import plugins
 from genloom.plugins.first_party import FIRST_PARTY, THEIR_KINDS
 from genloom.plugins.offers import COMPONENT_KINDS, Component
-from genloom.plugins.status import PluginStatus
+from genloom.plugins.status import FILE, PluginStatus
 
 __all__ = ["call", "chosen", "clashes", "components", "find", "hint", "named", "of_run", "owner", "required"]
 
@@ -166,7 +166,7 @@ def _gone(config: Mapping[str, Any]) -> list[str]:
 
 def _way_back(*sources: str) -> str:
     """Return how plugins are brought back: files by name, distributions by their versions."""
-    files = [source for source in sources if source.endswith(".py")]
+    files = [source for source in sources if source.endswith(FILE)]
     wanted = [_requirement(source) for source in sources if source not in files]
     named_again = f"Name it again before the command: genloom {' '.join(f'-p {file}' for file in files)} …"
     ways = [named_again] if files else []

@@ -9,7 +9,10 @@ from typing import Any
 from genloom.plugins.blame import package
 from genloom.plugins.offers import Component
 
-__all__ = ["PluginStatus"]
+__all__ = ["FILE", "PluginStatus"]
+
+#: How the path ends of a plugin that is one file, given with -p.
+FILE = ".py"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,7 +22,7 @@ __all__ = ["notices"]
 
 
 def notices(run: Run, model: GenerativeModel, job: Job, feed: Feed, plan: Plan, stretches: Stretches) -> None:
-    """Say what of a training may be unexpected: no steps, large batches, flat values, other versions or length.
+    """Say what of a training may be unexpected: no steps, large batches, no validation, flat values, other versions.
 
     Args:
         run: as it stands, before this training writes to it.
@@ -38,6 +38,13 @@ def notices(run: Run, model: GenerativeModel, job: Job, feed: Feed, plan: Plan, 
     batch, rows = job.settings.batch_size, len(feed.train)
     if batch > rows:
         tell(f"batch_size={batch} is more than the {rows} training samples, so some repeat: use batch_size={rows}.")
+    every = job.settings.validate_every
+    if feed.held_out is not None and plan.epochs < every:
+        planned = f"{plan.epochs} epochs are" if plan.epochs > 1 else "1 epoch is"
+        tell(
+            f"no held-out loss is measured: {planned} planned, validate_every={every}. "
+            "Use --set training.validate_every=1, or set nothing aside: --set training.validation=0."
+        )
     narrow = narrow_split(job.dataset.train, job.dataset.spec)
     if narrow is not None:
         tell(narrow)

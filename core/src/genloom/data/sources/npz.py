@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import zipfile
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,14 +21,16 @@ from genloom.errors import DataError
 __all__ = ["open_npz", "read_npz"]
 
 _MOST_ARRAYS = 1_000  # of one file
+#: Names in a file that `genloom sample` wrote → those of data; seeds tell where samples are from, and are no data.
+_DRAWN = {"samples": "x", "labels": "label", "seeds": None}
 
 
 def open_npz(rest: str = "", **options: Any) -> Dataset:
     """Open arrays: pictures (n, h, w) or (n, h, w, 1|3|4), or signals (n, features).
 
     Args:
-        rest: the file; keys `x`, and optionally `label`, `x_test`, `label_test` and `class_names`. Labels are whole
-            numbers from 0 up, or names.
+        rest: the file; keys `x`, and optionally `label`, `x_test`, `label_test` and `class_names`, or those of a file
+            that `genloom sample` wrote. Labels are whole numbers from 0 up, or names.
         **options: see `ArraysOptions`.
 
     Raises:
@@ -38,7 +40,16 @@ def open_npz(rest: str = "", **options: Any) -> Dataset:
     path = Path(rest).expanduser()
     if not rest or not path.is_file():
         raise DataError(f"npz: {rest!r} is not a file.", mend="Write npz:FILE.npz with arrays x and, if any, label.")
-    return dataset_of_arrays(read_npz(path, KEYS), f"npz:{rest}", str(path), ArraysOptions(**options))
+    arrays = read_npz(path, (*KEYS, *_DRAWN))
+    return dataset_of_arrays(_data(arrays), f"npz:{rest}", str(path), ArraysOptions(**options))
+
+
+def _data(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Return arrays by the names of data, where samples that were drawn have their own."""
+    if "samples" not in arrays:
+        return dict(arrays)
+    named = ((_DRAWN.get(name, name), array) for name, array in arrays.items())
+    return {name: array for name, array in named if name is not None}
 
 
 def read_npz(path: Path, keys: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
@@ -74,8 +85,9 @@ def _check_headers(path: Path, archive: zipfile.ZipFile, keys: Collection[str] |
         raise ValueError(f"it has {len(entries):,} arrays, where {_MOST_ARRAYS:,} are the most")
     total = 0
     for entry in entries:
-        if keys is not None:
-            check_key(entry.filename.removesuffix(".npy"), str(path))
+        name = entry.filename.removesuffix(".npy")
+        if keys is not None and name not in keys:
+            check_key(name, str(path))
         with archive.open(entry) as file:
             shape, dtype = _header(file)
         if dtype.hasobject:
