@@ -15,9 +15,10 @@ from genloom import DataSpec
 from genloom.data.summary import Summary
 from genloom.errors import ConfigError, DataError, PluginError
 from genloom.metrics.context import MetricContext
-from genloom.modalities import known, modality_of, picture
+from genloom.modalities import known, layout, modality_of, picture, takes
 from genloom.modalities.writing import endings, write
 from genloom.plugins.discovery import load_file
+from genloom.plugins.offers import Component
 
 pytestmark = pytest.mark.any_engine
 
@@ -56,9 +57,9 @@ Breaks = Callable[..., None]
 
 @pytest.fixture
 def breaks(monkeypatch: pytest.MonkeyPatch) -> Breaks:
-    """Let the plugin offer a modality that differs in some methods."""
+    """Let the plugin offer a modality that differs in some members."""
     hall = sys.modules["hall"]
-    return lambda **methods: monkeypatch.setattr(hall, "TILES", type("Tiles", (hall.Tiles,), methods)())
+    return lambda **members: monkeypatch.setattr(hall, "TILES", type("Tiles", (hall.Tiles,), members)())
 
 
 def spec() -> DataSpec:
@@ -135,6 +136,31 @@ def test_a_broken_promise_is_named_with_its_plugin(
     assert str(broken.value).startswith("Plugin 'hall' (")
     assert f"): hall/tiles: {words}" in str(broken.value)
     assert broken.value.exit_code == 3
+
+
+def test_data_like_a_known_kind_are_taken_by_its_models_and_by_nothing_else(breaks: Breaks) -> None:
+    models = {"vae/conv": ("image",), "gan/mlp": ("image", "signal", "table")}
+    taken = {id: Component("model", id, "a:b", "A model.", accepts=accepts) for id, accepts in models.items()}
+    blurs = Component("postprocessor", "post/blur", "a:b", "Of images.", accepts=("image",))
+    for like, expected in (("", (False, False)), ("image", (True, True)), ("signal", (False, True))):
+        breaks(like=like)
+        assert tuple(takes(model, spec()) for model in taken.values()) == expected
+        assert not takes(blurs, spec())
+        assert layout(spec()) == (like or "tiles")
+    breaks(like=None)
+    with pytest.raises(PluginError, match="hall/tiles: like is NoneType"):
+        modality_of(spec())
+
+
+def test_a_first_party_family_trains_on_them_and_samples_are_of_their_kind(breaks: Breaks, tmp_path: Path) -> None:
+    breaks(like="image", writers=lambda self: {".tile": lambda drawn: bytes(len(drawn))})
+    x = np.random.default_rng(0).random((40, 8, 8, 2), "float32")
+    data = genloom.data.open(x, kind="tiles", value_range=(0.0, 1.0))
+    quiet: dict[str, Any] = {"progress": "none", "sample_every": 0}
+    run = genloom.train("vae/conv", data, preset="tiny", steps=1, out=tmp_path / "run", **quiet)
+    drawn = genloom.sample(run, 3)
+    assert drawn.spec.kind == "tiles" and drawn.samples.shape == (3, 8, 8, 2)
+    assert write(drawn, tmp_path / "x.tile").read_bytes() == bytes(3)
 
 
 @pytest.mark.parametrize("method", ["readers", "writers"])

@@ -26,6 +26,7 @@ __all__ = [
     "Reader",
     "Writer",
     "known",
+    "layout",
     "modality_of",
     "of_kind",
     "picture",
@@ -75,6 +76,11 @@ def known() -> dict[str, Held]:
     return found
 
 
+def layout(spec: DataSpec) -> str:
+    """Return the kind whose networks suit data of a description: that of which they are `like`, else their own."""
+    return modality_of(spec).like or spec.kind
+
+
 def pictured(spec: DataSpec) -> bool:
     """Say whether samples of `spec` have a picture; text and music have none."""
     return modality_of(spec).pictured(spec)
@@ -93,11 +99,14 @@ def picture(
 def takes(component: Component, spec: DataSpec) -> bool:
     """Say whether a component takes data of this kind: those it names, with `NUMERIC` all that are amounts, or any.
 
-    A metric looks at features, which are amounts where a modality has some of its own.
+    A model takes those that are `like` a kind it takes, too. A metric looks at features, which are amounts where a
+    modality has some of its own.
     """
     accepts = component.accepts
     if not accepts or ANY in accepts or spec.kind in accepts:
         return True
     modality = modality_of(spec)
+    if component.kind == "model" and modality.like in accepts:
+        return True
     featured = component.kind == "metric" and bool(modality.features)
     return NUMERIC in accepts and (modality.numeric or featured)

@@ -44,6 +44,10 @@ class Modality:
     It stands in the names of scores, `fd[pieces-pca20]`. Features are amounts, even where values are none.
     """
 
+    like: str = ""
+    """Kind of data whose models take these, too: `image` for amounts (height, width, channels), `signal` for amounts
+    (features,) or (time, channels). Without it models take them that name their kind, `NUMERIC` or `ANY`."""
+
     def shaped(self, x: np.ndarray[Any, Any], name: str) -> np.ndarray[Any, Any]:
         """Return arrays (n, …) that come without a spec as samples (n, *shape), with an axis of channels, say.
 

@@ -39,9 +39,10 @@ class Held(Modality):
 
     def __init__(self, own: Modality, name: str) -> None:
         self.own, self._name = own, name
-        self.numeric, self.in_rows, self.features = own.numeric, own.in_rows, own.features
-        if not isinstance(self.features, str):
-            raise PluginError(f"{name}: features is {described(own.features)}.", mend="Write the name of them, or ''.")
+        self.numeric, self.in_rows, self.features, self.like = own.numeric, own.in_rows, own.features, own.like
+        for what, given in (("features", self.features), ("like", self.like)):
+            if not isinstance(given, str):
+                raise PluginError(f"{name}: {what} is {described(given)}.", mend="Write a name, or '' for none.")
 
     def shaped(self, x: NDArray[Any], name: str) -> NDArray[Any]:
         """Return samples, as many as were given."""

@@ -18,7 +18,7 @@ from genloom.data.spec import DataSpec
 from genloom.data.summary import Summary
 from genloom.errors import ConfigError, DataError
 from genloom.metrics.context import MetricContext
-from genloom.modalities import Modality, modality_of
+from genloom.modalities import Modality, known, modality_of
 from genloom.modalities.writing import writers
 from genloom.options import configure
 from genloom.postprocess import Chain, Origin, Step
@@ -286,6 +286,11 @@ class ModalityConformance(_Conformance):
         """The kind that specs name is the modality's own."""
         assert self.component().name == self.spec.kind, "Promise broken: the kind of the data is another modality's."
         assert modality_of(self.spec).own is self.modality(), "Promise broken: another modality answers."
+
+    def test_it_is_like_a_kind_that_there_is(self) -> None:
+        """A kind whose models take these data is known."""
+        like = self.modality().like
+        assert not like or like in known(), f"Promise broken: no modality is {like!r}, which it is like."
 
     def test_every_ending_is_written_the_same_twice(self) -> None:
         """Each file that samples can be written as has bytes, and the same ones again."""
