@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from genloom import DataSpec
+from genloom import DataSpec, backend
 from genloom.testing import ModelConformance
 
 
@@ -36,3 +36,12 @@ class TestMeanFlows(ModelConformance):
     spec = DataSpec((2,), kind="signal", value_range=(-3.0, 3.0), classes=3, condition=("label",))
     options: ClassVar[dict[str, Any]] = {"width": 16, "depth": 1, "learning_rate": 1e-2}
     sampling: ClassVar[dict[str, Any]] = {"steps": 2, "guidance": 1.5, "guidance_to": 0.8}
+
+
+class TestMaskedTokens(ModelConformance):
+    id = "diffusion/masked"
+    spec = DataSpec((6,), kind="text", dtype="int32", value_range=None, vocabulary=7)
+    options: ClassVar[dict[str, Any]] = {"layers": 1, "heads": 2, "width": 8, "dropout": 0.1, "learning_rate": 1e-2}
+    sampling: ClassVar[dict[str, Any]] = {"steps": 4}
+    precision = "float32" if backend.name() == "jax" else "float64"  # its attention is float32 inside
+    hooks = "genloom_diffusion"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from genloom import Component, Preset, hookimpl
+from genloom_diffusion.masked_options import MASKED_PRESETS, MASKED_TRAINING, MaskedOptions
 from genloom_diffusion.options import (
     MEAN_PRESETS,
     PRESETS,
@@ -25,6 +26,16 @@ def genloom_components() -> list[Component]:
         _model("flow", "model:Flow", FlowOptions, "Rectified flow: a straight process, Euler's sampler."),
         _model(
             "meanflow", "meanflow:MeanFlow", MeanFlowOptions, "Mean flows: samples in one network call.", MEAN_PRESETS
+        ),
+        Component(
+            kind="model",
+            id="diffusion/masked",
+            target="genloom_diffusion.masked:Masked",
+            summary="Masked diffusion of tokens: text in any order.",
+            options=MaskedOptions,
+            presets=MASKED_PRESETS,
+            accepts=("text",),
+            training=MASKED_TRAINING,
         ),
     ]
 

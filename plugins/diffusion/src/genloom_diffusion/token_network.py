@@ -1,0 +1,104 @@
+"""The network of masked tokens: a transformer in which every place sees all others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from genloom import DataSpec, backend
+from genloom.layers import Dropout
+from genloom_diffusion.masked_options import MaskedOptions
+
+__all__ = ["TokenTransformer", "token_network_for"]
+
+
+def token_network_for(spec: DataSpec, options: MaskedOptions, classes: int) -> keras.Model:
+    """Return a network `z` -> logits, for int32 tokens z (n, length) of which `spec.vocabulary` is the mask."""
+    return TokenTransformer(
+        spec.shape[0], spec.vocabulary, options.layers, options.heads, options.width, options.dropout
+    )
+
+
+class _Norm(keras.layers.Layer):
+    """LayerNorm over the last axis, with a scale (Ba et al. 2016)."""
+
+    def __init__(self, width: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.scale = self.add_weight(shape=(width,), initializer="ones", name="scale")
+        self.built = True
+
+    def call(self, x: Any) -> Any:
+        return backend.layer_norm(x, self.scale, None, 1e-5)
+
+
+class _Block(keras.layers.Layer):
+    """x + attention(norm(x)), then x + network(norm(x)); it starts as the identity.
+
+    Args:
+        heads: of the attention.
+        width: size of a token's vector.
+        dropout: share of units left out in training.
+    """
+
+    def __init__(self, heads: int, width: int, dropout: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.heads, self.size = heads, width // heads
+        self.attention_norm, self.network_norm = _Norm(width), _Norm(width)
+        self.query_key_value = _dense(width, 3 * width)
+        self.mix = _dense(width, width, "zeros")
+        self.up = _dense(width, 4 * width)
+        self.down = _dense(4 * width, width, "zeros")
+        self.drop = Dropout(dropout)
+        self.built = True
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        """Map x (n, length, width) to the same shape."""
+        x = x + self.drop(self._attended(self.attention_norm(x)), training=training)
+        hidden = ops.gelu(self.up(self.network_norm(x)), approximate=True)
+        return x + self.drop(self.down(hidden), training=training)
+
+    def _attended(self, y: Any) -> Any:
+        length, width = int(y.shape[1]), int(y.shape[2])
+        parts = ops.reshape(self.query_key_value(y), (-1, length, 3, self.heads, self.size))
+        mixed = ops.dot_product_attention(parts[:, :, 0], parts[:, :, 1], parts[:, :, 2])
+        return self.mix(ops.reshape(mixed, (-1, length, width)))
+
+
+class TokenTransformer(keras.Model):
+    """A transformer without a causal mask (Devlin et al. 2019), which is told no time: z shows it (Ou et al. 2025).
+
+    Args:
+        length: tokens of a sample.
+        vocabulary: numbers of a token, beside which there is the mask.
+        layers: transformer blocks.
+        heads: attention heads, which divide the width.
+        width: size of a token's vector.
+        dropout: share of units left out in training.
+    """
+
+    def __init__(
+        self, length: int, vocabulary: int, layers: int, heads: int, width: int, dropout: float = 0.0, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.token, self.position = keras.layers.Embedding(vocabulary + 1, width), keras.layers.Embedding(length, width)
+        self.token.build((None,))
+        self.position.build((None,))
+        self.blocks = [_Block(heads, width, dropout) for _ in range(layers)]
+        self.norm = _Norm(width)
+        self.head = _dense(width, vocabulary, "zeros")
+        self.built = True
+
+    def call(self, z: Any, training: bool = False) -> Any:
+        """Map tokens z (n, length) to logits (n, length, vocabulary) of the token at each place, never the mask."""
+        x = self.token(z) + self.position(ops.arange(int(z.shape[1]), dtype="int32"))
+        for block in self.blocks:
+            x = block(x, training=training)
+        return self.head(self.norm(x))
+
+
+def _dense(inputs: int, units: int, initializer: str = "glorot_uniform") -> keras.layers.Dense:
+    layer = keras.layers.Dense(units, use_bias=False, kernel_initializer=initializer)
+    layer.build((None, inputs))
+    return layer
