@@ -27,6 +27,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "gan/dcgan": {"latent": 4, "channels": (4, 6)},
     "gan/wgan-gp": {"latent": 4, "channels": (4, 6), "n_critic": 2},
     **{f"diffusion/{name}": UNET for name in ("ddpm", "edm", "flow", "meanflow")},
+    "diffusion/masked": {"layers": 2, "heads": 2, "width": 16, "learning_rate": 2e-4},
     "language/transformer": {"layers": 2, "heads": 2, "width": 16},
 }
 

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from scipy import stats
+from scipy import special, stats
 
 import genloom
 from genloom import DataSpec, backend
@@ -75,15 +75,13 @@ def states(joint: np.ndarray) -> np.ndarray:
 
 def integrated(model: Masked, x: np.ndarray) -> np.ndarray:
     """The bound of each row of x in nats, over all masks: every number of masked tokens, at every choice of places."""
-    length, total = x.shape[1], np.zeros(len(x))
-    for k in range(1, length + 1):
-        choices = list(itertools.combinations(range(length), k))
-        for places in choices:
-            order = np.ones((len(x), length), "float32")
-            order[:, list(places)] = 0.0
-            u = np.full(len(x), (k - 0.5) / length, "float32")
-            total += array(model.bound(ops.convert_to_tensor(x), u, ops.convert_to_tensor(order))) / len(choices)
-    return total  # the mean over k, times length
+    n, length = x.shape
+    masks = np.array(list(itertools.product([0, 1], repeat=length))[1:])  # (m, length)
+    k = masks.sum(axis=1)
+    u = np.tile((k - 0.5) / length, n).astype("float32")
+    order = np.tile(1.0 - masks, (n, 1)).astype("float32")
+    bounds = model.bound(*map(ops.convert_to_tensor, (np.repeat(x, len(masks), axis=0), u, order)))
+    return array(bounds).reshape(n, -1) @ (1 / special.comb(length, k))  # the mean over k, times length
 
 
 def drawn(model: Masked, n: int, condition: dict[str, np.ndarray] | None = None, **options: Any) -> np.ndarray:
@@ -183,7 +181,7 @@ def random_model(**options: Any) -> Masked:
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-@pytest.mark.parametrize("steps", [1, 5, 40])
+@pytest.mark.parametrize("steps", [1, 5])
 def test_what_is_given_stays_and_no_mask_is_left(sampler: str, steps: int) -> None:
     rng = np.random.default_rng(1)
     given = np.where(rng.random((64, 12)) < 0.4, rng.integers(0, 5, (64, 12)), -1).astype("int32")
