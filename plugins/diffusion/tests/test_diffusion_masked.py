@@ -263,7 +263,7 @@ REFUSED = {
         lambda: Masked(DataSpec((8, 8, 1))),
         r"needs tokens with a vocabulary, got image of shape \(8, 8, 1\)",
     ),
-    "heads": (lambda: random_model(heads=3), "heads=3 must divide width=8"),
+    "heads": (lambda: random_model(heads=3), "heads=3 must cut width=8 into even parts"),
     "network": (
         lambda: Masked(spec_of((4, 4, 4)), denoiser=keras.layers.Embedding(5, 3)),
         r"must map \(3,\) to \(3, 4\).*returns \(3, 3\)",

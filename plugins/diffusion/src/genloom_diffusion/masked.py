@@ -218,5 +218,5 @@ def _tokens(batch: dict[str, Any]) -> Any:
 def _check(spec: DataSpec, options: MaskedOptions) -> None:
     if not spec.vocabulary or len(spec.shape) != 1:
         raise ConfigError(f"Masked diffusion needs tokens with a vocabulary, got {spec.kind} of shape {spec.shape}.")
-    if options.width % options.heads:
-        raise ConfigError(f"heads={options.heads} must divide width={options.width}.")
+    if options.width % (2 * options.heads):
+        raise ConfigError(f"heads={options.heads} must cut width={options.width} into even parts.")

@@ -34,7 +34,7 @@ class MaskedOptions:
         4.5, "Of `confidence`: noise of the order at the beginning, falling to 0 (Chang et al. 2022).", minimum=0.0
     )
     layers: int = option(4, "Transformer blocks.", minimum=1)
-    heads: int = option(4, "Attention heads, which divide the width.", minimum=1)
+    heads: int = option(4, "Attention heads, each an even part of the width.", minimum=1)
     width: int = option(128, "Size of a token's vector.", minimum=2)
     dropout: float = option(0.0, "Share of units left out in training.", minimum=0.0, maximum=0.9)
     learning_rate: float = option(1e-3, "AdamW's rate.", minimum=1e-8)
