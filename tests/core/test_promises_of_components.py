@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import genloom
 from genloom import DataSpec, Samples
+from genloom.cli.doctor import doctor
 from genloom.data import ArraySplit, Subset
 from genloom.errors import ConfigError, DataError, PluginError
 from genloom.metrics.context import MetricContext
@@ -47,6 +50,17 @@ class Plain(genloom.Preparation):
 
 
 Remedy, rows, score, change, choose = Plain, None, None, None, None
+examined, called_back = [], []
+
+
+@genloom.hookimpl
+def genloom_doctor():
+    return examined
+
+
+@genloom.hookimpl
+def genloom_callbacks(run):
+    return called_back
 
 
 @genloom.hookimpl
@@ -178,6 +192,21 @@ def test_a_postprocessor(name: str, function: Any, words: str, offers: Callable[
     with pytest.raises(PluginError) as broken:
         chain([f"shed/{name}"])(Samples(X[:4], SPEC))
     assert str(broken.value).startswith("Plugin 'shed' (") and f"shed/{name} {words}" in str(broken.value)
+
+
+@pytest.mark.parametrize("given", [5, [keras.callbacks.History(), "print"]])
+def test_callbacks(given: Any, offers: Callable[..., None], tmp_path: Any) -> None:
+    offers("called_back", given)
+    with pytest.raises(PluginError, match=r"^Plugin 'shed' .*genloom_callbacks gave .*, which is not a keras"):
+        genloom.train("shed/point", X, steps=1, out=tmp_path / "x", **QUIET)
+
+
+@pytest.mark.parametrize("given", [5, [("shed", True)], [3]])
+def test_examinations(given: Any, offers: Callable[..., None]) -> None:
+    offers("examined", given)
+    done = CliRunner().invoke(doctor, ["--json", "--no-devices"])
+    (problem,) = [check for check in json.loads(done.stdout)["checks"] if check["name"] == "shed"]
+    assert problem["status"] == "problem" and "genloom_doctor gave no (name, well, text)" in problem["found"]
 
 
 def test_an_error_in_a_layer_is_told_as_it_was_raised(offers: Callable[..., None]) -> None:

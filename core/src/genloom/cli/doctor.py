@@ -233,6 +233,8 @@ def _from_plugins() -> list[Check]:
 
     found = []
     for status, checks in notify("genloom_doctor"):
-        for name, well, text in checks:
-            found.append(Check(f"{status.name}: {name}", "ok" if well else "problem", text))
+        try:
+            found += [Check(f"{status.name}: {name}", "ok" if well else "problem", text) for name, well, text in checks]
+        except (TypeError, ValueError) as error:
+            found.append(Check(status.name, "problem", f"genloom_doctor gave no (name, well, text): {error}"))
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from genloom.errors import PluginError
@@ -83,7 +83,7 @@ def _from_plugins(session: Session) -> list[Any]:
 
     found: list[Any] = []
     for status, given in notify("genloom_callbacks", run=session.run):
-        for callback in given or ():
+        for callback in given if isinstance(given, Iterable) else [given]:
             if not isinstance(callback, keras.callbacks.Callback):
                 raise PluginError(
                     f"{status.title}: genloom_callbacks gave {callback!r}, which is not a keras.callbacks.Callback."
