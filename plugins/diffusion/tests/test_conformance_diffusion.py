@@ -45,3 +45,11 @@ class TestMaskedTokens(ModelConformance):
     sampling: ClassVar[dict[str, Any]] = {"steps": 4}
     precision = "float32" if backend.name() == "jax" else "float64"  # its attention is float32 inside
     hooks = "genloom_diffusion"
+
+
+class TestConsistency(ModelConformance):
+    id = "diffusion/consistency"
+    exact_gradients = False  # the target is not differentiated
+    spec = DataSpec((2,), kind="signal", value_range=(-3.0, 3.0), classes=3, condition=("label",))
+    options: ClassVar[dict[str, Any]] = {"width": 16, "depth": 1, "learning_rate": 1e-2, "ramp": 2}
+    sampling: ClassVar[dict[str, Any]] = {"steps": 2, "guidance": 1.5}

@@ -8,6 +8,7 @@ from genloom_diffusion.options import (
     MEAN_PRESETS,
     PRESETS,
     TRAINING,
+    ConsistencyOptions,
     DiffusionOptions,
     EDMOptions,
     FlowOptions,
@@ -36,6 +37,13 @@ def genloom_components() -> list[Component]:
             presets=MASKED_PRESETS,
             accepts=("text",),
             training=MASKED_TRAINING,
+        ),
+        _model(
+            "consistency",
+            "consistency:Consistency",
+            ConsistencyOptions,
+            "Consistency models: a sample in one network call, better in two.",
+            MEAN_PRESETS,
         ),
     ]
 

@@ -51,7 +51,7 @@ class MeanFlow(Diffusion):
     """
 
     Options: ClassVar[type] = MeanFlowOptions
-    own_networks: ClassVar = {"denoiser": functools.partial(denoiser_for, times=2)}
+    own_networks: ClassVar = {"denoiser": functools.partial(denoiser_for, times=2, longest=30.0)}
     times: ClassVar[int] = 2
     process: Flow
 

@@ -8,7 +8,16 @@ from typing import Any
 from genloom import Preset
 from genloom.options import option
 
-__all__ = ["MEAN_PRESETS", "PRESETS", "TRAINING", "DiffusionOptions", "EDMOptions", "FlowOptions", "MeanFlowOptions"]
+__all__ = [
+    "MEAN_PRESETS",
+    "PRESETS",
+    "TRAINING",
+    "ConsistencyOptions",
+    "DiffusionOptions",
+    "EDMOptions",
+    "FlowOptions",
+    "MeanFlowOptions",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,6 +117,21 @@ class FlowOptions(DiffusionOptions):
     target: str = _again("target", "flow")
     levels: str = _again("levels", "normal")
     sampler: str = _again("sampler", "euler")
+
+
+@dataclasses.dataclass(frozen=True)
+class ConsistencyOptions(DiffusionOptions):
+    """Consistency training in continuous time (Lu and Song 2025)."""
+
+    target: str = option("velocity", "The network predicts the velocity.", choices=("velocity",))
+    weighting: str = option("simple", "Each sample's tangent is weighed by itself, see `calm`.", choices=("simple",))
+    levels: str = _again("levels", "normal")
+    level_mean: float = _again("level_mean", -1.0)
+    level_deviation: float = _again("level_deviation", 1.4)
+    sampler: str = _again("sampler", "renoise")
+    steps: int = _again("steps", 1)
+    ramp: int = option(1000, "Steps over which training goes over from diffusion to consistency, linearly.", minimum=0)
+    calm: float = option(0.1, "A tangent g counts with g/(|g| + calm).", minimum=1e-6)
 
 
 @dataclasses.dataclass(frozen=True)
