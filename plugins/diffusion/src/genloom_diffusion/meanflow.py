@@ -15,10 +15,11 @@ from keras import ops
 from genloom import backend
 from genloom.layers import guided
 from genloom.model.networks import full_precision
-from genloom_diffusion.model import Diffusion
+from genloom_diffusion.model import Flow
 from genloom_diffusion.networks import denoiser_for
 from genloom_diffusion.options import MeanFlowOptions
-from genloom_diffusion.process import Flow, add_noise
+from genloom_diffusion.process import Flow as Straight
+from genloom_diffusion.process import add_noise
 from genloom_diffusion.samplers import prior
 
 __all__ = ["MeanFlow", "mean_error", "tempered"]
@@ -44,7 +45,7 @@ def tempered(error: Any, power: float) -> Any:
     return (error + _FLOOR) ** (1.0 - power) / (1.0 - power)
 
 
-class MeanFlow(Diffusion):
+class MeanFlow(Flow):
     """Mean flows (Geng et al. 2025a), by default in their improved form (Geng et al. 2025b).
 
     Args and errors are those of `Diffusion`; a network of your own is given both times, [t, t - r] as (n, 2).
@@ -53,13 +54,13 @@ class MeanFlow(Diffusion):
     Options: ClassVar[type] = MeanFlowOptions
     own_networks: ClassVar = {"denoiser": functools.partial(denoiser_for, times=2, longest=30.0)}
     times: ClassVar[int] = 2
-    process: Flow
+    process: Straight
 
     def _loss(self, batch: dict[str, Any]) -> tuple[Any, dict[str, Any], Any]:
         x = self.scaled(batch)
         n = x.shape[0]
         t, r = self._stretch(self._positions(n), self.uniform((n,)), self.uniform((n,)))
-        errors = self._mean_errors(x, self.normal(tuple(x.shape)), t, r, self._training_label(batch, n), training=True)
+        errors = self._mean_errors(x, self._noise_for(x, batch), t, r, self._training_label(batch, n), training=True)
         return ops.mean(tempered(errors, self.options.power)), {}, float(n)
 
     def _stretch(self, u: Any, other: Any, share: Any) -> tuple[Any, Any]:

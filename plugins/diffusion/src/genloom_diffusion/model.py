@@ -14,6 +14,7 @@ from genloom.errors import ConfigError
 from genloom.layers import guided, hide_labels
 from genloom.model.networks import takes_labels
 from genloom_diffusion.bound import variational_bound
+from genloom_diffusion.coupling import transported
 from genloom_diffusion.likelihood import flow_log_prob
 from genloom_diffusion.networks import OwnDenoiser, denoiser_for
 from genloom_diffusion.options import DiffusionOptions, EDMOptions, FlowOptions
@@ -78,8 +79,12 @@ class Diffusion(GenerativeModel):
         n = x.shape[0]
         u = self._positions(n)
         label = self._training_label(batch, n)
-        errors = self._errors(x, u, self.normal(tuple(x.shape)), label, training=True)
+        errors = self._errors(x, u, self._noise_for(x, batch), label, training=True)
         return ops.mean(errors), {}, float(n)
+
+    def _noise_for(self, x: Any, batch: dict[str, Any]) -> Any:
+        """Return the noise (n, …) that scaled data of a batch are trained with."""
+        return self.normal(tuple(x.shape))
 
     def _positions(self, n: int) -> Any:
         """Return n uniforms, a regular grid shifted by one: a batch sees all levels (Kingma et al. 2021, app. I.1)."""
@@ -267,9 +272,16 @@ class EDM(Diffusion):
 
 
 class Flow(Diffusion):
-    """Rectified flow: the same with a straight process."""
+    """Rectified flow: the same with a straight process, and a choice of which noise goes with which data."""
 
     Options: ClassVar[type] = FlowOptions
+
+    def _noise_for(self, x: Any, batch: dict[str, Any]) -> Any:
+        noise = super()._noise_for(x, batch)
+        if self.options.coupling == "independent":
+            return noise
+        label = self.labels_of(batch) if self.conditional else None
+        return ops.stop_gradient(transported(x, noise, self.uniform((x.shape[0],)), label))
 
 
 def _check(options: DiffusionOptions) -> None:

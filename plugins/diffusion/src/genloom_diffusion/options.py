@@ -117,6 +117,10 @@ class FlowOptions(DiffusionOptions):
     target: str = _again("target", "flow")
     levels: str = _again("levels", "normal")
     sampler: str = _again("sampler", "euler")
+    coupling: str = option(
+        "independent", "Which noise goes with which data: any, or the nearest within a batch and class (ot).",
+        choices=("independent", "ot"),
+    )  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
