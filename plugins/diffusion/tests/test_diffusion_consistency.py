@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from typing import Any
 
 import keras
@@ -12,6 +13,7 @@ from keras import ops
 from genloom import DataSpec, backend, random
 from genloom.errors import ConfigError
 from genloom_diffusion.consistency import Consistency, tangent
+from genloom_diffusion.options import DistilOptions
 from genloom_diffusion.samplers import prior
 
 S = 0.6
@@ -89,10 +91,11 @@ def test_what_is_left_of_the_tangent_has_no_mean(process: str) -> None:
     rng = np.random.default_rng(1)
     x, noise = (ops.convert_to_tensor(rng.normal(size=(20000, 1)).astype("float32") * s) for s in (S, 1.0))
     t = model._training_time(ops.convert_to_tensor(((np.arange(20000) + 0.5) / 20000).astype("float32")))
-    output, g = (numbers(value)[:, 0] for value in model._tangent(x, noise, t, None, 1.0))
+    velocity = model._velocity(x, noise, t)
+    output, g = (numbers(value)[:, 0] for value in model._tangent(x, noise, t, None, velocity, 1.0))
     assert g.std() > 0.1
     assert abs((g * output).mean()) < 4 * (g * output).std() / np.sqrt(20000)  # no correlation with what y tells
-    _, started = model._tangent(x, noise, t, None, 0.0)  # a diffusion model would do otherwise
+    _, started = model._tangent(x, noise, t, None, velocity, 0.0)  # a diffusion model would do otherwise
     pull = numbers(started)[:, 0] * output
     assert abs(pull.mean()) > 5 * pull.std() / np.sqrt(20000)
 
@@ -127,6 +130,24 @@ def test_training_begins_as_that_of_diffusion_and_goes_over() -> None:
     np.testing.assert_allclose(found, expected, atol=2e-4 * np.abs(expected).max())
     model.step.assign(5)
     assert np.abs(slopes(lambda: model._loss({"x": x})[0]) * 1e6 - expected).max() > 0.01 * np.abs(expected).max()
+
+
+def test_along_the_flow_of_a_teacher_no_loss_is_left() -> None:
+    """Alone, the paths of each data and noise spread around the flow."""
+    student = exact_model("cosine", noise="portable", ramp=0)
+
+    def flow(z: Any, t: Any, label: Any) -> Any:
+        alpha, sigma = student._scales(t)
+        return z * alpha * sigma * (1.0 - S**2) / ((alpha * S) ** 2 + sigma**2)
+
+    teacher: Any = types.SimpleNamespace(answers=lambda guidance: flow)
+    batch = {"x": ops.convert_to_tensor((np.random.default_rng(0).normal(size=(4000, 1)) * S).astype("float32"))}
+    losses = []
+    for learn in (student._loss, lambda batch: student.taught(batch, teacher, DistilOptions())):
+        with random.training_noise(random.NoiseStream(0, 0, "portable")):
+            losses.append(float(numbers(learn(batch)[0])))
+    assert losses[0] > 0.1
+    assert losses[1] < 1e-6
 
 
 def test_the_target_is_the_velocity() -> None:

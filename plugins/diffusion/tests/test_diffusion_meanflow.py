@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from typing import Any
 
 import keras
@@ -13,6 +14,7 @@ import genloom
 from genloom import DataSpec, backend, random
 from genloom.errors import ConfigError
 from genloom_diffusion.meanflow import MeanFlow, mean_error, tempered
+from genloom_diffusion.options import DistilOptions
 from genloom_diffusion.samplers import prior
 
 S = 0.6
@@ -97,6 +99,24 @@ def test_the_error_of_the_exact_average_is_the_spread_of_the_targets(tangent: st
     early = (0.1 * model.process.width + model.process.low, 0.5)
     kept = float(numbers(deviation(early[0])) / numbers(deviation(early[1])))  # 1 - (t - r) ∂u/∂z
     assert found == pytest.approx(kept**2 if tangent == "conditional" else 1.0, rel=2e-3)
+
+
+def test_along_the_flow_of_a_teacher_no_loss_is_left() -> None:
+    """Alone, the paths of each data and noise spread around the flow."""
+    student = exact_model(noise="portable", power=0.0)
+
+    def flow(z: Any, t: Any, label: Any) -> Any:
+        alpha, sigma = student._scales(t)
+        return z * (sigma - alpha * S**2) / (alpha**2 * S**2 + sigma**2)
+
+    teacher: Any = types.SimpleNamespace(answers=lambda guidance: flow)
+    batch = {"x": ops.convert_to_tensor((np.random.default_rng(0).normal(size=(4000, 1)) * S).astype("float32"))}
+    losses = []
+    for learn in (student._loss, lambda batch: student.taught(batch, teacher, DistilOptions())):
+        with random.training_noise(random.NoiseStream(0, 0, "portable")):
+            losses.append(float(numbers(learn(batch)[0])))
+    assert losses[0] > 0.1
+    assert losses[1] - 1e-3 < 1e-5  # which is added to each error
 
 
 @pytest.mark.parametrize("power", [0.0, 0.5, 1.0])

@@ -29,14 +29,14 @@ def inherited(config: Mapping[str, Any], component: Component) -> dict[str, Any]
 
     Args:
         config: what its run.toml holds.
-        component: the model that is trained: of another one with the same options class what the run was given beside
-            that one's defaults, of any other nothing.
+        component: the model that is trained: of another one whose options class is the same, or the base of it, what
+            the run was given beside that one's defaults, of any other nothing.
     """
     stored = dict(config["model"].get("options") or {})
     if config["model"]["id"] == component.id:
         return stored
     other = _offered(config)
-    if other is None or component.options is None or other.options is not component.options:
+    if other is None or not _extends(component.options, other.options):
         return {}
     defaults = _stored(other.configure())
     return {name: value for name, value in stored.items() if value != defaults.get(name)}
@@ -94,6 +94,10 @@ def _offered(config: Mapping[str, Any]) -> Component | None:
         return find("model", config["model"]["id"])
     except NotFoundError:
         return None
+
+
+def _extends(options: type | None, base: type | None) -> bool:
+    return options is not None and base is not None and issubclass(options, base)
 
 
 def _stored(options: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from genloom_diffusion.options import (
     TRAINING,
     ConsistencyOptions,
     DiffusionOptions,
+    DistilOptions,
     EDMOptions,
     FlowOptions,
     MeanFlowOptions,
@@ -20,7 +21,7 @@ __all__ = ["genloom_components"]
 
 @hookimpl
 def genloom_components() -> list[Component]:
-    """Return the family's models."""
+    """Return the family's models, and how one teaches another."""
     return [
         _model("ddpm", "model:Diffusion", DiffusionOptions, "Denoising diffusion: cosine process, velocity, DDIM."),
         _model("edm", "model:EDM", EDMOptions, "Diffusion as in Karras et al. 2022: Heun's sampler, 35 network calls."),
@@ -44,6 +45,13 @@ def genloom_components() -> list[Component]:
             ConsistencyOptions,
             "Consistency models: a sample in one network call, better in two.",
             MEAN_PRESETS,
+        ),
+        Component(
+            "remedy",
+            "diffusion/distil",
+            "genloom_diffusion.distilling:Distil",
+            "Learn from a run of many network calls to draw with few.",
+            options=DistilOptions,
         ),
     ]
 

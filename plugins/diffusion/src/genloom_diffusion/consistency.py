@@ -7,7 +7,6 @@ constant along the flow, dx̂/dθ = 0 (Song et al. 2023, def. 1): it is then the
 
 from __future__ import annotations
 
-import functools
 from typing import Any, ClassVar
 
 from keras import ops
@@ -16,8 +15,9 @@ from genloom import backend
 from genloom.model.networks import full_precision
 from genloom.objectives import per_sample
 from genloom_diffusion.model import Diffusion
-from genloom_diffusion.networks import denoiser_for
-from genloom_diffusion.options import ConsistencyOptions
+from genloom_diffusion.options import ConsistencyOptions, DistilOptions
+from genloom_diffusion.parameterisation import target_of
+from genloom_diffusion.process import add_noise
 
 __all__ = ["Consistency", "tangent"]
 
@@ -44,28 +44,47 @@ class Consistency(Diffusion):
     """
 
     Options: ClassVar[type] = ConsistencyOptions
-    own_networks: ClassVar = {"denoiser": functools.partial(denoiser_for, longest=30.0)}
     validation: ClassVar[tuple[str, ...]] = ("loss",)
     """Held-out `loss`: the mean square of cos θ dx̂/dθ along the path of each data and noise."""
 
     def _loss(self, batch: dict[str, Any]) -> tuple[Any, dict[str, Any], Any]:
+        x, noise, t, label = self._trained(batch)
+        share = ops.minimum(ops.cast(self.step.value, "float32") / max(self.options.ramp, 1), 1.0)
+        return self._along(x, noise, t, label, self._velocity(x, noise, t), share)
+
+    def taught(self, batch: dict[str, Any], teacher: Diffusion, options: DistilOptions) -> Any:
+        """Return the loss along the teacher's flow (Lu and Song 2025, section 4: consistency distillation)."""
+        x, noise, t, label = self._trained(batch)
+        velocity = teacher.answers(options.guidance)(add_noise(self.process, x, noise, t), t, label)
+        return self._along(x, noise, t, label, ops.stop_gradient(velocity), 1.0)
+
+    def _trained(self, batch: dict[str, Any]) -> tuple[Any, Any, Any, Any]:
+        """Return scaled data, noise, times and labels of a step."""
         x = self.scaled(batch)
         n, noise = x.shape[0], self.normal(tuple(x.shape))
-        t, label = self._training_time(self._positions(n)), self._training_label(batch, n)
-        share = ops.minimum(ops.cast(self.step.value, "float32") / max(self.options.ramp, 1), 1.0)
-        output, g = self._tangent(x, noise, t, label, share, training=True)
+        return x, noise, self._training_time(self._positions(n)), self._training_label(batch, n)
+
+    def _along(self, x: Any, noise: Any, t: Any, label: Any, velocity: Any, share: Any) -> Any:
+        """Return the loss along velocities dy/dθ."""
+        output, g = self._tangent(x, noise, t, label, velocity, share, training=True)
         size = ops.sqrt(self._mean(g * g))
         pull = g / ops.reshape(size + self.options.calm, (-1,) + (1,) * len(self.spec.shape))
         # Its gradient by F is that of |F - (F + pull)|² with the target fixed; its value falls with the tangent.
         slope = -2.0 * self._mean(output * pull)
-        return ops.mean(slope + ops.stop_gradient(size * size - slope)), {}, float(n)
+        return ops.mean(slope + ops.stop_gradient(size * size - slope)), {}, float(x.shape[0])
 
-    def _tangent(self, x: Any, noise: Any, t: Any, label: Any, share: Any, training: bool = False) -> tuple[Any, Any]:
+    def _velocity(self, x: Any, noise: Any, t: Any) -> Any:
+        """Return the velocity of one data and noise, whose mean is the flow's."""
+        return target_of("velocity", x, noise, *self._scales(t))
+
+    def _tangent(
+        self, x: Any, noise: Any, t: Any, label: Any, velocity: Any, share: Any, training: bool = False
+    ) -> tuple[Any, Any]:
         """Return F, and the tangent through which it is not differentiated, for data and noise (n, …) at t (n,)."""
         alpha, sigma = self._scales(t)
         size = ops.sqrt(alpha * alpha + sigma * sigma)
         cosine, sine = alpha / size, sigma / size
-        y, velocity = cosine * x + sine * noise, cosine * noise - sine * x
+        y = cosine * x + sine * noise
 
         def network(y: Any, angle: Any) -> Any:
             at = self.process.position(self.process.time_of_log_snr(-2.0 * ops.log(ops.tan(angle))))
@@ -81,7 +100,8 @@ class Consistency(Diffusion):
 
     def _errors(self, x: Any, u: Any, noise: Any, label: Any, training: bool = False) -> Any:
         """Return the mean square of the tangent per sample (n,)."""
-        _, g = self._tangent(x, noise, self._training_time(u), label, 1.0, training)
+        t = self._training_time(u)
+        _, g = self._tangent(x, noise, t, label, self._velocity(x, noise, t), 1.0, training)
         return self._mean(g * g)
 
     def validate(self, batch: dict[str, Any]) -> dict[str, Any]:

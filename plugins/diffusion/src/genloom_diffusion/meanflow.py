@@ -15,9 +15,9 @@ from keras import ops
 from genloom import backend
 from genloom.layers import guided
 from genloom.model.networks import full_precision
-from genloom_diffusion.model import Flow
+from genloom_diffusion.model import Diffusion, Flow
 from genloom_diffusion.networks import denoiser_for
-from genloom_diffusion.options import MeanFlowOptions
+from genloom_diffusion.options import DistilOptions, MeanFlowOptions
 from genloom_diffusion.process import Flow as Straight
 from genloom_diffusion.process import add_noise
 from genloom_diffusion.samplers import prior
@@ -52,15 +52,24 @@ class MeanFlow(Flow):
     """
 
     Options: ClassVar[type] = MeanFlowOptions
-    own_networks: ClassVar = {"denoiser": functools.partial(denoiser_for, times=2, longest=30.0)}
+    own_networks: ClassVar = {"denoiser": functools.partial(denoiser_for, times=2)}
     times: ClassVar[int] = 2
     process: Straight
 
     def _loss(self, batch: dict[str, Any]) -> tuple[Any, dict[str, Any], Any]:
+        return self._learned(batch)
+
+    def taught(self, batch: dict[str, Any], teacher: Diffusion, options: DistilOptions) -> Any:
+        """Return the loss along the flow of a teacher, which is its average over no stretch."""
+        return self._learned(batch, teacher.answers(options.guidance))
+
+    def _learned(self, batch: dict[str, Any], flow: Any = None) -> tuple[Any, dict[str, Any], Any]:
+        """Return the loss along a flow (z, t, label) -> v; without one along the path of each data and noise."""
         x = self.scaled(batch)
         n = x.shape[0]
         t, r = self._stretch(self._positions(n), self.uniform((n,)), self.uniform((n,)))
-        errors = self._mean_errors(x, self._noise_for(x, batch), t, r, self._training_label(batch, n), training=True)
+        noise, label = self._noise_for(x, batch), self._training_label(batch, n)
+        errors = self._mean_errors(x, noise, t, r, label, True, flow)
         return ops.mean(tempered(errors, self.options.power)), {}, float(n)
 
     def _stretch(self, u: Any, other: Any, share: Any) -> tuple[Any, Any]:
@@ -74,10 +83,14 @@ class MeanFlow(Flow):
         t, r = self._stretch(u, (7.0 * u + 0.5) % 1.0, (13.0 * u) % 1.0)
         return tempered(self._mean_errors(x, noise, t, r, label, training), self.options.power)
 
-    def _mean_errors(self, x: Any, noise: Any, t: Any, r: Any, label: Any, training: bool = False) -> Any:
+    def _mean_errors(
+        self, x: Any, noise: Any, t: Any, r: Any, label: Any, training: bool = False, flow: Any = None
+    ) -> Any:
         """Return the squared error of the identity above per sample (n,), averaged over its dimensions."""
-        z, v = add_noise(self.process, x, noise, t), noise - x
-        ahead = v if self.options.tangent == "conditional" else self.mean_velocity(z, t, t, label)
+        z = add_noise(self.process, x, noise, t)
+        v = noise - x if flow is None else ops.stop_gradient(flow(z, t, label))
+        own = flow is None and self.options.tangent == "predicted"
+        ahead = self.mean_velocity(z, t, t, label) if own else v
 
         def average(z: Any, t: Any) -> Any:
             return self.mean_velocity(z, t, r, label, training)

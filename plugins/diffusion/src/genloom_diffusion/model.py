@@ -17,7 +17,7 @@ from genloom_diffusion.bound import variational_bound
 from genloom_diffusion.coupling import transported
 from genloom_diffusion.likelihood import flow_log_prob
 from genloom_diffusion.networks import OwnDenoiser, denoiser_for
-from genloom_diffusion.options import DiffusionOptions, EDMOptions, FlowOptions
+from genloom_diffusion.options import DiffusionOptions, DistilOptions, EDMOptions, FlowOptions
 from genloom_diffusion.parameterisation import predictions, target_of
 from genloom_diffusion.process import add_noise, log_snr, process_named
 from genloom_diffusion.samplers import SAMPLERS, evaluations, prior
@@ -81,6 +81,36 @@ class Diffusion(GenerativeModel):
         label = self._training_label(batch, n)
         errors = self._errors(x, u, self._noise_for(x, batch), label, training=True)
         return ops.mean(errors), {}, float(n)
+
+    def taught(self, batch: dict[str, Any], teacher: Diffusion, options: DistilOptions) -> Any:
+        """Return the loss, metrics and weight of a step that learns from a teacher of the same process and target.
+
+        Here progressive distillation (Salimans and Ho 2022, algorithm 2): each of this model's `steps` even DDIM steps
+        goes where two of the teacher's go.
+        """
+        x = self.scaled(batch)
+        n, steps = x.shape[0], self.options.steps
+        i = ops.minimum(ops.floor(self._positions(n) * steps), steps - 1)
+        t, middle, s = (self.process.time((i + share) / steps) for share in (1.0, 0.5, 0.0))
+        z = add_noise(self.process, x, self.normal(tuple(x.shape)), t)
+        label = self._training_label(batch, n)
+        output = teacher.answers(options.guidance)
+        end = teacher.moved(output, teacher.moved(output, z, t, middle, label), middle, s, label)
+        (alpha, sigma), (alpha_s, sigma_s) = self._scales(t), self._scales(s)
+        ratio = sigma_s / sigma
+        taught = ops.stop_gradient((end - ratio * z) / (alpha_s - ratio * alpha))  # x̂ of one step to the same place
+        target = target_of(self.options.target, taught, (z - alpha * taught) / sigma, alpha, sigma)
+        return ops.mean(self._weighed(self._network(z, t, label, True) - target, t)), {}, float(n)
+
+    def answers(self, guidance: float = 1.0) -> Callable[[Any, Any, Any], Any]:
+        """Return the network (z, t, label) -> its target (n, …), with classifier-free guidance."""
+        return guided(self._network, guidance, self.spec.classes) if self.conditional else self._network
+
+    def moved(self, output: Callable[[Any, Any, Any], Any], z: Any, t: Any, s: Any, label: Any) -> Any:
+        """Return z at times s (n,) by a DDIM step from z at t (n,)."""
+        x, noise = predictions(self.options.target, output(z, t, label), z, *self._scales(t))
+        alpha, sigma = self._scales(s)
+        return alpha * x + sigma * noise
 
     def _noise_for(self, x: Any, batch: dict[str, Any]) -> Any:
         """Return the noise (n, …) that scaled data of a batch are trained with."""
@@ -275,6 +305,18 @@ class Flow(Diffusion):
     """Rectified flow: the same with a straight process, and a choice of which noise goes with which data."""
 
     Options: ClassVar[type] = FlowOptions
+
+    def taught(self, batch: dict[str, Any], teacher: Diffusion, options: DistilOptions) -> Any:
+        """Return the loss on noise and where the teacher's flow takes it: reflow (Liu et al. 2023, algorithm 1)."""
+        n = batch["x"].shape[0]
+        label = self._training_label(batch, n)
+        noise = self.normal((n, *self.spec.shape))
+        output, z = teacher.answers(options.guidance), noise * self.process.prior_deviation
+        for i in range(options.steps, 0, -1):
+            t, s = (self.process.time(ops.full((n,), j / options.steps)) for j in (i, i - 1))
+            z = teacher.moved(output, z, t, s, label)
+        errors = self._errors(ops.stop_gradient(z), self._positions(n), noise, label, training=True)
+        return ops.mean(errors), {}, float(n)
 
     def _noise_for(self, x: Any, batch: dict[str, Any]) -> Any:
         noise = super()._noise_for(x, batch)

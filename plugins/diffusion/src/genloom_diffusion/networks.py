@@ -15,17 +15,12 @@ from genloom_diffusion.options import DiffusionOptions
 __all__ = ["OwnDenoiser", "denoiser_for"]
 
 
-def denoiser_for(
-    spec: DataSpec, options: DiffusionOptions, classes: int, times: int = 1, longest: float = 1000.0
-) -> keras.Model:
-    """Return a network `(x, t, label=None)` -> like x, for x (n, *spec.shape) and t (n,) or (n, times) in [0, 1].
-
-    `longest` is the highest angular frequency by which a U-Net knows the time: a low one where it is differentiated.
-    """
+def denoiser_for(spec: DataSpec, options: DiffusionOptions, classes: int, times: int = 1) -> keras.Model:
+    """Return a network `(x, t, label=None)` -> like x, for x (n, *spec.shape) and t (n,) or (n, times) in [0, 1]."""
     if spec.kind == "image":
         return UNet(
             spec.shape, options.channels, options.blocks, options.attention, options.embedding, classes,
-            options.patch, options.dropout, options.heads, times, longest,
+            options.patch, options.dropout, options.heads, times, options.frequency,
         )  # fmt: skip
     return ResidualMLP(spec.shape, options.width, options.depth, classes, times)
 

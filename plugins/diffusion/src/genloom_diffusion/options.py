@@ -14,6 +14,7 @@ __all__ = [
     "TRAINING",
     "ConsistencyOptions",
     "DiffusionOptions",
+    "DistilOptions",
     "EDMOptions",
     "FlowOptions",
     "MeanFlowOptions",
@@ -28,16 +29,25 @@ class DiffusionOptions:
         "cosine",
         "Noising process: variance-preserving (cosine, linear, sigmoid), variance-exploding, or a straight flow.",
         choices=("cosine", "linear", "sigmoid", "exploding", "flow"),
+        fixed=True,
     )
-    sigma_max: float = option(20.0, "Largest noise of the exploding process, over `data_deviation`.", minimum=1e-2)
-    sigma_min: float = option(0.01, "Least noise of the exploding process, over `data_deviation`.", minimum=1e-6)
+    sigma_max: float = option(
+        20.0, "Largest noise of the exploding process, over `data_deviation`.", minimum=1e-2, fixed=True
+    )
+    sigma_min: float = option(
+        0.01, "Least noise of the exploding process, over `data_deviation`.", minimum=1e-6, fixed=True
+    )
     data_deviation: float = option(
-        1.0, "The normalised data, in [-1, 1] where bounded, are divided by this before noise is added.", minimum=1e-3
+        1.0,
+        "The normalised data, in [-1, 1] where bounded, are divided by this before noise is added.",
+        minimum=1e-3,
+        fixed=True,
     )
     target: str = option(
         "velocity",
         "What the network predicts: the noise, the velocity (with unit variance that of EDM), the data, or the flow.",
         choices=("noise", "velocity", "data", "flow"),
+        fixed=True,
     )
     weighting: str = option(
         "simple",
@@ -81,6 +91,10 @@ class DiffusionOptions:
     heads: int = option(1, "Attention heads.", minimum=1)
     patch: int = option(1, "Side of the pixel squares folded into channels: 2 costs a quarter.", minimum=1)
     embedding: int = option(128, "Width of the vector of time and label.", minimum=8)
+    frequency: float = option(
+        1000.0, "Highest angular frequency of the time in a U-Net; low where a model is differentiated by it.",
+        minimum=1.0, fixed=True,
+    )  # fmt: skip
     dropout: float = option(0.0, "Dropout in the residual blocks.", minimum=0.0, maximum=0.9)
     width: int = option(128, "Width of the dense denoiser of signals.", minimum=1)
     depth: int = option(3, "Residual layers of the dense denoiser of signals.", minimum=1)
@@ -134,6 +148,7 @@ class ConsistencyOptions(DiffusionOptions):
     level_deviation: float = _again("level_deviation", 1.4)
     sampler: str = _again("sampler", "renoise")
     steps: int = _again("steps", 1)
+    frequency: float = _again("frequency", 30.0)
     ramp: int = option(1000, "Steps over which training goes over from diffusion to consistency, linearly.", minimum=0)
     calm: float = option(0.1, "A tangent g counts with g/(|g| + calm).", minimum=1e-6)
 
@@ -154,6 +169,7 @@ class MeanFlowOptions(FlowOptions):
         choices=("mean", "ddim", "ancestral", "euler", "heun", "dpm_2m", "dpm_2m_sde", "dpm_3m", "renoise"),
     )  # fmt: skip
     steps: int = _again("steps", 1)
+    frequency: float = _again("frequency", 30.0)
     mean_share: float = option(
         0.75, "Share of a batch that learns means over a stretch; the rest learns the flow.", minimum=0.0, maximum=1.0
     )
@@ -163,6 +179,14 @@ class MeanFlowOptions(FlowOptions):
         choices=("predicted", "conditional"),
     )
     power: float = option(1.0, "The error counts with 1/(error + .001)^power: 0 is a plain square.", minimum=0.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class DistilOptions:
+    """Options of `diffusion/distil`."""
+
+    guidance: float = option(1.0, "Classifier-free guidance of the teacher; the student needs none then.", minimum=0.0)
+    steps: int = option(16, "Network calls of the teacher for a pair of noise and sample (reflow).", minimum=1)
 
 
 #: Training settings of the family; EMA is what samples come from.
