@@ -49,6 +49,12 @@ class Size:
 
 QUICK = Size(20, (0,), (1, 2), 100, 20, ("ddpm", "flow"), ("heun",), (5,), ((4.0, 0.2, 0.7),))
 
+RINGS: dict[str, tuple[str, dict[str, Any]]] = {
+    "flow": ("diffusion/flow", {}),
+    "flow, coupling=ot": ("diffusion/flow", {"coupling": "ot"}),
+    "meanflow": ("diffusion/meanflow", {}),
+}
+
 Rows = list[dict[str, Any]]
 
 
@@ -66,11 +72,11 @@ def scores(run: Any, metrics: Sequence[str], n: int, **asked: Any) -> dict[str, 
 def ring(folder: Path, size: Size) -> Rows:
     """Return, by model, number of calls and seed, the share of samples within 3σ of a mode and the modes reached."""
     rows: Rows = []
-    for name in ("flow", "meanflow"):
+    settings = {"batch_size": 256, "ema": 0.99, "schedule": "cosine", "validation": 0.0, "sample_every": 0}
+    for name, (model, options) in RINGS.items():
         for seed in size.seeds:
-            settings = {"batch_size": 256, "ema": 0.99, "schedule": "cosine", "validation": 0.0, "sample_every": 0}
             run = genloom.train(
-                f"diffusion/{name}", RING, options={"learning_rate": 2e-3}, steps=size.ring_steps, seed=seed,
+                model, RING, options={"learning_rate": 2e-3, **options}, steps=size.ring_steps, seed=seed,
                 out=folder / f"{name}-{seed}", **settings,
             )  # fmt: skip
             for calls in size.ring_calls:
@@ -125,6 +131,36 @@ def digits(folder: Path, size: Size, seed: int = 1) -> dict[str, Rows]:
         for w, low, high in size.guidance
     ]  # fmt: skip
     return {"models": models, "samplers": samplers, "guidance": guidance}
+
+
+def distilled(folder: Path, size: Size, seed: int = 1) -> Rows:
+    """Return the scores of a teacher of digits, and of students of few calls."""
+    length = {} if size.digit_steps is None else {"steps": size.digit_steps}
+    shared: dict[str, Any] = {"preset": "tiny", "seed": seed, **length}
+    teacher = genloom.train("diffusion/ddpm", "digits", options={"frequency": 30.0}, out=folder / "teacher", **shared)
+    taught = {**shared, "init_from": teacher.path, "retain": "diffusion/distil"}
+    progressive = {"frequency": 30.0, "steps": 4}
+    runs = {
+        "ddpm, the teacher": (teacher, (50,)),
+        "consistency, taught": (
+            genloom.train("diffusion/consistency", "digits", out=folder / "taught", **taught),
+            (1, 2, 4),
+        ),
+        "ddpm, taught (progressive distillation)": (
+            genloom.train("diffusion/ddpm", "digits", options=progressive, out=folder / "progressive", **taught),
+            (4,),
+        ),
+        "consistency, alone": (
+            genloom.train("diffusion/consistency", "digits", out=folder / "alone", **shared),
+            (1, 2),
+        ),
+    }
+    asked = ["fd[pca20]", "fd[classifier32]", "coverage"]
+    return [
+        {"model": name, "calls": steps, **scores(run, asked, size.n, steps=steps)}
+        for name, (run, calls) in runs.items()
+        for steps in calls
+    ]
 
 
 def table(rows: Rows) -> list[str]:
@@ -187,6 +223,10 @@ def page(measured: dict[str, Any]) -> str:
         "The same `diffusion/ddpm` by sampler and number of calls; `dpm_2m` and `heun` with `spacing=log_snr`:",
         *table(measured["digits"]["samplers"]),
         "",
+        "A teacher with `frequency=30`, students that begin with its weights and learn from it",
+        "(`--init-from`, `--retain diffusion/distil`), and one that has no teacher:",
+        *table(measured["distilled"]),
+        "",
         "`diffusion/flow` under guidance, between positions of the process (0 the data, 1 the noise):",
         *table(measured["digits"]["guidance"]),
         "",
@@ -204,6 +244,7 @@ def main() -> None:
     begun = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         measured: dict[str, Any] = {"ring": ring(Path(folder), size), "digits": digits(Path(folder), size)}
+        measured["distilled"] = distilled(Path(folder), size)
     measured |= {"ring_steps": size.ring_steps, "ring_seeds": len(size.seeds), "engine": backend.name()}
     measured["seconds"] = time.perf_counter() - begun
     if asked.json:

@@ -26,8 +26,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "gan/mlp": {"latent": 4, "hidden": (12, 12)},
     "gan/dcgan": {"latent": 4, "channels": (4, 6)},
     "gan/wgan-gp": {"latent": 4, "channels": (4, 6), "n_critic": 2},
-    **{f"diffusion/{name}": UNET for name in ("ddpm", "edm", "flow", "meanflow")},
     "diffusion/masked": {"layers": 2, "heads": 2, "width": 16, "learning_rate": 2e-4},
+    **{f"diffusion/{name}": UNET for name in ("ddpm", "edm", "flow", "meanflow", "consistency")},
     "language/transformer": {"layers": 2, "heads": 2, "width": 16},
 }
 
@@ -39,7 +39,7 @@ LEARNT: dict[str, dict[str, Any]] = {
     "gan/dcgan": {"latent": 16, "channels": (12, 16)},
     "gan/wgan-gp": {"latent": 16, "channels": (12, 16), "n_critic": 2},
     "diffusion/ddpm": {"channels": (24,), "blocks": 1, "patch": 2, "embedding": 32, "heads": 2},
-    **{f"diffusion/{name}": {**UNET, "learning_rate": 1e-3} for name in ("edm", "flow", "meanflow")},
+    **{f"diffusion/{name}": {**UNET, "learning_rate": 1e-3} for name in ("edm", "flow", "meanflow", "consistency")},
 }
 DRAWN, LEARNING_STEPS = 64, 600
 

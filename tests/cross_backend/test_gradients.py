@@ -14,8 +14,8 @@ from genloom.testing.probes import built_in, derivatives, probes_of
 pytestmark = pytest.mark.long
 
 SECOND_ORDER = ("gan/mlp", "gan/wgan-gp")  # their penalties differentiate a gradient
-HELD_FIXED = ("diffusion/meanflow",)
 ATTENTION = ("diffusion/masked", "language/transformer")  # of JAX, which is float32 inside
+HELD_FIXED = ("diffusion/consistency", "diffusion/meanflow")
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_gradients_are_those_of_finite_differences(model_id: str, first_party: M
     On one engine: all have the gradients of the reference, and every model's own conformance differentiates on each.
     """
     if model_id in HELD_FIXED:
-        pytest.skip("part of its target is not differentiated: test_diffusion_meanflow.py holds it to closed forms")
+        pytest.skip("part of its target is not differentiated: its own tests hold it to closed forms")
 
     def make() -> Any:
         return first_party.build(model_id)
