@@ -159,7 +159,7 @@ class Other(genloom.GenerativeModel):
 
 
 def test_without_a_run_or_with_another_family_it_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="retain"):
+    with pytest.raises(ConfigError, match="retain needs trained weights"):
         genloom.train("diffusion/ddpm", "toy:8-ring", steps=1, out=tmp_path / "r", retain="diffusion/distil")
     with pytest.raises(ConfigError, match="has no teacher"):
         Distil(DistilOptions()).prepare(genloom.create("diffusion/ddpm", LINE, width=4, depth=1), Start(measured=True))

@@ -43,8 +43,9 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
 def history(config: Mapping[str, Any]) -> str | None:
     """Return in one line what changed while a run was trained, since the run that it started from; None if nothing."""
     found, training = read(config), config.get("training")
-    begun = training.get("init_changed") if isinstance(training, Mapping) else None
-    parts = [f"from {training['init_from']}: {', '.join(map(str, begun))}"] if isinstance(begun, list) else []
+    begun = training if isinstance(training, Mapping) else {}
+    changed = begun.get("init_changed")
+    parts = [f"from {begun.get('init_from')}: {', '.join(map(str, changed))}"] if isinstance(changed, list) else []
     parts += [
         f"from step {after.get('step')}: {', '.join(changes(before, after))}"
         for before, after in itertools.pairwise(found)
