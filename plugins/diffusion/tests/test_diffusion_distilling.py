@@ -163,5 +163,5 @@ def test_without_a_run_or_with_another_family_it_is_refused(tmp_path: Path) -> N
         genloom.train("diffusion/ddpm", "toy:8-ring", steps=1, out=tmp_path / "r", retain="diffusion/distil")
     with pytest.raises(ConfigError, match="has no teacher"):
         Distil(DistilOptions()).prepare(genloom.create("diffusion/ddpm", LINE, width=4, depth=1), Start(measured=True))
-    with pytest.raises(ConfigError, match="models of the diffusion family, not Other"):
+    with pytest.raises(ConfigError, match="cannot teach Other: no flow"):
         Distil(DistilOptions()).prepare(Other(LINE), Start(measured=True))

@@ -32,7 +32,7 @@ class Distil(Preparation):
         """
         if not isinstance(model, Diffusion):
             raise ConfigError(
-                f"diffusion/distil teaches models of the diffusion family, not {type(model).__name__}.",
+                f"diffusion/distil cannot teach {type(model).__name__}: no flow takes its noise to data.",
                 mend="Take another remedy.",
             )
         if start.model is None or (start.run is None and start.measured):
