@@ -45,9 +45,10 @@ class Size:
         (4.0, 0.0, 1.0),
         (4.0, 0.2, 0.7),
     )
+    students: int = 3
 
 
-QUICK = Size(20, (0,), (1, 2), 100, 20, ("ddpm", "flow"), ("heun",), (5,), ((4.0, 0.2, 0.7),))
+QUICK = Size(20, (0,), (1, 2), 100, 20, ("ddpm", "flow"), ("heun",), (5,), ((4.0, 0.2, 0.7),), 1)
 
 RINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "flow": ("diffusion/flow", {}),
@@ -139,22 +140,17 @@ def distilled(folder: Path, size: Size, seed: int = 1) -> Rows:
     shared: dict[str, Any] = {"preset": "tiny", "seed": seed, **length}
     teacher = genloom.train("diffusion/ddpm", "digits", options={"frequency": 30.0}, out=folder / "teacher", **shared)
     taught = {**shared, "init_from": teacher.path, "retain": "diffusion/distil"}
-    progressive = {"frequency": 30.0, "steps": 4}
-    runs = {
-        "ddpm, the teacher": (teacher, (50,)),
-        "consistency, taught": (
-            genloom.train("diffusion/consistency", "digits", out=folder / "taught", **taught),
-            (1, 2, 4),
-        ),
+    students: dict[str, tuple[str, dict[str, Any], Sequence[int]]] = {
+        "consistency, taught": ("diffusion/consistency", taught, (1, 2, 4)),
         "ddpm, taught (progressive distillation)": (
-            genloom.train("diffusion/ddpm", "digits", options=progressive, out=folder / "progressive", **taught),
-            (4,),
+            "diffusion/ddpm", {**taught, "options": {"frequency": 30.0, "steps": 4}}, (4,)
         ),
-        "consistency, alone": (
-            genloom.train("diffusion/consistency", "digits", out=folder / "alone", **shared),
-            (1, 2),
-        ),
-    }
+        "consistency, alone": ("diffusion/consistency", shared, (1, 2)),
+    }  # fmt: skip
+    runs: dict[str, tuple[Any, Sequence[int]]] = {"ddpm, the teacher": (teacher, (50,))}
+    for name in list(students)[: size.students]:
+        model, settings, calls = students[name]
+        runs[name] = (genloom.train(model, "digits", out=folder / name, **settings), calls)
     asked = ["fd[pca20]", "fd[classifier32]", "coverage"]
     return [
         {"model": name, "calls": steps, **scores(run, asked, size.n, steps=steps)}
