@@ -9,8 +9,17 @@ from keras import ops
 
 from genloom import backend
 from genloom.errors import ConfigError
-from genloom.layers import ConditionEmbedding, GroupNorm, ResidualBlock, SelfAttention, UNet, default_groups, sinusoids
-from genloom.layers import unet as unet_module
+from genloom.layers import (
+    ConditionEmbedding,
+    GroupNorm,
+    ResidualBlock,
+    SelfAttention,
+    UNet,
+    default_groups,
+    fold,
+    sinusoids,
+    unfold,
+)
 from genloom.model.initializers import reseed
 
 RNG = np.random.default_rng(0)
@@ -88,27 +97,43 @@ def test_residual_block_starts_as_the_identity_and_then_heeds_its_vector() -> No
     assert np.abs(array(layer(x, e)) - array(layer(x, -e))).max() > 1e-2
 
 
-def test_folding_and_unfolding_squares_undo_each_other() -> None:
+def test_folding_moves_squares_into_channels() -> None:
     x = np.arange(2 * 4 * 6 * 3, dtype="float32").reshape(2, 4, 6, 3)
-    folded = array(unet_module.fold(x, 2))
+    folded = array(fold(x, 2))
     assert folded.shape == (2, 2, 3, 12)
     np.testing.assert_array_equal(folded[0, 0, 0].reshape(2, 2, 3), x[0, :2, :2])
-    np.testing.assert_array_equal(array(unet_module.unfold(folded, 2)), x)
+    np.testing.assert_array_equal(array(unfold(folded, 2, (4, 6))), x)
 
 
-def build(layout: str, monkeypatch: pytest.MonkeyPatch) -> UNet:
+@pytest.mark.parametrize("sides", [(50,), (7,), (5, 7), (4, 6), (3, 5, 4)])
+@pytest.mark.parametrize("patch", [1, 2, 3])
+def test_unfolding_undoes_folding_of_any_sides(sides: tuple[int, ...], patch: int) -> None:
+    x = RNG.standard_normal((2, *sides, 2)).astype("float32")
+    folded = array(fold(x, patch))
+    assert folded.shape[1:] == (*(-(-side // patch) for side in sides), 2 * patch ** len(sides))
+    assert np.count_nonzero(folded) == x.size  # what continues a side is zero
+    np.testing.assert_array_equal(array(unfold(folded, patch, sides)), x)
+
+
+SHAPES = [(50, 2), (8, 8, 2), (5, 7, 1), (6, 10, 1), (3, 5, 4, 1)]
+
+
+def build(layout: str, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...] = (8, 8, 2), patch: int = 1) -> UNet:
     monkeypatch.setattr(backend, "image_layout", lambda: layout)
-    network = UNet((8, 8, 2), (8, 16), 1, (0,), embedding=16, classes=3, heads=2)
+    network = UNet(shape, (8, 16), 1, (0,), embedding=16, classes=3, heads=2, patch=patch)
     reseed(network, 5)
     scramble(network)
     return network
 
 
 @pytest.mark.skipif(backend.name() == "tensorflow", reason="TensorFlow's CPU kernels are channels-last only")
-def test_both_layouts_are_the_same_function_of_the_same_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    x = RNG.standard_normal((2, 8, 8, 2)).astype("float32")
+@pytest.mark.parametrize("shape", SHAPES)
+def test_both_layouts_are_the_same_function_of_the_same_weights(
+    shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = RNG.standard_normal((2, *shape)).astype("float32")
     t, label = np.array([0.2, 0.9], "float32"), np.array([1, 3], "int32")
-    last, first = build("channels_last", monkeypatch), build("channels_first", monkeypatch)
+    last, first = build("channels_last", monkeypatch, shape), build("channels_first", monkeypatch, shape)
     assert [tuple(v.shape) for v in last.variables] == [tuple(v.shape) for v in first.variables]
     a, b = array(last(x, t, label)), array(first(x, t, label))
     assert a.shape == x.shape
@@ -116,8 +141,24 @@ def test_both_layouts_are_the_same_function_of_the_same_weights(monkeypatch: pyt
     assert np.abs(a[0] - array(last(x, t, np.array([2, 3], "int32")))[0]).max() > 1e-4
 
 
-def test_sides_that_do_not_halve_are_refused() -> None:
-    with pytest.raises(ConfigError, match="must be divisible by 4"):
-        UNet((6, 8, 1), (8, 8), patch=2)
-    with pytest.raises(ConfigError, match="takes images"):
-        UNet((8, 8), (8,))
+@pytest.mark.parametrize("shape", SHAPES)
+def test_sides_of_any_length_are_kept_and_every_place_counts(
+    shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = build(backend.image_layout(), monkeypatch, shape, patch=2)
+    t, label = np.array([0.5], "float32"), np.array([0], "int32")
+    x = ops.convert_to_tensor(RNG.standard_normal((1, *shape)).astype("float32"))
+    weights = ops.convert_to_tensor(RNG.standard_normal((1, *shape)).astype("float32"))
+    slopes = array(backend.grad(lambda x: network(x, t, label) * weights)(x))
+    assert slopes.shape == (1, *shape)
+    assert (np.abs(slopes) > 1e-6).all()
+    corner = np.zeros((1, *shape), "float32")
+    corner[(0, *(-1,) * len(shape))] = 1.0
+    moved = array(network(x + ops.convert_to_tensor(corner), t, label)) - array(network(x, t, label))
+    assert np.abs(moved[corner > 0]).min() > 1e-3
+
+
+@pytest.mark.parametrize("shape", [(8,), (2, 2, 2, 2, 1)])
+def test_a_shape_without_channels_or_of_too_many_axes_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ConfigError, match="takes one to three axes and channels"):
+        UNet(shape, (8,))

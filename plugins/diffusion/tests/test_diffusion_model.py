@@ -13,7 +13,7 @@ from keras import ops
 import genloom
 from genloom import DataSpec, backend, random
 from genloom.errors import ConfigError
-from genloom.layers import ResidualMLP
+from genloom.layers import ResidualMLP, UNet
 from genloom_diffusion.model import Diffusion
 
 SIGNAL = DataSpec((2,), kind="signal", value_range=(-2.6, 2.6))
@@ -92,11 +92,18 @@ def test_without_labels_a_model_of_labelled_data_is_unconditional() -> None:
     assert drawn(model, random.keys(0, 2)).shape == (2, 8, 8, 1)
 
 
-def test_signals_get_a_dense_network_and_images_a_unet() -> None:
+def test_vectors_get_a_dense_network_and_what_has_places_a_unet() -> None:
     assert isinstance(Diffusion(SIGNAL).denoiser, ResidualMLP)
-    assert type(Diffusion(IMAGE, **SMALL).denoiser).__name__ == "UNet"
-    with pytest.raises(ConfigError, match="divisible by 8"):
-        Diffusion(DataSpec((12, 12, 1)), channels=(8, 8, 8, 8))
+    assert isinstance(Diffusion(IMAGE, **SMALL).denoiser, UNet)
+
+
+@pytest.mark.parametrize(("kind", "shape"), [("signal", (50, 2)), ("image", (5, 7, 1)), ("video", (3, 6, 5, 1))])
+def test_samples_of_any_rank_and_odd_sides(kind: str, shape: tuple[int, ...]) -> None:
+    model = Diffusion(DataSpec(shape, kind=kind), **{**SMALL, "channels": (8, 8), "steps": 2})
+    perturb(model)
+    found = drawn(model, random.keys(0, 2))
+    assert found.shape == (2, *shape)
+    assert found.std(0).min() > 0.0  # every place has noise of its own
 
 
 def test_samples_are_within_the_range_where_predictions_are_not_clipped_too() -> None:

@@ -6,6 +6,7 @@ from genloom.layers.attention import SelfAttention
 from genloom.layers.convolutions import Convolutions, sides
 from genloom.layers.dropout import Dropout
 from genloom.layers.embedding import ConditionEmbedding, sinusoids
+from genloom.layers.folding import fold, unfold
 from genloom.layers.guidance import guided, hide_labels
 from genloom.layers.mlp import ResidualMLP
 from genloom.layers.normalisation import GroupNorm, default_groups
@@ -23,9 +24,11 @@ __all__ = [
     "SelfAttention",
     "UNet",
     "default_groups",
+    "fold",
     "guided",
     "hide_labels",
     "remat",
     "sides",
     "sinusoids",
+    "unfold",
 ]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
 from keras import ops
 
 from genloom.errors import ConfigError
+from genloom.layers.convolutions import channels_first, channels_last
 from genloom.layers.normalisation import GroupNorm
 
 __all__ = ["SelfAttention"]
@@ -15,13 +17,13 @@ __all__ = ["SelfAttention"]
 
 @keras.saving.register_keras_serializable(package="genloom")
 class SelfAttention(keras.layers.Layer):
-    """Residual multi-head self-attention over all positions of an image (Ho et al. 2020, app. B; Vaswani et al. 2017).
+    """Residual multi-head self-attention over all positions (Ho et al. 2020, app. B; Vaswani et al. 2017).
 
     The output projection starts at zero, so the block starts as the identity.
 
     Args:
         heads: number of heads, which must divide the channels.
-        data_format: "channels_last" (n, h, w, c) or "channels_first" (n, c, h, w).
+        data_format: "channels_last" (n, *sides, c) or "channels_first" (n, c, *sides).
     """
 
     def __init__(self, heads: int = 1, data_format: str = "channels_last", **kwargs: Any) -> None:
@@ -29,7 +31,7 @@ class SelfAttention(keras.layers.Layer):
         self.heads, self.data_format = heads, data_format
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Create the projections for an input (n, h, w, c) or (n, c, h, w)."""
+        """Create the projections for an input (n, *sides, c) or (n, c, *sides)."""
         axis = -1 if self.data_format == "channels_last" else 1
         channels = int(input_shape[axis] or 0)
         if channels % self.heads:
@@ -45,17 +47,18 @@ class SelfAttention(keras.layers.Layer):
         """Return x of the same shape, each position mixed with those it attends to."""
         y = self.norm(x)
         if self.data_format == "channels_first":
-            return x + ops.transpose(self._attend(ops.transpose(y, (0, 2, 3, 1))), (0, 3, 1, 2))
+            return x + channels_first(self._attend(channels_last(y)))
         return x + self._attend(y)
 
     def _attend(self, y: Any) -> Any:
-        _, height, width, channels = y.shape
-        tokens = ops.reshape(y, (-1, height * width, channels))  # (n, p, c)
-        parts = ops.reshape(self.query_key_value(tokens), (-1, height * width, 3, self.heads, channels // self.heads))
+        *sides, channels = (int(size) for size in y.shape[1:])
+        places = math.prod(sides)
+        tokens = ops.reshape(y, (-1, places, channels))  # (n, p, c)
+        parts = ops.reshape(self.query_key_value(tokens), (-1, places, 3, self.heads, channels // self.heads))
         q, k, v = parts[:, :, 0], parts[:, :, 1], parts[:, :, 2]  # (n, p, heads, c / heads)
         scores = ops.einsum("nqhc,nkhc->nhqk", q, k) * (channels // self.heads) ** -0.5
         mixed = ops.einsum("nhqk,nkhc->nqhc", ops.softmax(scores, axis=-1), v)
-        return ops.reshape(self.out(ops.reshape(mixed, (-1, height * width, channels))), (-1, height, width, channels))
+        return ops.reshape(self.out(ops.reshape(mixed, (-1, places, channels))), (-1, *sides, channels))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the shape of x."""

@@ -1,15 +1,34 @@
-"""Convolutions that halve an image level by level, or make one: the body of encoders, decoders and discriminators."""
+"""Convolutions: one by its number of axes, and those that halve an image level by level, or make one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from keras import layers
+import keras
+from keras import layers, ops
 
 from genloom import backend
 
-__all__ = ["Convolutions", "sides"]
+__all__ = ["Convolutions", "channels_first", "channels_last", "convolution", "sides"]
+
+_BY_AXES = {1: layers.Conv1D, 2: layers.Conv2D, 3: layers.Conv3D}
+
+
+def convolution(axes: int, filters: int, side: int = 3, **options: Any) -> keras.Layer:
+    """Return a convolution over one, two or three axes that keeps their length, or divides it by its `strides`."""
+    return _BY_AXES[axes](int(filters), side, padding="same", **options)
+
+
+def channels_first(x: Any) -> Any:
+    """Return (n, *sides, c) as (n, c, *sides)."""
+    last = len(x.shape) - 1
+    return ops.transpose(x, (0, last, *range(1, last)))
+
+
+def channels_last(x: Any) -> Any:
+    """Return (n, c, *sides) as (n, *sides, c)."""
+    return ops.transpose(x, (0, *range(2, len(x.shape)), 1))
 
 
 def sides(shape: Sequence[int], levels: int) -> list[tuple[int, int]]:

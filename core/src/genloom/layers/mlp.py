@@ -1,4 +1,4 @@
-"""The dense counterpart of the U-Net, for samples that are no images."""
+"""The dense counterpart of the U-Net, for vectors."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from genloom.layers.convolutions import convolution
 from genloom.layers.dropout import Dropout
 from genloom.layers.normalisation import GroupNorm
 
@@ -22,9 +23,10 @@ class ResidualBlock(keras.layers.Layer):
 
     Args:
         filters: output channels.
-        data_format: "channels_last" (n, h, w, c) or "channels_first" (n, c, h, w).
+        data_format: "channels_last" (n, *sides, c) or "channels_first" (n, c, *sides).
         dropout: rate before the last convolution.
         kernel_size: side of both convolutions.
+        axes: number of sides, 2 for images.
     """
 
     def __init__(
@@ -33,10 +35,12 @@ class ResidualBlock(keras.layers.Layer):
         data_format: str = "channels_last",
         dropout: float = 0.0,
         kernel_size: int = 3,
+        axes: int = 2,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.filters, self.data_format, self.rate, self.kernel_size = filters, data_format, dropout, kernel_size
+        self.axes = axes
         axis = -1 if data_format == "channels_last" else 1
         self.norm1, self.norm2 = GroupNorm(axis=axis), GroupNorm(axis=axis)
         self.conv1 = self._convolution(kernel_size)
@@ -46,12 +50,10 @@ class ResidualBlock(keras.layers.Layer):
         self.shortcut: keras.Layer | None = None
 
     def _convolution(self, side: int, initializer: str = "glorot_uniform") -> keras.Layer:
-        return keras.layers.Conv2D(
-            self.filters, side, padding="same", data_format=self.data_format, kernel_initializer=initializer
-        )
+        return convolution(self.axes, self.filters, side, data_format=self.data_format, kernel_initializer=initializer)
 
     def build(self, x_shape: tuple[int | None, ...], e_shape: tuple[int | None, ...]) -> None:
-        """Create the weights for x (n, h, w, c) or (n, c, h, w) and a vector (n, size)."""
+        """Create the weights for x (n, *sides, c) or (n, c, *sides) and a vector (n, size)."""
         axis = -1 if self.data_format == "channels_last" else 1
         inner = list(x_shape)
         inner[axis] = self.filters
@@ -67,8 +69,9 @@ class ResidualBlock(keras.layers.Layer):
     def call(self, x: Any, e: Any, training: bool = False) -> Any:
         """Map x and the vector e (n, size) to x's shape with `filters` channels."""
         y = self.conv1(ops.silu(self.norm1(x)))
-        wide = (-1, 1, 1, 2 * self.filters) if self.data_format == "channels_last" else (-1, 2 * self.filters, 1, 1)
-        axis = -1 if self.data_format == "channels_last" else 1
+        ones, last = (1,) * self.axes, self.data_format == "channels_last"
+        wide = (-1, *ones, 2 * self.filters) if last else (-1, 2 * self.filters, *ones)
+        axis = -1 if last else 1
         scale, shift = ops.split(ops.reshape(self.modulation(ops.silu(e)), wide), 2, axis=axis)
         y = ops.silu(self.norm2(y) * (1.0 + scale) + shift)
         y = self.conv2(self.dropout(y, training=training))
@@ -76,5 +79,5 @@ class ResidualBlock(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the configuration."""
-        own = {"filters": self.filters, "data_format": self.data_format}
+        own = {"filters": self.filters, "data_format": self.data_format, "axes": self.axes}
         return {**super().get_config(), **own, "dropout": self.rate, "kernel_size": self.kernel_size}

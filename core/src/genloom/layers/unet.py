@@ -1,4 +1,4 @@
-"""The U-Net shared by families that map an image to an image under a time and a label."""
+"""The U-Net shared by families that map images, signals or videos to their like under a time and a label."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from keras import ops
 from genloom import backend
 from genloom.errors import ConfigError
 from genloom.layers.attention import SelfAttention
+from genloom.layers.convolutions import channels_first, channels_last, convolution
 from genloom.layers.embedding import ConditionEmbedding
+from genloom.layers.folding import cropped, fold, unfold
 from genloom.layers.normalisation import GroupNorm
 from genloom.layers.residual import ResidualBlock
 
@@ -20,26 +22,27 @@ __all__ = ["UNet"]
 
 @keras.saving.register_keras_serializable(package="genloom")
 class UNet(keras.Model):
-    """An image-to-image U-Net (Ronneberger et al. 2015) in the form of Ho et al. 2020, app. B.
+    """A U-Net (Ronneberger et al. 2015) in the form of Ho et al. 2020, app. B, of one, two or three axes.
 
     Weights and borders are channels-last; inside, the convolutions run in the engine's fastest layout
-    (`backend.image_layout`), with one transposition at each end.
+    (`backend.image_layout`), with one transposition at each end. Sides may be of any length: each level halves them,
+    rounding up.
 
     Args:
-        shape: image shape (height, width, channels); the sides must be divisible by patch × 2^(levels - 1).
+        shape: shape of a sample: (length, channels), (height, width, channels) or (frames, height, width, channels).
         channels: channels of each level, finest first.
         blocks: residual blocks per level on the way down; one more on the way up.
         attention: levels (0 the finest) with self-attention; the middle always has it.
         embedding: width of the vector of time and label.
         classes: number of labels, 0 for none.
-        patch: side of the pixel squares folded into channels first (space to depth): 2 costs a quarter.
+        patch: side of the blocks folded into channels first (space to depth): 2 costs a quarter of an image.
         dropout: rate in the residual blocks.
         heads: attention heads.
         times: how many times it is given.
         longest: highest angular frequency of a time: a network that is differentiated by it needs a low one.
 
     Raises:
-        ConfigError: sides that do not divide, or a shape that is no image.
+        ConfigError: a shape without channels, or of more than three axes beside them.
     """
 
     def __init__(
@@ -58,8 +61,8 @@ class UNet(keras.Model):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        _check(tuple(shape), patch * 2 ** (len(channels) - 1))
-        self.image, self.patch, self.heads, self.classes = tuple(shape), patch, heads, classes
+        self.sides = _sides(tuple(shape))
+        self.patch, self.heads, self.classes = patch, heads, classes
         self.settings = {
             "shape": list(shape), "channels": list(channels), "blocks": blocks, "attention": list(attention),
             "embedding": embedding, "classes": classes, "patch": patch, "dropout": dropout, "heads": heads,
@@ -70,13 +73,11 @@ class UNet(keras.Model):
         self.stem = self._convolution(channels[0])
         self.down = [self._level(c, blocks, i in attention, dropout) for i, c in enumerate(channels)]
         self.shrink = [self._convolution(c, strides=2) for c in channels[:-1]]
-        self.middle = [ResidualBlock(channels[-1], self.layout, dropout), self._attention(),
-                       ResidualBlock(channels[-1], self.layout, dropout)]  # fmt: skip
+        self.middle = [self._residual(channels[-1], dropout), self._attention(), self._residual(channels[-1], dropout)]
         self.up = [self._level(c, blocks + 1, i in attention, dropout) for i, c in enumerate(channels)]
         self.grow = [self._convolution(c) for c in channels[:-1]]
-        self.enlarge = keras.layers.UpSampling2D(2, data_format=self.layout)
         self.norm = GroupNorm(axis=self._axis)
-        self.head = self._convolution(shape[-1] * patch**2, kernel_initializer="zeros")
+        self.head = self._convolution(shape[-1] * patch ** len(self.sides), kernel_initializer="zeros")
         label = keras.KerasTensor((1,), "int32") if classes else None
         self(keras.KerasTensor((1, *shape)), keras.KerasTensor((1, times)), label)  # creates every weight
 
@@ -89,7 +90,10 @@ class UNet(keras.Model):
         return -1 if self.layout == "channels_last" else 1
 
     def _convolution(self, filters: int, **options: Any) -> keras.Layer:
-        return keras.layers.Conv2D(filters, 3, padding="same", data_format=self.layout, **options)
+        return convolution(len(self.sides), filters, data_format=self.layout, **options)
+
+    def _residual(self, filters: int, dropout: float) -> keras.Layer:
+        return ResidualBlock(filters, self.layout, dropout, axes=len(self.sides))
 
     def _attention(self) -> keras.Layer:
         return SelfAttention(self.heads, self.layout)
@@ -97,10 +101,10 @@ class UNet(keras.Model):
     def _level(self, filters: int, blocks: int, attends: bool, dropout: float) -> list[list[keras.Layer]]:
         """Return per block the residual block and, where the level attends, its attention."""
         tail = [self._attention] if attends else []
-        return [[ResidualBlock(filters, self.layout, dropout), *(make() for make in tail)] for _ in range(blocks)]
+        return [[self._residual(filters, dropout), *(make() for make in tail)] for _ in range(blocks)]
 
     def call(self, x: Any, t: Any, label: Any = None, training: bool = False) -> Any:
-        """Map x (n, h, w, c), times t (n,) or (n, times) in [0, 1] and labels (n,) in 0 … classes to (n, h, w, c)."""
+        """Map x (n, *shape), times t (n,) or (n, times) in [0, 1] and labels (n,) in 0 … classes to (n, *shape)."""
         e = self.embedding(t, label)  # (n, embedding)
         y = self.stem(self._to_layout(fold(x, self.patch)))
         kept = [y]
@@ -116,50 +120,37 @@ class UNet(keras.Model):
             for block in self.up[i]:
                 y = _run(block, ops.concatenate([y, kept.pop()], axis=self._axis), e, training)
             if i:
-                y = self.grow[i - 1](self.enlarge(y))
+                y = self.grow[i - 1](self._doubled(y, kept[-1]))
         y = self.head(ops.silu(self.norm(y)))
-        return unfold(self._from_layout(y), self.patch)
+        return unfold(self._from_layout(y), self.patch, self.sides)
+
+    def _doubled(self, y: Any, like: Any) -> Any:
+        """Double the sides, and cut them to those of the level above."""
+        y, like = self._from_layout(y), self._from_layout(like)
+        for axis in range(1, 1 + len(self.sides)):
+            y = ops.repeat(y, 2, axis=axis)
+        return self._to_layout(cropped(y, like.shape[1:-1]))
 
     def _to_layout(self, x: Any) -> Any:
-        return x if self.layout == "channels_last" else ops.transpose(x, (0, 3, 1, 2))
+        return x if self.layout == "channels_last" else channels_first(x)
 
     def _from_layout(self, x: Any) -> Any:
-        return x if self.layout == "channels_last" else ops.transpose(x, (0, 2, 3, 1))
+        return x if self.layout == "channels_last" else channels_last(x)
 
     def get_config(self) -> dict[str, Any]:
         """Return the configuration; the layout is not part of it."""
         return {"name": self.name, **self.settings}
 
 
-def _check(shape: tuple[int, ...], multiple: int) -> None:
-    if len(shape) != 3:
-        raise ConfigError(f"A U-Net takes images (height, width, channels), got the shape {shape}.")
-    if shape[0] % multiple or shape[1] % multiple:
+def _sides(shape: tuple[int, ...]) -> tuple[int, ...]:
+    if len(shape) not in (2, 3, 4):
         raise ConfigError(
-            f"Images of {shape[0]}×{shape[1]} do not halve evenly here: the sides must be divisible by {multiple}.",
-            mend="Use fewer levels (channels=…), a smaller patch, or another image size.",
+            f"A U-Net takes one to three axes and channels, such as images (height, width, channels), got {shape}.",
         )
+    return shape[:-1]
 
 
 def _run(block: Sequence[keras.Layer], y: Any, e: Any, training: bool) -> Any:
     for layer in block:
         y = layer(y, e, training=training) if isinstance(layer, ResidualBlock) else layer(y)
     return y
-
-
-def fold(x: Any, patch: int) -> Any:
-    """Move patch × patch squares into channels: (n, h, w, c) -> (n, h/p, w/p, p²c)."""
-    if patch == 1:
-        return x
-    _, h, w, c = x.shape
-    x = ops.reshape(x, (-1, h // patch, patch, w // patch, patch, c))
-    return ops.reshape(ops.transpose(x, (0, 1, 3, 2, 4, 5)), (-1, h // patch, w // patch, patch * patch * c))
-
-
-def unfold(x: Any, patch: int) -> Any:
-    """Undo `fold`: (n, h/p, w/p, p²c) -> (n, h, w, c)."""
-    if patch == 1:
-        return x
-    _, h, w, c = x.shape
-    x = ops.reshape(x, (-1, h, w, patch, patch, c // patch**2))
-    return ops.reshape(ops.transpose(x, (0, 1, 3, 2, 4, 5)), (-1, h * patch, w * patch, c // patch**2))

@@ -1,4 +1,4 @@
-"""The denoisers: a U-Net for images, a dense residual network for everything flat, or the caller's own."""
+"""The denoisers: a U-Net for what has places, a dense residual network for vectors, or the caller's own."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ __all__ = ["OwnDenoiser", "denoiser_for"]
 
 def denoiser_for(spec: DataSpec, options: DiffusionOptions, classes: int, times: int = 1) -> keras.Model:
     """Return a network `(x, t, label=None)` -> like x, for x (n, *spec.shape) and t (n,) or (n, times) in [0, 1]."""
-    if spec.kind == "image":
-        return UNet(
-            spec.shape, options.channels, options.blocks, options.attention, options.embedding, classes,
-            options.patch, options.dropout, options.heads, times, options.frequency,
-        )  # fmt: skip
-    return ResidualMLP(spec.shape, options.width, options.depth, classes, times)
+    if len(spec.shape) == 1:
+        return ResidualMLP(spec.shape, options.width, options.depth, classes, times)
+    return UNet(
+        spec.shape, options.channels, options.blocks, options.attention, options.embedding, classes,
+        options.patch, options.dropout, options.heads, times, options.frequency,
+    )  # fmt: skip
 
 
 class OwnDenoiser(keras.Model):
