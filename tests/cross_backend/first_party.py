@@ -1,12 +1,14 @@
 """Tiny first-party models, their batches, gradients, first losses and samples, for the tests beside.
 
-Run as a script it writes the reference arrays, on JAX, from the root of the repository:
+Run as a script it writes the reference arrays, on JAX, from the root of the repository: of every model, or of those
+that are named, beside what is stored of the others.
 
-    KERAS_BACKEND=jax python tests/cross_backend/first_party.py
+    KERAS_BACKEND=jax python tests/cross_backend/first_party.py [ID…]
 """
 
 from __future__ import annotations
 
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "gan/wgan-gp": {"latent": 4, "channels": (4, 6), "n_critic": 2},
     "diffusion/masked": {"layers": 2, "heads": 2, "width": 16, "learning_rate": 2e-4},
     **{f"diffusion/{name}": UNET for name in ("ddpm", "edm", "flow", "meanflow", "consistency")},
+    "diffusion/dit": {"width": 16, "depth": 2, "heads": 2},
     "language/transformer": {"layers": 2, "heads": 2, "width": 16},
 }
 
@@ -40,6 +43,7 @@ LEARNT: dict[str, dict[str, Any]] = {
     "gan/wgan-gp": {"latent": 16, "channels": (12, 16), "n_critic": 2},
     "diffusion/ddpm": {"channels": (24,), "blocks": 1, "patch": 2, "embedding": 32, "heads": 2},
     **{f"diffusion/{name}": {**UNET, "learning_rate": 1e-3} for name in ("edm", "flow", "meanflow", "consistency")},
+    "diffusion/dit": {"width": 32, "depth": 2, "heads": 2, "learning_rate": 3e-3},
 }
 DRAWN, LEARNING_STEPS = 64, 600
 
@@ -182,24 +186,25 @@ def trained(id: str) -> dict[str, np.ndarray]:
     return {**weights, "samples": draw_samples(model, DRAWN, seed=7).samples}
 
 
-def write_trained() -> None:
-    """Write weights and samples of every model of pictures."""
-    arrays = {f"{id}:{name}": array for id in picture_ids() for name, array in trained(id).items()}
-    np.savez_compressed(TRAINED, **arrays)
+def written(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Put arrays into a file, beside those of other names that it has."""
+    kept: dict[str, np.ndarray] = {}
+    if path.is_file():
+        with np.load(path, allow_pickle=False) as stored:
+            kept = {name: stored[name] for name in stored.files}
+    path.parent.mkdir(exist_ok=True)
+    np.savez_compressed(path, **{**kept, **arrays})
 
 
-def main() -> None:
-    """Write the reference arrays."""
-    write_trained()
-    arrays = {}
-    for id in model_ids():
+def main(ids: list[str]) -> None:
+    """Write the reference arrays of these models, and weights and samples of those of pictures among them."""
+    for id in ids:
+        if id in picture_ids():
+            written(TRAINED, {f"{id}:{name}": array for name, array in trained(id).items()})
         model = build(id)
-        for phase, gradient in gradients(model).items():
-            arrays[f"{id}/gradient/{phase}"] = sketch(gradient, f"{id}/{phase}")
-        arrays[f"{id}/losses"] = first_losses(model).astype("float32")
-    REFERENCE.parent.mkdir(exist_ok=True)
-    np.savez_compressed(REFERENCE, **arrays)
+        arrays = {f"{id}/gradient/{phase}": sketch(g, f"{id}/{phase}") for phase, g in gradients(model).items()}
+        written(REFERENCE, {**arrays, f"{id}/losses": first_losses(model).astype("float32")})
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:] or model_ids())

@@ -53,3 +53,19 @@ class TestConsistency(ModelConformance):
     spec = DataSpec((2,), kind="signal", value_range=(-3.0, 3.0), classes=3, condition=("label",))
     options: ClassVar[dict[str, Any]] = {"width": 16, "depth": 1, "learning_rate": 1e-2, "ramp": 2}
     sampling: ClassVar[dict[str, Any]] = {"steps": 2, "guidance": 1.5}
+
+
+class TestTransformers(ModelConformance):
+    id = "diffusion/dit"
+    precision = "float32" if backend.name() == "jax" else "float64"  # JAX's attention is float32 inside
+    spec = DataSpec((5, 6, 1), classes=3, condition=("label",))
+    options: ClassVar[dict[str, Any]] = {"width": 16, "depth": 1, "heads": 2, "dropout": 0.1, "learning_rate": 1e-2}
+    sampling: ClassVar[dict[str, Any]] = {"steps": 2, "guidance": 1.5}
+    hooks = "genloom_diffusion"
+
+
+class TestLongSignals(ModelConformance):
+    id = "diffusion/flow"
+    spec = DataSpec((9, 2), kind="signal", value_range=(-3.0, 3.0))
+    options: ClassVar[dict[str, Any]] = {"channels": (8, 8), "blocks": 1, "embedding": 16, "patch": 2}
+    sampling: ClassVar[dict[str, Any]] = {"steps": 2}

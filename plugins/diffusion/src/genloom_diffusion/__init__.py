@@ -5,12 +5,14 @@ from __future__ import annotations
 from genloom import Component, Preset, hookimpl
 from genloom_diffusion.masked_options import MASKED_PRESETS, MASKED_TRAINING, MaskedOptions
 from genloom_diffusion.options import (
+    DIT_PRESETS,
     MEAN_PRESETS,
     PRESETS,
     TRAINING,
     ConsistencyOptions,
     DiffusionOptions,
     DistilOptions,
+    DiTOptions,
     EDMOptions,
     FlowOptions,
     MeanFlowOptions,
@@ -26,6 +28,7 @@ def genloom_components() -> list[Component]:
         _model("ddpm", "model:Diffusion", DiffusionOptions, "Denoising diffusion: cosine process, velocity, DDIM."),
         _model("edm", "model:EDM", EDMOptions, "Diffusion as in Karras et al. 2022: Heun's sampler, 35 network calls."),
         _model("flow", "model:Flow", FlowOptions, "Rectified flow: a straight process, Euler's sampler."),
+        _model("dit", "model:DiT", DiTOptions, "A transformer on patches that predicts the data.", DIT_PRESETS),
         _model(
             "meanflow", "meanflow:MeanFlow", MeanFlowOptions, "Mean flows: samples in one network call.", MEAN_PRESETS
         ),
@@ -64,6 +67,6 @@ def _model(name: str, target: str, options: type, summary: str, presets: dict[st
         summary=summary,
         options=options,
         presets=presets,
-        accepts=("image", "signal"),
+        accepts=("image", "signal", "video"),
         training=TRAINING,
     )

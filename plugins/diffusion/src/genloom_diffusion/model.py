@@ -17,14 +17,22 @@ from genloom_diffusion.bound import variational_bound
 from genloom_diffusion.coupling import transported
 from genloom_diffusion.likelihood import flow_log_prob
 from genloom_diffusion.networks import OwnDenoiser, denoiser_for
-from genloom_diffusion.options import DiffusionOptions, DistilOptions, EDMOptions, FlowOptions
+from genloom_diffusion.options import (
+    DenoisingOptions,
+    DiffusionOptions,
+    DistilOptions,
+    DiTOptions,
+    EDMOptions,
+    FlowOptions,
+)
 from genloom_diffusion.parameterisation import predictions, target_of
 from genloom_diffusion.process import add_noise, log_snr, process_named
 from genloom_diffusion.samplers import SAMPLERS, evaluations, prior
+from genloom_diffusion.transformer import transformer_for
 from genloom_diffusion.walk import Walk
 from genloom_diffusion.weighting import weight
 
-__all__ = ["EDM", "Diffusion", "Flow"]
+__all__ = ["EDM", "DiT", "Diffusion", "Flow"]
 
 _SURE = 1.0 - 1e-6  # Bounds 2u - 1: a normal of u = 0 or 1 is infinite.
 _LEVELS = 4  # Noise levels per held-out sample; stratified, so that their mean is steady.
@@ -36,8 +44,8 @@ class Diffusion(GenerativeModel):
     Args:
         spec: what one sample is.
         options: a `DiffusionOptions`, or None to make one from `values`.
-        denoiser: your own network of [x, t] or [x, t, one-hot labels]; None builds a U-Net for images, else a dense
-            one.
+        denoiser: your own network of [x, t] or [x, t, one-hot labels]; None builds a dense one for vectors, else a
+            U-Net.
         **values: option values by name, and `seed` and `noise` of every model.
 
     Raises:
@@ -272,7 +280,7 @@ class Diffusion(GenerativeModel):
         null = ops.full((keys.shape[0],), self.spec.classes, dtype="int32")
         return {"label": ops.cast(condition.get("label", null), "int32")}
 
-    def _within(self, chosen: DiffusionOptions) -> Callable[[Any], Any] | None:
+    def _within(self, chosen: DenoisingOptions) -> Callable[[Any], Any] | None:
         """Return whether guidance acts at times t (n,); None where it always does (Kynkäänniemi et al. 2024, eq. 5)."""
         first, last = chosen.guidance_from, chosen.guidance_to
         if (first, last) == (0.0, 1.0):
@@ -326,7 +334,14 @@ class Flow(Diffusion):
         return ops.stop_gradient(transported(x, noise, self.uniform((x.shape[0],)), label))
 
 
-def _check(options: DiffusionOptions) -> None:
+class DiT(Diffusion):
+    """The same with a transformer for a network (Peebles and Xie 2023)."""
+
+    Options: ClassVar[type] = DiTOptions
+    own_networks: ClassVar = {"denoiser": transformer_for}
+
+
+def _check(options: DenoisingOptions) -> None:
     """Refuse options that contradict each other."""
     if options.guidance_from > options.guidance_to:
         raise ConfigError(

@@ -9,10 +9,13 @@ from genloom import Preset
 from genloom.options import option
 
 __all__ = [
+    "DIT_PRESETS",
     "MEAN_PRESETS",
     "PRESETS",
     "TRAINING",
     "ConsistencyOptions",
+    "DenoisingOptions",
+    "DiTOptions",
     "DiffusionOptions",
     "DistilOptions",
     "EDMOptions",
@@ -22,8 +25,8 @@ __all__ = [
 
 
 @dataclasses.dataclass(frozen=True)
-class DiffusionOptions:
-    """What a diffusion model is made of: process × target × weighting × sampler, and the network."""
+class DenoisingOptions:
+    """What every diffusion model is made of, whatever its network: process × target × weighting × sampler."""
 
     process: str = option(
         "cosine",
@@ -83,22 +86,28 @@ class DiffusionOptions:
     label_dropout: float = option(
         0.1, "Share of training labels hidden, so that guidance has an unconditional model.", minimum=0.0, maximum=1.0
     )
+    learning_rate: float = option(1e-3, "Adam's rate.", minimum=1e-8)
+
+
+@dataclasses.dataclass(frozen=True)
+class DiffusionOptions(DenoisingOptions):
+    """The same with a U-Net, or a dense network for vectors."""
+
     channels: tuple[int, ...] = option((64, 128), "Channels of each level of the U-Net, finest first.", minimum=1)
     blocks: int = option(2, "Residual blocks per level.", minimum=1)
     attention: tuple[int, ...] = option(
         (), "Levels with self-attention, 0 the finest; the middle always has it.", minimum=0
     )
     heads: int = option(1, "Attention heads.", minimum=1)
-    patch: int = option(1, "Side of the pixel squares folded into channels: 2 costs a quarter.", minimum=1)
+    patch: int = option(1, "Side of the blocks folded into channels: 2 costs a quarter of an image.", minimum=1)
     embedding: int = option(128, "Width of the vector of time and label.", minimum=8)
     frequency: float = option(
-        1000.0, "Highest angular frequency of the time in a U-Net; low where a model is differentiated by it.",
+        1000.0, "Highest angular frequency of the time, but in dense networks; low for a model differentiated by it.",
         minimum=1.0, fixed=True,
     )  # fmt: skip
     dropout: float = option(0.0, "Dropout in the residual blocks.", minimum=0.0, maximum=0.9)
-    width: int = option(128, "Width of the dense denoiser of signals.", minimum=1)
-    depth: int = option(3, "Residual layers of the dense denoiser of signals.", minimum=1)
-    learning_rate: float = option(1e-3, "Adam's rate.", minimum=1e-8)
+    width: int = option(128, "Width of the dense denoiser of vectors.", minimum=1)
+    depth: int = option(3, "Residual layers of the dense denoiser of vectors.", minimum=1)
 
 
 def _again(name: str, default: Any) -> Any:
@@ -151,6 +160,24 @@ class ConsistencyOptions(DiffusionOptions):
     frequency: float = _again("frequency", 30.0)
     ramp: int = option(1000, "Steps over which training goes over from diffusion to consistency, linearly.", minimum=0)
     calm: float = option(0.1, "A tangent g counts with g/(|g| + calm).", minimum=1e-6)
+
+
+@dataclasses.dataclass(frozen=True)
+class DiTOptions(DenoisingOptions):
+    """A diffusion transformer (Peebles and Xie 2023)."""
+
+    process: str = _again("process", "flow")
+    target: str = _again("target", "data")
+    weighting: str = _again("weighting", "flow")
+    levels: str = _again("levels", "normal")
+    sampler: str = _again("sampler", "heun")
+    steps: int = _again("steps", 25)
+    width: int = option(384, "Size of a token.", minimum=2)
+    depth: int = option(12, "Blocks of attention and a network.", minimum=1)
+    heads: int = option(6, "Attention heads, which divide the width.", minimum=1)
+    patch: int = option(2, "Side of the blocks of places that become a token each.", minimum=1)
+    frequency: float = _again("frequency", 1000.0)
+    dropout: float = option(0.0, "Dropout in the blocks.", minimum=0.0, maximum=0.9)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,3 +239,13 @@ MEAN_PRESETS: dict[str, Preset] = {
     **PRESETS,
     "tiny": dataclasses.replace(PRESETS["tiny"], options={**PRESETS["tiny"].options, "learning_rate": 1e-3}),
 }
+
+#: The same for transformers.
+DIT_PRESETS: dict[str, Preset] = {
+    "tiny": Preset.short({"width": 64, "depth": 4, "heads": 4, "learning_rate": 2e-3},
+        every=25, epochs=75, ema=0.995, schedule="cosine", warmup_steps=50),
+    "small": Preset({"width": 192, "depth": 6, "heads": 6, "patch": 4},
+        {"batch_size": 128, "epochs": 20, "ema": 0.999}),
+    "base": Preset({"width": 384, "depth": 12, "heads": 6, "patch": 2, "learning_rate": 1e-4},
+        {"batch_size": 128, "epochs": 200, "ema": 0.9999}),
+}  # fmt: skip
