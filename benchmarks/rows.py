@@ -87,6 +87,13 @@ ROWS = (
     Row("unet", "step of a U-Net of 0.3 million parameters, against a loop by hand", "ours.steps:run", BY_HAND, EACH),
     Row("unet-3m", "step of a U-Net of 3 million parameters, against a loop by hand", "ours.steps:run", BY_HAND, EACH),
     Row(
+        "dit",
+        "step of a diffusion transformer of 1.3 million parameters, against a loop by hand",
+        "ours.steps:run",
+        "peers.transformer_{engine}:run",
+        {"jax": 0.97, "tensorflow": 0.97, "torch": 0.95},
+    ),
+    Row(
         "language-train",
         "step of nanoGPT's CPU shape, 0.8 million parameters, against a plain loop on torch",
         "ours.steps:run",

@@ -24,7 +24,7 @@ class Task:
         shape: of one sample.
         window: steps (epochs, draws) that are timed together.
         slices: batches that one step takes.
-        width: channels of the U-Nets, or tokens that the transformers know.
+        width: channels of the U-Nets, size of a patch's token, or tokens that the transformers know.
         samples: of a whole training.
         quick: whether the numbers do not matter.
     """
@@ -75,6 +75,8 @@ CODE, VAE_HIDDEN, PYTHAE_HIDDEN = 20, 400, 512
 LATENT, HIDDEN, CRITIC_STEPS, PENALTY = 64, 256, 5, 10.0
 EMBEDDING, GROUPS, GROUP_EPSILON = 64, 4, 1e-5
 FREQUENCIES = np.exp(np.linspace(0.0, np.log(1000.0), EMBEDDING // 2)).astype("float32")
+# A diffusion transformer (Peebles and Xie 2023) on 64 patches of pictures of 32 × 32.
+DIT, DIT_EPSILON = {"depth": 4, "heads": 4, "patch": 4}, 1e-6
 # The diffusion of Ho et al. 2020, section 4, and a U-Net that diffusers' UNet2DModel and ours are both built as.
 TIMES = 1000
 BETAS = np.linspace(1e-4, 0.02, TIMES, dtype="float64")
@@ -89,6 +91,26 @@ GPT, PROMPT = {"layers": 6, "heads": 6, "width": 384}, 8
 PUBLISHED = "gpt2"  # folder of its weights, beside the file of the others'
 
 
+def frequencies(width: int) -> np.ndarray:
+    """Return the angular frequencies (width / 4,) by which the diffusion transformer is told a time."""
+    return np.exp(np.linspace(0.0, np.log(1000.0), width // 4)).astype("float32")
+
+
+def places(count: int, width: int) -> np.ndarray:
+    """Return what it adds to the tokens of a square of count × count patches (count², width)."""
+    angles = np.arange(count)[:, None] * 10_000.0 ** -(np.arange(width // 4) / (width // 4))
+    waves = np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
+    return np.concatenate([np.repeat(waves, count, 0), np.tile(waves, (count, 1))], axis=1).astype("float32")
+
+
+def patches_in(shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return pictures' shape with each side as patches × their side, and that of patches row by row."""
+    n, height, width, channels = shape
+    patch = DIT["patch"]
+    rows, columns = height // patch, width // patch
+    return (n, rows, patch, columns, patch, channels), (n, rows, columns, patch, patch, channels)
+
+
 def task(name: str, quick: bool) -> Task:
     """Return a task by name; the quick form times less, on smaller pictures."""
     side = 16 if quick else 32
@@ -98,6 +120,7 @@ def task(name: str, quick: bool) -> Task:
         "wgan-gp": Task("wgan-gp", 64, (PIXELS,), 10 if quick else 50, slices=CRITIC_STEPS),
         "unet": Task("unet", 16 if quick else 64, picture, 1 if quick else 2, width=44),
         "unet-3m": Task("unet-3m", 2 if quick else 8, picture, 1 if quick else 2, width=140),
+        "dit": Task("dit", 8 if quick else 64, picture, 1 if quick else 2, width=128),
         "diffusers-unet": Task("diffusers-unet", 4 if quick else 16, picture, 1 if quick else 4),
         "ddim": Task("ddim", 2 if quick else 16, picture, 1),
         "pythae": Task("pythae", 128, (PIXELS,), 1, samples=1280 if quick else 12_800),

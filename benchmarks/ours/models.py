@@ -12,7 +12,7 @@ from tasks import (
     ADAM,
     BETAS,
     CODE,
-    EMBEDDING,
+    DIT,
     FREQUENCIES,
     GROUPS,
     HIDDEN,
@@ -33,6 +33,7 @@ from genloom.data.spec import DataSpec
 from genloom.layers import GroupNorm
 from genloom.model import GenerativeModel, Phase
 from genloom.objectives import bernoulli_log_prob
+from genloom_diffusion.transformer import DiffusionTransformer
 
 
 def mlp(inputs: int, outputs: int) -> keras.Model:
@@ -145,10 +146,12 @@ class UNet(keras.Model):
         self.stem, self.first, self.shrink = conv(width), Block(width), conv(2 * width, strides=2)
         self.low, self.last, self.head = Block(2 * width), Block(width), conv(shape[-1])
         self.enlarge = layers.UpSampling2D(2, data_format=backend.image_layout())
-        self(ops.zeros((1, *shape)), ops.zeros((1, EMBEDDING)))
+        self(ops.zeros((1, *shape)), ops.zeros((1,)))
 
     def call(self, x: Any, t: Any) -> Any:
-        """X (B, H, W, C), t (B, embedding) -> (B, H, W, C)."""
+        """X (B, H, W, C), t (B,) -> (B, H, W, C)."""
+        angle = t[:, None] * ops.convert_to_tensor(FREQUENCIES)
+        t = ops.concatenate([ops.sin(angle), ops.cos(angle)], axis=1)
         first_layout = channel_axis() == 1
         first = self.first(self.stem(ops.transpose(x, (0, 3, 1, 2)) if first_layout else x), t)
         low = self.enlarge(self.low(self.shrink(first), t))
@@ -159,9 +162,9 @@ class UNet(keras.Model):
 class Diffusion(GenerativeModel):
     """ε-prediction at a uniform time on the cosine path: x_t = cos(πt/2) x + sin(πt/2) ε."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, network: keras.Model) -> None:
         super().__init__(DataSpec(task.shape, value_range=(-1.0, 1.0)))
-        self.network = UNet(task.shape, task.width)
+        self.network = network
 
     def phases(self) -> list[Phase]:
         """One phase."""
@@ -172,10 +175,8 @@ class Diffusion(GenerativeModel):
         x = batch["x"]
         noise = batch["noise"] if "noise" in batch else self.normal(tuple(x.shape))
         t = batch["t"] if "t" in batch else self.uniform((x.shape[0],))
-        angle = t[:, None] * ops.convert_to_tensor(FREQUENCIES)
-        embedding = ops.concatenate([ops.sin(angle), ops.cos(angle)], axis=1)
         s = (np.pi / 2) * t[:, None, None, None]
-        predicted = self.network(ops.cos(s) * x + ops.sin(s) * noise, embedding)
+        predicted = self.network(ops.cos(s) * x + ops.sin(s) * noise, t)
         return ops.mean((predicted - noise) ** 2), {}, 1.0
 
 
@@ -210,13 +211,23 @@ def build(task: Task) -> GenerativeModel:
         "pythae": lambda: Vae(task, PYTHAE_HIDDEN, bernoulli=False),
         "multi-step": lambda: Vae(task, 32, bernoulli=False),
         "wgan-gp": lambda: Wgan(task),
-        "unet": lambda: Diffusion(task),
-        "unet-3m": lambda: Diffusion(task),
+        "unet": lambda: Diffusion(task, UNet(task.shape, task.width)),
+        "unet-3m": lambda: Diffusion(task, UNet(task.shape, task.width)),
+        "dit": lambda: Diffusion(task, dit(task)),
         "diffusers-unet": lambda: NoisePredictor(task),
         "language-train": lambda: gpt(task),
     }[task.name]()
     model.compile(_adamw(model) if task.name == "language-train" else keras.optimizers.Adam(**ADAM))
     return model
+
+
+def dit(task: Task) -> keras.Model:
+    """The transformer of genloom-diffusion, without the zeros that it starts with: they would hide what differs."""
+    network = DiffusionTransformer(task.shape, task.width, **DIT)
+    rng = np.random.default_rng(0)
+    for variable in network.trainable_variables:
+        variable.assign(variable + 0.05 * rng.standard_normal(variable.shape).astype("float32"))
+    return network
 
 
 def gpt(task: Task) -> GenerativeModel:
