@@ -17,7 +17,8 @@ from genloom import backend, objectives, random
 from genloom_diffusion.bound import variational_bound
 from genloom_diffusion.parameterisation import predictions, target_of
 from genloom_diffusion.process import Cosine, Exploding, Linear, Sigmoid, add_noise, log_snr
-from genloom_diffusion.samplers import SAMPLERS, ancestral_deviation, ddim
+from genloom_diffusion.samplers import SAMPLERS, ddim
+from genloom_diffusion.stepping import ancestral_deviation
 from genloom_diffusion.walk import Walk
 
 RNG = np.random.default_rng(0)

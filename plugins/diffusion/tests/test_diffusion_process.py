@@ -11,7 +11,7 @@ from keras import ops
 
 from genloom_diffusion.parameterisation import TARGETS, predictions, target_of
 from genloom_diffusion.process import PROCESSES, add_noise, log_snr, process_named
-from genloom_diffusion.samplers import ancestral_deviation
+from genloom_diffusion.stepping import ancestral_deviation
 from genloom_diffusion.weighting import weight
 
 NAMES = tuple(PROCESSES)

@@ -7,7 +7,6 @@ y = z/√(α² + σ²) moves with the velocity v in the angle θ = arctan σ/α,
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,14 +14,13 @@ from keras import ops
 
 from genloom import backend, random
 from genloom.objectives import per_sample
+from genloom_diffusion.stepping import Denoise, velocity
 from genloom_diffusion.walk import Level, Walk
 
 __all__ = ["EXACT", "flow_log_prob"]
 
 #: Up to this size of a sample the divergence is exact, beyond it estimated.
 EXACT = 8
-
-Denoise = Callable[[Any, Any, Any], Any]
 
 
 def flow_log_prob(denoise: Denoise, walk: Walk, x: Any, keys: Any, held: Any = None) -> Any:
@@ -44,14 +42,9 @@ def flow_log_prob(denoise: Denoise, walk: Walk, x: Any, keys: Any, held: Any = N
 
     def slopes(y: Any, level: Level, state: dict[str, Any]) -> tuple[Any, Any]:
         """Return v and its divergence (n,) at y."""
-
-        def velocity(y: Any) -> Any:
-            x = denoise(y * level.size, ops.broadcast_to(level.t, (n,)), state["held"])
-            return (level.alpha * y - level.size * x) / level.sigma
-
         v, divergence = None, 0.0
         for direction in _directions(shape, state["signs"], n):
-            v, along = backend.jvp(velocity, (y,), (direction,))
+            v, along = backend.jvp(lambda y: velocity(denoise, y, level, state), (y,), (direction,))
             divergence = divergence + per_sample(along * direction)
         return v, divergence
 

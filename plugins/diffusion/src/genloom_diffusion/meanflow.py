@@ -13,8 +13,10 @@ from typing import Any, ClassVar
 from keras import ops
 
 from genloom import backend
+from genloom.errors import ConfigError
 from genloom.layers import guided
 from genloom.model.networks import full_precision
+from genloom_diffusion.guidance import between
 from genloom_diffusion.model import Diffusion, Flow
 from genloom_diffusion.networks import denoiser_for
 from genloom_diffusion.options import DistilOptions, MeanFlowOptions
@@ -129,12 +131,15 @@ class MeanFlow(Flow):
         chosen = self._chosen(sampler=sampler, **asked)
         if chosen.sampler != "mean":
             return super().draw(keys, condition, sampler=sampler, **asked)
+        if self._weaker is not None or self._classifier is not None:
+            raise ConfigError("sampler=mean follows no guide.", mend="Use sampler=euler, or another.")
         held = self._held(keys, condition)
         steps = chosen.steps
 
         average: Any = self._between
         if self.conditional and "label" in condition:
-            average = guided(average, chosen.guidance, self.spec.classes, self._within(chosen))
+            within = between(self.process, chosen.guidance_from, chosen.guidance_to)
+            average = guided(average, chosen.guidance, self.spec.classes, within)
 
         def step(i: Any, state: dict[str, Any]) -> dict[str, Any]:
             z, left = state["z"], ops.cast(steps - i, "float32")

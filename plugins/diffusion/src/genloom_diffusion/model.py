@@ -14,20 +14,16 @@ from genloom.errors import ConfigError
 from genloom.layers import guided, hide_labels
 from genloom.model.networks import takes_labels
 from genloom_diffusion.bound import variational_bound
+from genloom_diffusion.checks import check_changed, check_guidance, check_guides, check_options
 from genloom_diffusion.coupling import transported
+from genloom_diffusion.guidance import autoguided, between, classifier_guided, thresholded
 from genloom_diffusion.likelihood import flow_log_prob
 from genloom_diffusion.networks import OwnDenoiser, denoiser_for
-from genloom_diffusion.options import (
-    DenoisingOptions,
-    DiffusionOptions,
-    DistilOptions,
-    DiTOptions,
-    EDMOptions,
-    FlowOptions,
-)
+from genloom_diffusion.options import DiffusionOptions, DistilOptions, DiTOptions, EDMOptions, FlowOptions
 from genloom_diffusion.parameterisation import predictions, target_of
 from genloom_diffusion.process import add_noise, log_snr, process_named
 from genloom_diffusion.samplers import SAMPLERS, evaluations, prior
+from genloom_diffusion.stepping import Denoise
 from genloom_diffusion.transformer import transformer_for
 from genloom_diffusion.walk import Walk
 from genloom_diffusion.weighting import weight
@@ -63,12 +59,14 @@ class Diffusion(GenerativeModel):
         self, spec: DataSpec, options: Any = None, *, denoiser: keras.Layer | None = None, **values: Any
     ) -> None:
         super().__init__(spec, options, **values)
-        _check(self.options)
+        check_changed(self.options, spec)
         classes = spec.classes if self.options.conditional else 0
         network = self.network_of("denoiser", denoiser, [spec.shape, (self.times,)], spec.shape, classes)
         self.denoiser = network if denoiser is None else OwnDenoiser(network, classes, self.times)
         self.conditional = bool(classes) and (denoiser is None or takes_labels(network, 2))
         self.process = process_named(self.options.process, self.options.sigma_max, self.options.sigma_min)
+        self._weaker: Denoise | None = None
+        self._classifier: Callable[[Any, Any], Any] | None = None
 
     def default_optimizers(self) -> keras.optimizers.Optimizer:
         """Return Adam with the second-moment decay that noisy regression likes."""
@@ -211,10 +209,7 @@ class Diffusion(GenerativeModel):
         keys = random.keys(0, x.shape[0])
         held = self._held(keys, {} if label is None else {"label": label})
 
-        def denoise(z: Any, t: Any, held: dict[str, Any]) -> Any:
-            return predictions(self.options.target, self._network(z, t, held.get("label")), z, *self._scales(t))[0]
-
-        found = flow_log_prob(denoise, Walk(self.process, steps, "log_snr"), x, keys, held)
+        found = flow_log_prob(self.denoiser_of(self._network), Walk(self.process, steps, "log_snr"), x, keys, held)
         return found - self.spec.log_volume - self.spec.size * math.log(self.options.data_deviation)
 
     def draw(
@@ -227,6 +222,8 @@ class Diffusion(GenerativeModel):
         spacing: str | None = None,
         eta: float | None = None,
         churn: float | None = None,
+        tolerance: float | None = None,
+        threshold: float | None = None,
         guidance: float | None = None,
         guidance_from: float | None = None,
         guidance_to: float | None = None,
@@ -241,66 +238,126 @@ class Diffusion(GenerativeModel):
             spacing: where they lie, one of `SPACINGS`.
             eta: noise that DDIM adds, in [0, 1].
             churn: noise that heun adds.
-            guidance: classifier-free guidance, 1 for none.
+            tolerance: error of a step that rk45 allows.
+            threshold: share of a sample's values that dynamic thresholding keeps, 0 for none.
+            guidance: by labels, 1 for none; or by what `guided_by` named.
             guidance_from: the position from which guidance acts, in [0, 1], 0 the data.
             guidance_to: the position to which it acts.
 
         Raises:
-            ConfigError: an unknown sampler or spacing, or a value out of range.
+            ConfigError: an unknown sampler or spacing, a value out of range, or one that nothing heeds.
         """
         chosen = self._chosen(
-            sampler=sampler, steps=steps, spacing=spacing, eta=eta, churn=churn,
-            guidance=guidance, guidance_from=guidance_from, guidance_to=guidance_to,
+            sampler=sampler, steps=steps, spacing=spacing, eta=eta, churn=churn, tolerance=tolerance,
+            threshold=threshold, guidance=guidance, guidance_from=guidance_from, guidance_to=guidance_to,
         )  # fmt: skip
-        held = self._held(keys, condition)
-        output: Any = self._network
-        if self.conditional and "label" in condition:
-            output = guided(self._network, chosen.guidance, self.spec.classes, self._within(chosen))
-        most = 1.0 / self.options.data_deviation
+        z = prior(self.process, keys, self.spec.shape)
+        return self.denormalised(self._walked(z, keys, condition, chosen) * self.options.data_deviation)
+
+    def trajectory(self, keys: Any, condition: dict[str, Any] | None = None, **asked: Any) -> Any:
+        """Return the way from noise to samples: (steps + 1, n, *spec.shape), in the data's units.
+
+        Rows are z at each noise level, the most first, and last the samples, as `draw` returns them.
+
+        Args:
+            keys: per-sample keys (n, 2), such as `genloom.random.keys(seed, n)`.
+            condition: as for `draw`.
+            **asked: as for `draw`.
+
+        Raises:
+            ConfigError: as `draw`; or the sampler visits no levels that all samples share.
+        """
+        chosen = self._chosen(**asked)
+        if chosen.sampler in ("rk45", "mean"):
+            raise ConfigError(f"sampler={chosen.sampler} keeps no trajectory.", mend="Use sampler=heun, or another.")
+        z = prior(self.process, keys, self.spec.shape)
+        path = self._walked(z, keys, condition or {}, chosen, kept=True) * self.options.data_deviation
+        return ops.concatenate([self.spec.denormalise(path[:-1]), self.denormalised(path[-1])[None]])
+
+    def _walked(self, z: Any, keys: Any, condition: dict[str, Any], chosen: Any, **more: Any) -> Any:
+        """Return what the chosen sampler makes of z (n, *shape), scaled; `more` are fields of `Walk`."""
+        walk = Walk(self.process, chosen.steps, chosen.spacing, chosen.eta, chosen.churn, chosen.tolerance, **more)
+        denoise = self.guided_denoiser(chosen, "label" in condition)
+        return SAMPLERS[chosen.sampler](denoise, walk, z, keys, self._held(keys, condition))
+
+    def guided_by(
+        self, *, weaker: Diffusion | None = None, classifier: Callable[[Any, Any], Any] | None = None
+    ) -> None:
+        """Name what samples are guided by from now on in the place of labels; nothing named ends it.
+
+        The sampling option `guidance` is its strength, between `guidance_from` and `guidance_to`.
+
+        Args:
+            weaker: a model of the same data, process and scale that has learnt less, such as a smaller one or one of
+                fewer steps; guidance above 1 pushes away from it (autoguidance, Karras et al. 2024).
+            classifier: `classifier(z, t)` -> logits (n, classes) of noised data z (n, *shape), α x + σ ε for data x
+                over `data_deviation`, at times t (n,) of the process. With guidance=1 samples follow its labels
+                (Dhariwal and Nichol 2021).
+
+        Raises:
+            ConfigError: both, a weaker model of another process, or a classifier of data without classes.
+        """
+        check_guides(self, weaker, classifier)
+        # Functions, for Keras would take networks for parts of this model.
+        self._weaker = None if weaker is None else weaker.denoiser_of(weaker._network)
+        self._classifier = None if classifier is None else lambda z, t: classifier(z, t)
+        self.forget_samplers()
+
+    @property
+    def takes_labels(self) -> bool:
+        """Whether samples are asked for by class: the network has learnt them, or a classifier knows them."""
+        return super().takes_labels or self._classifier is not None
+
+    def guided_denoiser(self, chosen: Any, labelled: bool) -> Denoise:
+        """Return `denoise(z, t, held)` -> x̂ as sampling options have it, for samples with labels or without."""
+        scale, within = chosen.guidance, between(self.process, chosen.guidance_from, chosen.guidance_to)
+        denoise = self.denoiser_of(self._network)
+        if self._weaker is not None:
+            denoise = autoguided(denoise, self._weaker, scale, within)
+        elif self._classifier is not None and labelled:
+            denoise = self.denoiser_of(lambda z, t, label: self._network(z, t, self._hidden(label)))
+            denoise = classifier_guided(denoise, self.process, self._classifier, scale, within)
+        elif self.conditional and labelled:
+            denoise = self.denoiser_of(guided(self._network, scale, self.spec.classes, within))
+        if not self.options.clip or self.spec.value_range is None:
+            return denoise
+        return thresholded(denoise, 1.0 / self.options.data_deviation, chosen.threshold)
+
+    def denoiser_of(self, output: Callable[[Any, Any, Any], Any]) -> Denoise:
+        """Return `denoise(z, t, held)` -> x̂ for the outputs `output(z, t, label)` of a network."""
 
         def denoise(z: Any, t: Any, held: dict[str, Any]) -> Any:
-            x, _ = predictions(self.options.target, output(z, t, held.get("label")), z, *self._scales(t))
-            return ops.clip(x, -most, most) if self._clips else x
+            label = held.get("label") if self.conditional else None
+            return predictions(self.options.target, output(z, t, label), z, *self._scales(t))[0]
 
-        walk = Walk(self.process, chosen.steps, chosen.spacing, chosen.eta, chosen.churn)
-        z = prior(self.process, keys, self.spec.shape)
-        x = SAMPLERS[chosen.sampler](denoise, walk, z, keys, held)
-        return self.denormalised(x * self.options.data_deviation)
+        return denoise
 
     def _chosen(self, **asked: Any) -> Any:
         """Return the options with those of sampling that are asked for, none contradicting another."""
         chosen = self.options_with(**asked)
-        _check(chosen)
+        asked = {name: value for name, value in asked.items() if value is not None}
+        check_options(chosen, self.spec, asked)
+        if asked.get("guidance", 1.0) != 1.0 and self._weaker is None and self._classifier is None:
+            check_guidance(chosen, bool(self.conditional))
         return chosen
 
     def _held(self, keys: Any, condition: dict[str, Any]) -> dict[str, Any]:
         """Return what varies between draws: the label of each sample, or the one that means none."""
-        if not self.conditional:
+        if not self.takes_labels:
             return {}
         null = ops.full((keys.shape[0],), self.spec.classes, dtype="int32")
         return {"label": ops.cast(condition.get("label", null), "int32")}
 
-    def _within(self, chosen: DenoisingOptions) -> Callable[[Any], Any] | None:
-        """Return whether guidance acts at times t (n,); None where it always does (Kynkäänniemi et al. 2024, eq. 5)."""
-        first, last = chosen.guidance_from, chosen.guidance_to
-        if (first, last) == (0.0, 1.0):
-            return None
-
-        def within(t: Any) -> Any:
-            # Rounding puts the first and the last level a little beyond the ends.
-            place = ops.clip(self.process.position(t if len(t.shape) == 1 else t[:, 0]), 0.0, 1.0)
-            return ops.logical_and(place >= first, place <= last)
-
-        return within
+    def _hidden(self, label: Any) -> Any:
+        """Return the label that means none in the place of each (n,)."""
+        # full_like() reads its value on the host on torch: no capture.
+        return None if label is None else ops.zeros_like(label) + self.spec.classes
 
     def evaluations(self, **asked: Any) -> int:
         """Return network evaluations per sample under sampling options; guidance doubles them."""
         chosen = self.options_with(**asked)
-        return evaluations(chosen.sampler, chosen.steps) * (2 if self.conditional and chosen.guidance != 1.0 else 1)
-
-    @property
-    def _clips(self) -> bool:
-        return bool(self.options.clip) and self.spec.value_range is not None
+        twice = chosen.guidance != 1.0 and (self._weaker is not None or (self.conditional and self._classifier is None))
+        return evaluations(chosen.sampler, chosen.steps) * (2 if twice else 1)
 
 
 class EDM(Diffusion):
@@ -339,13 +396,3 @@ class DiT(Diffusion):
 
     Options: ClassVar[type] = DiTOptions
     own_networks: ClassVar = {"denoiser": transformer_for}
-
-
-def _check(options: DenoisingOptions) -> None:
-    """Refuse options that contradict each other."""
-    if options.guidance_from > options.guidance_to:
-        raise ConfigError(
-            f"guidance_from must not be above guidance_to, got {options.guidance_from} and {options.guidance_to}.",
-        )
-    if options.process == "exploding" and options.sigma_min >= options.sigma_max:
-        raise ConfigError(f"sigma_min must be below sigma_max, got {options.sigma_min} and {options.sigma_max}.")

@@ -23,6 +23,9 @@ __all__ = [
     "MeanFlowOptions",
 ]
 
+#: Names of the functions in `samplers.py`, which imports Keras.
+SAMPLERS = ("ddim", "ancestral", "euler", "heun", "dpm_2m", "dpm_2m_sde", "dpm_3m", "unipc", "rk45", "renoise")
+
 
 @dataclasses.dataclass(frozen=True)
 class DenoisingOptions:
@@ -35,16 +38,17 @@ class DenoisingOptions:
         fixed=True,
     )
     sigma_max: float = option(
-        20.0, "Largest noise of the exploding process, over `data_deviation`.", minimum=1e-2, fixed=True
+        20.0, "Largest noise of the exploding process, over `data_deviation`.", minimum=1e-2, maximum=1e4, fixed=True
     )
     sigma_min: float = option(
-        0.01, "Least noise of the exploding process, over `data_deviation`.", minimum=1e-6, fixed=True
+        0.01, "Least noise of the exploding process, over `data_deviation`.", minimum=1e-6, maximum=1e4, fixed=True
     )
     data_deviation: float = option(
         1.0,
         "The normalised data, in [-1, 1] where bounded, are divided by this before noise is added.",
         minimum=1e-3,
         fixed=True,
+        maximum=1e3,
     )
     target: str = option(
         "velocity",
@@ -61,11 +65,14 @@ class DenoisingOptions:
         "uniform", "Noise levels in training: even along the process, or log σ/α from a normal distribution.",
         choices=("uniform", "normal"),
     )  # fmt: skip
-    level_mean: float = option(0.0, "Mean of log σ/α under levels=normal.")
-    level_deviation: float = option(1.0, "Standard deviation of log σ/α under levels=normal.", minimum=1e-3)
+    level_mean: float = option(0.0, "Mean of log σ/α under levels=normal.", minimum=-10.0, maximum=10.0)
+    level_deviation: float = option(
+        1.0, "Standard deviation of log σ/α under levels=normal.", minimum=1e-3, maximum=10.0
+    )
     sampler: str = option(
-        "ddim", "Sampler used unless another is asked for; heun calls the network 2 × steps - 1 times.",
-        choices=("ddim", "ancestral", "euler", "heun", "dpm_2m", "dpm_2m_sde", "dpm_3m", "renoise"),
+        "ddim",
+        "Sampler unless another is asked for; heun calls the network 2 × steps - 1 times, rk45 up to 6 × steps + 1.",
+        choices=SAMPLERS,
     )  # fmt: skip
     steps: int = option(50, "Noise levels at which the network is called for a sample.", minimum=1)
     spacing: str = option(
@@ -73,9 +80,24 @@ class DenoisingOptions:
         choices=("uniform", "log_snr", "karras"),
     )  # fmt: skip
     eta: float = option(0.0, "Noise that DDIM adds: 0 none, 1 as much as ancestral sampling.", minimum=0.0, maximum=1.0)
-    churn: float = option(0.0, "Noise that heun adds, S_churn of Karras et al. 2022; 0 is deterministic.", minimum=0.0)
+    churn: float = option(
+        0.0, "Noise that heun adds, S_churn of Karras et al. 2022; 0 is deterministic.", minimum=0.0, maximum=1e4
+    )
+    tolerance: float = option(
+        1e-4, "Error of a step that rk45 allows, for data of unit variance; its steps are `steps` at most.",
+        minimum=1e-6, maximum=1.0,
+    )  # fmt: skip
     clip: bool = option(True, "Clip the predicted clean data to the value range while sampling (bounded data only).")
-    guidance: float = option(1.0, "Classifier-free guidance: 1 none, larger follows the label more.", minimum=0.0)
+    threshold: float = option(
+        0.0,
+        "Dynamic thresholding: a sample is clipped at the size that this share of its values keeps, then scaled back; "
+        "0 clips all at the value range.",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    guidance: float = option(
+        1.0, "Classifier-free guidance: 1 none, larger follows the label more.", minimum=0.0, maximum=1e3
+    )
     guidance_from: float = option(
         0.0, "Guidance acts from this position of the process, 0 the data,", minimum=0.0, maximum=1.0
     )
@@ -193,7 +215,7 @@ class MeanFlowOptions(FlowOptions):
     levels: str = _again("levels", "uniform")
     sampler: str = option(
         "mean", "Sampler used unless another is asked for: `mean` jumps, the others follow the flow.",
-        choices=("mean", "ddim", "ancestral", "euler", "heun", "dpm_2m", "dpm_2m_sde", "dpm_3m", "renoise"),
+        choices=("mean", *SAMPLERS),
     )  # fmt: skip
     steps: int = _again("steps", 1)
     frequency: float = _again("frequency", 30.0)
@@ -212,7 +234,9 @@ class MeanFlowOptions(FlowOptions):
 class DistilOptions:
     """Options of `diffusion/distil`."""
 
-    guidance: float = option(1.0, "Classifier-free guidance of the teacher; the student needs none then.", minimum=0.0)
+    guidance: float = option(
+        1.0, "Classifier-free guidance of the teacher; the student needs none then.", minimum=0.0, maximum=1e3
+    )
     steps: int = option(16, "Network calls of the teacher for a pair of noise and sample (reflow).", minimum=1)
 
 

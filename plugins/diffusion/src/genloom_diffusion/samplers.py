@@ -6,33 +6,30 @@ calls (labels) through the loop. A sampler moves from each level of the walk to 
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
 
 from keras import ops
 
-from genloom import backend, random
+from genloom import random
+from genloom_diffusion.adaptive import most_calls, rk45
+from genloom_diffusion.multistep import dpm_2m, dpm_2m_sde, dpm_3m, unipc
 from genloom_diffusion.process import Process
+from genloom_diffusion.stepping import Denoise, State, ancestral_deviation, clean, fresh, velocity, walked
 from genloom_diffusion.walk import Level, Walk
 
 __all__ = [
     "SAMPLERS",
     "ancestral",
-    "ancestral_deviation",
     "ddim",
-    "dpm_2m",
-    "dpm_2m_sde",
-    "dpm_3m",
+    "euler",
     "evaluations",
     "heun",
     "prior",
     "renoise",
 ]
-
-Denoise = Callable[[Any, Any, Any], Any]
-State = dict[str, Any]
-Move = Callable[[Any, State, Level, Level], State]
 
 _START = 1_000_003  # Folds the key of the first noise apart from those of the steps.
 
@@ -43,35 +40,8 @@ def prior(process: Process, keys: Any, shape: tuple[int, ...]) -> Any:
 
 
 def evaluations(sampler: str, steps: int) -> int:
-    """Return how often the network is called for one sample."""
-    return 2 * steps - 1 if sampler == "heun" else steps
-
-
-def _walked(move: Move, denoise: Denoise, walk: Walk, z: Any, keys: Any, held: Any, **memory: Any) -> Any:
-    """Move from each level to the next, and return the last prediction."""
-
-    def step(i: Any, state: State) -> State:
-        i = ops.cast(i, "int32")
-        return {**state, **move(i, state, walk.level(i), walk.level(i + 1))}
-
-    state = {"z": z, "keys": keys, "held": {} if held is None else held, **memory}
-    if walk.steps > 1:
-        state = backend.loop(step, walk.steps - 1, state)
-    return _clean(denoise, state["z"], walk.level(walk.steps - 1), state)
-
-
-def _clean(denoise: Denoise, z: Any, level: Level, state: State) -> Any:
-    return denoise(z, ops.broadcast_to(level.t, (z.shape[0],)), state["held"])
-
-
-def _fresh(i: Any, state: State) -> Any:
-    return random.normal(random.fold(state["keys"], i), tuple(state["z"].shape[1:]))
-
-
-def ancestral_deviation(alpha_s: Any, sigma_s: Any, alpha_t: Any, sigma_t: Any) -> Any:
-    """Return the standard deviation of q(z_s | z_t, x), s before t (Ho et al. 2020, eq. 7, for any α and σ)."""
-    ratio = alpha_t * sigma_s / (alpha_s * sigma_t)
-    return sigma_s * ops.sqrt(ops.maximum(1.0 - ratio * ratio, 0.0))
+    """Return how often the network is called for one sample; at most, where the sampler is adaptive."""
+    return {"heun": 2 * steps - 1, "rk45": most_calls(steps)}.get(sampler, steps)
 
 
 def ddim(denoise: Denoise, walk: Walk, z: Any, keys: Any, held: Any = None) -> Any:
@@ -89,15 +59,15 @@ def ddim(denoise: Denoise, walk: Walk, z: Any, keys: Any, held: Any = None) -> A
     """
 
     def move(i: Any, state: State, at: Level, to: Level) -> State:
-        x = _clean(denoise, state["z"], at, state)
+        x = clean(denoise, state["z"], at, state)
         noise = (state["z"] - at.alpha * x) / at.sigma
         if walk.eta == 0.0:
             return {"z": to.alpha * x + to.sigma * noise}
         deviation = walk.eta * ancestral_deviation(to.alpha, to.sigma, at.alpha, at.sigma)
         kept = ops.sqrt(ops.maximum(to.sigma * to.sigma - deviation * deviation, 0.0))
-        return {"z": to.alpha * x + kept * noise + deviation * _fresh(i, state)}
+        return {"z": to.alpha * x + kept * noise + deviation * fresh(i, state)}
 
-    return _walked(move, denoise, walk, z, keys, held)
+    return walked(move, denoise, walk, z, keys, held)
 
 
 def euler(denoise: Denoise, walk: Walk, z: Any, keys: Any, held: Any = None) -> Any:
@@ -111,16 +81,16 @@ def ancestral(denoise: Denoise, walk: Walk, z: Any, keys: Any, held: Any = None)
 
 
 def _with_eta(walk: Walk, eta: float) -> Walk:
-    return Walk(walk.process, walk.steps, walk.spacing, eta)
+    return dataclasses.replace(walk, eta=eta)
 
 
 def renoise(denoise: Denoise, walk: Walk, z: Any, keys: Any, held: Any = None) -> Any:
     """Noise each prediction anew, z_s = α_s x̂ + σ_s ε (Song et al. 2023, algorithm 1): for consistency models."""
 
     def move(i: Any, state: State, at: Level, to: Level) -> State:
-        return {"z": to.alpha * _clean(denoise, state["z"], at, state) + to.sigma * _fresh(i, state)}
+        return {"z": to.alpha * clean(denoise, state["z"], at, state) + to.sigma * fresh(i, state)}
 
-    return _walked(move, denoise, walk, z, keys, held)
+    return walked(move, denoise, walk, z, keys, held)
 
 
 def heun(denoise: Denoise, walk: Walk, z: Any, keys: Any, held: Any = None) -> Any:
@@ -132,77 +102,22 @@ def heun(denoise: Denoise, walk: Walk, z: Any, keys: Any, held: Any = None) -> A
     """
     growth = min(walk.churn / walk.steps, math.sqrt(2.0) - 1.0)
 
-    def velocity(z: Any, level: Level, state: State) -> Any:
-        return (level.alpha * z - level.size * _clean(denoise, z * level.size, level, state)) / level.sigma
-
     def churned(i: Any, state: State, at: Level) -> tuple[Any, Level]:
         ratio = at.ratio
         inside = ops.logical_and(ratio >= 0.05, ratio <= 50.0)
         up = walk.at_ratio(ops.where(inside, ratio * (1.0 + growth), ratio))
         added = ops.sqrt(ops.maximum(up.ratio * up.ratio - ratio * ratio, 0.0))
-        return up.alpha * (state["z"] / at.alpha + added * _fresh(i, state)), up
+        return up.alpha * (state["z"] / at.alpha + added * fresh(i, state)), up
 
     def move(i: Any, state: State, at: Level, to: Level) -> State:
         z, at = churned(i, state, at) if growth else (state["z"], at)
         z = z / at.size
         turn = to.angle - at.angle
-        first = velocity(z, at, state)
-        second = velocity(z * ops.cos(turn) + first * ops.sin(turn), to, state)
+        first = velocity(denoise, z, at, state)
+        second = velocity(denoise, z * ops.cos(turn) + first * ops.sin(turn), to, state)
         return {"z": to.size * (z + 0.5 * turn * (first + second))}
 
-    return _walked(move, denoise, walk, z, keys, held)
-
-
-def dpm_2m(denoise: Denoise, walk: Walk, z: Any, keys: Any, held: Any = None) -> Any:
-    """DPM-Solver++(2M): second order at one evaluation a step (Lu et al. 2022b, algorithm 2)."""
-
-    def move(i: Any, state: State, at: Level, to: Level) -> State:
-        x = _clean(denoise, state["z"], at, state)
-        return {"z": _shrunk(state["z"], at, to, _ahead(i, x, state, walk)), "x": x}
-
-    return _walked(move, denoise, walk, z, keys, held, x=ops.zeros_like(z))
-
-
-def dpm_2m_sde(denoise: Denoise, walk: Walk, z: Any, keys: Any, held: Any = None) -> Any:
-    """SDE-DPM-Solver++(2M): the same with the noise of the reverse diffusion (Lu et al. 2022b, eq. 18 and app. B)."""
-
-    def move(i: Any, state: State, at: Level, to: Level) -> State:
-        x = _clean(denoise, state["z"], at, state)
-        kept = at.alpha * to.sigma / (to.alpha * at.sigma)  # e^-h
-        mean = kept * to.sigma / at.sigma * state["z"] + to.alpha * (1.0 - kept * kept) * _ahead(i, x, state, walk)
-        return {"z": mean + ancestral_deviation(to.alpha, to.sigma, at.alpha, at.sigma) * _fresh(i, state), "x": x}
-
-    return _walked(move, denoise, walk, z, keys, held, x=ops.zeros_like(z))
-
-
-def _shrunk(z: Any, at: Level, to: Level, x: Any) -> Any:
-    """Solve the linear part exactly for a constant x̂: (σ_s/σ_t) z + α_s (1 - e^-h) x̂."""
-    return to.sigma / at.sigma * z + (to.alpha - at.alpha * to.sigma / at.sigma) * x
-
-
-def _ahead(i: Any, x: Any, state: State, walk: Walk) -> Any:
-    """Extrapolate x̂ to the middle of a step, from the step before; the first step has none."""
-    before, now, after = (walk.half_log_snr(j) for j in (ops.maximum(i - 1, 0), i, i + 1))
-    share = ops.where(i > 0, 0.5 * (after - now) / ops.where(i > 0, now - before, 1.0), 0.0)
-    return x + share * (x - state["x"])
-
-
-def dpm_3m(denoise: Denoise, walk: Walk, z: Any, keys: Any, held: Any = None) -> Any:
-    """DPM-Solver++(3M): a parabola through the last three predictions, integrated exactly (Lu et al. 2022b, eq. 9)."""
-
-    def move(i: Any, state: State, at: Level, to: Level) -> State:
-        x = _clean(denoise, state["z"], at, state)
-        oldest, older, now, after = (walk.half_log_snr(j) for j in (*(ops.maximum(i - k, 0) for k in (2, 1)), i, i + 1))
-        h, h1, h2 = after - now, ops.where(i > 0, now - older, 1.0), ops.where(i > 1, older - oldest, 1.0)
-        first = ops.where(i > 0, 1.0, 0.0) * (x - state["x"]) / h1
-        second = ops.where(i > 1, 1.0, 0.0) * (first - (state["x"] - state["y"]) / h2) / (h1 + h2)
-        # ∫ e^(τ-h) τ^k dτ over a step of length h, k = 1 and 2.
-        decay = ops.exp(-h)
-        linear, square = h - 1.0 + decay, h * h - 2.0 * (h - 1.0 + decay)
-        bent = to.alpha * (linear * (first + h1 * second) + square * second)
-        return {"z": _shrunk(state["z"], at, to, x) + bent, "x": x, "y": state["x"]}
-
-    return _walked(move, denoise, walk, z, keys, held, x=ops.zeros_like(z), y=ops.zeros_like(z))
+    return walked(move, denoise, walk, z, keys, held)
 
 
 SAMPLERS: dict[str, Callable[..., Any]] = {
@@ -213,5 +128,7 @@ SAMPLERS: dict[str, Callable[..., Any]] = {
     "dpm_2m": dpm_2m,
     "dpm_2m_sde": dpm_2m_sde,
     "dpm_3m": dpm_3m,
+    "unipc": unipc,
+    "rk45": rk45,
     "renoise": renoise,
 }

@@ -51,6 +51,9 @@ class Walk:
             from the most to the least noise; "karras", even in (σ/α)^(1/7) between the same ends.
         eta: noise that DDIM adds: 0 none, 1 as much as ancestral sampling.
         churn: noise that the stochastic sampler of Karras et al. 2022 adds, S_churn.
+        tolerance: error that an adaptive sampler allows a step, in z/√(α² + σ²), root mean square.
+        start: position of the process, in (0, 1], at which to begin.
+        kept: return z at every level, and the sample after them: (steps + 1, n, …).
     """
 
     process: Process
@@ -58,18 +61,26 @@ class Walk:
     spacing: str = "uniform"
     eta: float = 0.0
     churn: float = 0.0
+    tolerance: float = 1e-4
+    start: float = 1.0
+    kept: bool = False
 
     def level(self, i: Any) -> Level:
         """Return level number i in 0 … steps - 1, 0 the noisiest."""
         i = ops.cast(i, "float32")
         if self.spacing == "uniform":
-            return self.at(self.process.time((self.steps - i) / self.steps))
+            return self.at(self.process.time(self.start * (self.steps - i) / self.steps))
         share = i / max(self.steps - 1, 1)
-        low, high = self.process.log_snr_range()
+        low, high = self.log_snr_range()
         if self.spacing == "log_snr":
             return self.at(self.process.time_of_log_snr(low + share * (high - low)))
-        most, least = math.exp(-0.5 * low / _RHO), math.exp(-0.5 * high / _RHO)
+        most, least = ops.exp(-0.5 * low / _RHO), math.exp(-0.5 * high / _RHO)
         return self.at(self.process.time_of_log_snr(-2.0 * _RHO * ops.log(most + share * (least - most))))
+
+    def log_snr_range(self) -> tuple[Any, float]:
+        """Return log α²/σ² where the walk begins, and at the least noise."""
+        low, high = self.process.log_snr_range()
+        return (low if self.start == 1.0 else log_snr(self.process, self.process.time(self.start))), high
 
     def at(self, t: Any) -> Level:
         """Return the level of a time."""
@@ -79,6 +90,10 @@ class Walk:
         """Return the level whose σ/α is this, within the process's range."""
         low, high = self.process.log_snr_range()
         return self.at(self.process.time_of_log_snr(ops.clip(-2.0 * ops.log(ratio), low, high)))
+
+    def at_angle(self, angle: Any) -> Level:
+        """Return the level whose arctan σ/α is this, within the process's range."""
+        return self.at_ratio(ops.tan(angle))
 
     def half_log_snr(self, i: Any) -> Any:
         """Return λ = log α/σ of level i, the time of Lu et al. 2022."""
