@@ -189,7 +189,7 @@ def page(measured: dict[str, Any]) -> str:
     lines = [
         "# Diffusion and flow",
         "",
-        f"{measured['seconds']:.0f} s on {measured['engine']} and {os.cpu_count()} processor cores.",
+        f"On {measured['engine']} and {os.cpu_count()} processor cores, within an hour.",
         "",
         "```",
         COMMAND,
