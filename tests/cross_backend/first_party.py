@@ -42,7 +42,8 @@ LEARNT: dict[str, dict[str, Any]] = {
     "gan/dcgan": {"latent": 16, "channels": (12, 16)},
     "gan/wgan-gp": {"latent": 16, "channels": (12, 16), "n_critic": 2},
     "diffusion/ddpm": {"channels": (24,), "blocks": 1, "patch": 2, "embedding": 32, "heads": 2},
-    **{f"diffusion/{name}": {**UNET, "learning_rate": 1e-3} for name in ("edm", "flow", "meanflow", "consistency")},
+    "diffusion/consistency": {"channels": (16,), "blocks": 1, "patch": 2, "embedding": 32, "heads": 2, "ramp": 300},
+    **{f"diffusion/{name}": {**UNET, "learning_rate": 1e-3} for name in ("edm", "flow", "meanflow")},
     "diffusion/dit": {"width": 32, "depth": 2, "heads": 2, "learning_rate": 3e-3},
 }
 DRAWN, LEARNING_STEPS = 64, 600
