@@ -28,7 +28,7 @@ def genloom_components() -> list[Component]:
         _model("ddpm", "model:Diffusion", DiffusionOptions, "Denoising diffusion: cosine process, velocity, DDIM."),
         _model("edm", "model:EDM", EDMOptions, "Diffusion as in Karras et al. 2022: Heun's sampler, 35 network calls."),
         _model("flow", "model:Flow", FlowOptions, "Rectified flow: a straight process, Euler's sampler."),
-        _model("dit", "model:DiT", DiTOptions, "A transformer on patches that predicts the data.", DIT_PRESETS),
+        _model("dit", "model:DiT", DiTOptions, "A transformer on patches, of a rectified flow.", DIT_PRESETS),
         _model(
             "meanflow", "meanflow:MeanFlow", MeanFlowOptions, "Mean flows: samples in one network call.", MEAN_PRESETS
         ),
