@@ -87,6 +87,12 @@ def test_distributions():
     assert stats.kstest(normal, "norm").pvalue > 0.01
 
 
+def test_no_bits_make_a_uniform_of_zero_or_one():
+    """One in 2^24 draws has all bits set; its class of probability 0 would be drawn then."""
+    ends = ops.convert_to_numpy(random._unit(ops.convert_to_tensor(np.array([0, -1], np.int32))))
+    assert 0.0 < ends[0] < ends[1] < 1.0
+
+
 def test_neighbouring_keys_and_steps_are_uncorrelated():
     keys = random.keys(0, 2000)
     first = ops.convert_to_numpy(random.normal(keys, (2,)))

@@ -104,7 +104,8 @@ def _blocks(keys: Any, count: int) -> tuple[Any, Any]:
 def _unit(bits: Any) -> Any:
     """Map int32 bits to float32 in the open interval (0, 1), on a grid of 2^-24."""
     top = ops.bitwise_and(ops.right_shift(bits, 8), np.int32(0xFFFFFF))
-    return (ops.cast(top, "float32") + 0.5) * np.float32(2.0**-24)
+    # The largest of them plus a half is rounded to 2^24.
+    return ops.minimum((ops.cast(top, "float32") + 0.5) * np.float32(2.0**-24), np.float32(1.0 - 2.0**-24))
 
 
 def uniform(keys: Any, shape: Sequence[int] = ()) -> Any:

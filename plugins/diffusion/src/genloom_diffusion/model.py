@@ -378,7 +378,7 @@ class Flow(Diffusion):
         noise = self.normal((n, *self.spec.shape))
         output, z = teacher.answers(options.guidance), noise * self.process.prior_deviation
         for i in range(options.steps, 0, -1):
-            t, s = (self.process.time(ops.full((n,), j / options.steps)) for j in (i, i - 1))
+            t, s = (self.process.time(ops.ones((n,)) * (j / options.steps)) for j in (i, i - 1))
             z = teacher.moved(output, z, t, s, label)
         errors = self._errors(ops.stop_gradient(z), self._positions(n), noise, label, training=True)
         return ops.mean(errors), {}, float(n)
