@@ -54,6 +54,20 @@ def test_jvp_of_a_network_is_its_directional_derivative():
     np.testing.assert_allclose(array(tangent), difference, rtol=2e-3, atol=2e-4)
 
 
+def test_the_value_of_a_jvp_can_be_differentiated():
+    """With the derivative dropped, as a target held fixed drops it."""
+    network = keras.Sequential([layers.Input((2,)), layers.Dense(3)])
+    x = ops.convert_to_tensor(np.array([[1.0, 2.0], [3.0, 4.0]], "float32"))
+
+    def loss():
+        value, _ = backend.jvp(network, (x,), (ops.ones((2, 2)),))
+        return ops.sum(value), ()
+
+    kernel, bias = backend.value_and_grad(loss, network.trainable_variables)[1]
+    np.testing.assert_allclose(array(kernel), [[4.0] * 3, [6.0] * 3], rtol=1e-6)
+    np.testing.assert_allclose(array(bias), [2.0] * 3, rtol=1e-6)
+
+
 def test_remat_says_once_what_it_turns_off_for_the_whole_process(capsys):
     switches = backend.name() == "tensorflow"
     if switches:

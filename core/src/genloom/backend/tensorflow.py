@@ -84,10 +84,14 @@ def jvp(fn: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any])
     """Return (fn(*primals), directional derivative along `tangents`), by forward mode."""
     primals = [tf.convert_to_tensor(p) for p in primals]
     tangents = [tf.convert_to_tensor(t) for t in tangents]
-    with tf.autodiff.ForwardAccumulator(primals, tangents) as accumulator:
-        value = fn(*primals)
-    derivative = tf.nest.map_structure(lambda v: accumulator.jvp(v, unconnected_gradients=_ZERO), value)
-    return value, derivative
+
+    def both(primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        with tf.autodiff.ForwardAccumulator(primals, tangents) as accumulator:
+            value = fn(*primals)
+        return value, tf.nest.map_structure(lambda v: accumulator.jvp(v, unconnected_gradients=_ZERO), value)
+
+    # Run eagerly, an outer tape forgets how the value came about once the derivative is freed: its gradient is 0.
+    return tf.function(both)(primals, tangents) if tf.executing_eagerly() else both(primals, tangents)
 
 
 def loop(step: Callable[[Any, Any], Any], n: Any, state: Any, until: Callable[[Any], Any] | None = None) -> Any:
