@@ -55,9 +55,9 @@ def test_what_a_run_was_made_with_is_named_with_its_file(genloom: Genloom, tmp_p
     load_file(file)
     base = train("vae/mlp", "away/rows", preset="tiny", out=tmp_path / "base", **QUIET).path
     train("vae/mlp", "away/rows", init_from=base, post=["away/same"], out=tmp_path / "posted", **QUIET)
-    train("vae/mlp", "away/rows", init_from=base, retain="gentle", out=tmp_path / "gentle", **QUIET)
+    train("vae/mlp", "away/rows", init_from=base, retain="away/gentle", out=tmp_path / "gentle", **QUIET)
     for command, absent in (
-        (("sample", "gentle"), "no remedy 'gentle'"),
+        (("sample", "gentle"), "no remedy 'away/gentle'"),
         (("train", "--resume", "--out", "gentle"), "no dataset 'away/rows'"),
         (("evaluate", "posted"), "no postprocessor 'away/same'"),
     ):
