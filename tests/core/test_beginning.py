@@ -21,6 +21,8 @@ from keras import ops
 import genloom
 from genloom import Component, Preset
 
+pytestmark = pytest.mark.any_engine
+
 
 @dataclasses.dataclass(frozen=True)
 class Options:

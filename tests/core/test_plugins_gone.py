@@ -22,6 +22,8 @@ import numpy as np
 import genloom
 from genloom.data import ArraySplit, Dataset, DataSpec
 
+pytestmark = pytest.mark.any_engine
+
 
 class Gentle(genloom.Preparation):
     kept = True

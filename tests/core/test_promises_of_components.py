@@ -29,6 +29,8 @@ from keras import ops
 import genloom
 from genloom.metrics import metric_component
 
+pytestmark = pytest.mark.any_engine
+
 
 class Point(genloom.GenerativeModel):
     def __init__(self, spec, options=None, **values):

@@ -11,6 +11,8 @@ import pytest
 import genloom
 from genloom.errors import ConfigError, RunError
 
+pytestmark = pytest.mark.any_engine
+
 TEXT = "the cat sat on the mat and the dog sat on the log\n" * 20
 SMALL = {"layers": 1, "heads": 2, "width": 16, "steps": 8, "learning_rate": 1e-2}
 QUIET = {"sample_every": 0, "validation": 0.0, "batch_size": 8}

@@ -13,6 +13,8 @@ import genloom
 from genloom import DataSpec, random
 from genloom_diffusion.coupling import plan, transported
 
+pytestmark = pytest.mark.any_engine
+
 LINE = DataSpec((2,), kind="signal", value_range=None, classes=3, condition=("label",))
 
 

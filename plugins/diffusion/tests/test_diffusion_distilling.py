@@ -125,8 +125,9 @@ def test_a_guided_teacher_answers_with_guidance() -> None:
     np.testing.assert_allclose(found, without + 2.0 * (with_label - without), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.any_engine
 @pytest.mark.parametrize("id", IDS)
-def test_models_learn_from_a_run_and_goes_on_exactly(id: str, tmp_path: Path) -> None:
+def test_models_learn_from_a_run_and_go_on_exactly(id: str, tmp_path: Path) -> None:
     data = "toy:8-ring"
     small = {
         "options": {"width": 8, "depth": 1, "learning_rate": 1e-2},

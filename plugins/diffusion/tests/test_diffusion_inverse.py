@@ -26,6 +26,8 @@ from genloom_diffusion.process import process_named
 from genloom_diffusion.twisted import Measurement, posterior
 from genloom_diffusion.walk import Walk
 
+pytestmark = pytest.mark.any_engine
+
 WEIGHTS = np.array([0.35, 0.4, 0.25])
 MEANS = np.array([[-1.0, 0.8], [0.7, -0.9], [0.9, 1.0]])
 COVARIANCES = np.array([[[0.16, 0.05], [0.05, 0.2]], [[0.2, -0.06], [-0.06, 0.1]], [[0.08, 0.0], [0.0, 0.12]]])
