@@ -43,11 +43,8 @@ def shares(process: Any, z: Any, t: Any) -> tuple[Any, Any, Any]:
     """Log p(class, z), α and the variance of z in a class, for one Gaussian per class."""
     alpha, sigma = (ops.reshape(part(t), (-1, 1)) for part in (process.alpha, process.sigma))
     variance = alpha**2 * DEVIATION**2 + sigma**2
-    log = (
-        ops.convert_to_tensor(np.log(WEIGHTS).astype("float32"))
-        - 0.5 * (z - alpha * MEANS.astype("float32")) ** 2 / variance
-    )
-    return log, alpha, variance
+    log_weights, means = (ops.convert_to_tensor(v.astype("float32")) for v in (np.log(WEIGHTS), MEANS))
+    return log_weights - 0.5 * (z - alpha * means) ** 2 / variance, alpha, variance
 
 
 @pytest.mark.parametrize("name", ["cosine", "exploding"])
