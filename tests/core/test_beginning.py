@@ -15,13 +15,13 @@ from genloom.plugins.discovery import load_file
 from genloom.runs import open_run
 from genloom.runs.stretches import history
 
+pytestmark = pytest.mark.any_engine
+
 PLUGIN = """
 import dataclasses
 from keras import ops
 import genloom
 from genloom import Component, Preset
-
-pytestmark = pytest.mark.any_engine
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,6 +14,8 @@ from genloom.errors import NotFoundError
 from genloom.plugins.discovery import load_file
 from genloom.plugins.registry import find, of_run
 
+pytestmark = pytest.mark.any_engine
+
 Genloom = Callable[..., subprocess.CompletedProcess[str]]
 
 PLUGIN = """
@@ -22,10 +24,8 @@ import numpy as np
 import genloom
 from genloom.data import ArraySplit, Dataset, DataSpec
 
-pytestmark = pytest.mark.any_engine
 
-
-class Gentle(genloom.Preparation):
+class Mild(genloom.Preparation):
     kept = True
 
 
@@ -42,7 +42,7 @@ def rows(rest):
 @genloom.hookimpl
 def genloom_components():
     return [
-        genloom.Component("remedy", "away/gentle", "away:Gentle", "Gently."),
+        genloom.Component("remedy", "away/mild", "away:Mild", "Mildly."),
         genloom.Component("postprocessor", "away/same", "away:same", "The same."),
         genloom.Component("dataset", "away/rows", "away:rows", "Rows."),
     ]
@@ -57,9 +57,9 @@ def test_what_a_run_was_made_with_is_named_with_its_file(genloom: Genloom, tmp_p
     load_file(file)
     base = train("vae/mlp", "away/rows", preset="tiny", out=tmp_path / "base", **QUIET).path
     train("vae/mlp", "away/rows", init_from=base, post=["away/same"], out=tmp_path / "posted", **QUIET)
-    train("vae/mlp", "away/rows", init_from=base, retain="away/gentle", out=tmp_path / "gentle", **QUIET)
+    train("vae/mlp", "away/rows", init_from=base, retain="away/mild", out=tmp_path / "gentle", **QUIET)
     for command, absent in (
-        (("sample", "gentle"), "no remedy 'away/gentle'"),
+        (("sample", "gentle"), "no remedy 'away/mild'"),
         (("train", "--resume", "--out", "gentle"), "no dataset 'away/rows'"),
         (("evaluate", "posted"), "no postprocessor 'away/same'"),
     ):

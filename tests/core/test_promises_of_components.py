@@ -23,13 +23,13 @@ from genloom.plugins.discovery import load_file
 from genloom.plugins.registry import find
 from genloom.postprocess import chain
 
+pytestmark = pytest.mark.any_engine
+
 PLUGIN = """
 import keras
 from keras import ops
 import genloom
 from genloom.metrics import metric_component
-
-pytestmark = pytest.mark.any_engine
 
 
 class Point(genloom.GenerativeModel):
