@@ -283,9 +283,9 @@ REFUSED = {
         r"must map \(3,\) to \(3, 4\).*returns \(3, 3\)",
     ),
     "schedule": (lambda: random_model(schedule="cosin"), "Did you mean 'cosine'"),
-    "prompt": (lambda: drawn(random_model(), 1, {"prompt": "a"}), "no tokenizer"),
-    "tokens": (lambda: drawn(random_model(), 1, {"tokens": np.full(12, 5)}), "from 0 to 4"),
-    "length": (lambda: drawn(random_model(), 1, {"tokens": np.zeros(11, int)}), r"of shape \(1, 12\)"),
+    "prompt": (lambda: genloom.sample(random_model(), 1, 3, {"prompt": "a"}), "no tokenizer"),
+    "tokens": (lambda: genloom.sample(random_model(), 1, 3, {"tokens": np.full(12, 5)}), "from 0 to 4"),
+    "length": (lambda: genloom.sample(random_model(), 1, 3, {"tokens": np.zeros(11, int)}), r"of shape \(1, 12\)"),
     "packed": (
         lambda: random_model().validate({"x": np.zeros((2, 12)), "weight": np.ones((2, 12))}),
         "packed documents",
