@@ -28,7 +28,8 @@ def start(task: Task, weights: Path) -> tuple[Callable[[dict[str, Any]], None], 
     """
     model = build(task)
     names = variable_names(model)
-    np.savez(weights, **{name: ops.convert_to_numpy(v.value) for name, v in names.items() if v.trainable})
+    if not weights.exists():  # this is called again, while the other arm reads them
+        np.savez(weights, **{name: ops.convert_to_numpy(v.value) for name, v in names.items() if v.trainable})
     model.make_train_function()
     carry: dict[str, Any] = {"logs": {}}
 
