@@ -166,3 +166,9 @@ def test_without_a_run_or_with_another_family_it_is_refused(tmp_path: Path) -> N
         Distil(DistilOptions()).prepare(genloom.create("diffusion/ddpm", LINE, width=4, depth=1), Start(measured=True))
     with pytest.raises(ConfigError, match="cannot teach Other: no flow"):
         Distil(DistilOptions()).prepare(Other(LINE), Start(measured=True))
+
+
+def test_guidance_of_a_teacher_that_has_learnt_no_labels_is_refused() -> None:
+    model = genloom.create("diffusion/ddpm", LINE, width=4, depth=1)
+    with pytest.raises(ConfigError, match=r"guidance=2\.0 has no effect: the model has learnt no labels"):
+        Distil(DistilOptions(guidance=2.0)).prepare(model, Start(model=lambda: model))

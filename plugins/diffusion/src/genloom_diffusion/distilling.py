@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from genloom.errors import ConfigError
 from genloom.model import Phase, Preparation, Start
+from genloom_diffusion.checks import check_guidance
 from genloom_diffusion.model import Diffusion
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Distil(Preparation):
         """Build the teacher beside the student.
 
         Raises:
-            ConfigError: the model is of another family, or there is no run to learn from.
+            ConfigError: the model is of another family, there is no run to learn from, or guidance without labels.
         """
         if not isinstance(model, Diffusion):
             raise ConfigError(
@@ -37,6 +38,9 @@ class Distil(Preparation):
             )
         if start.model is None or (start.run is None and start.measured):
             raise ConfigError("diffusion/distil has no teacher.", mend="Name a run: --init-from RUN.")
+        if self.options.guidance != 1.0:
+            guided = dataclasses.replace(model.options, guidance=self.options.guidance)
+            check_guidance(guided, bool(model.conditional))
         teacher = start.model()
         teacher.trainable = False
         self.teacher = teacher

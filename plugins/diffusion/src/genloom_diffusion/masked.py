@@ -15,6 +15,7 @@ from genloom.errors import ConfigError
 from genloom.model.networks import run_network
 from genloom_diffusion.masked_options import MaskedOptions
 from genloom_diffusion.masking import SCHEDULES, first, weight
+from genloom_diffusion.process import even_positions
 from genloom_diffusion.prompts import FILE, prompted
 from genloom_diffusion.token_network import token_network_for
 from genloom_diffusion.unmasking import SAMPLERS, Plan
@@ -73,8 +74,7 @@ class Masked(GenerativeModel):
     def _loss(self, batch: dict[str, Any]) -> tuple[Any, dict[str, Any], Any]:
         x = _tokens(batch)
         n = int(x.shape[0])
-        # A regular grid shifted by one number: a batch sees all times (Kingma et al. 2021, app. I.1).
-        u = (self.uniform((1,)) + ops.arange(n, dtype=keras.config.floatx()) / n) % 1.0
+        u = even_positions(self.uniform((1,)), n)
         return ops.mean(self.losses(x, u, self.uniform((n, self.length)), training=True)), {}, float(n)
 
     def losses(self, x: Any, u: Any, order: Any, training: bool = False) -> Any:

@@ -21,7 +21,7 @@ from genloom_diffusion.likelihood import flow_log_prob
 from genloom_diffusion.networks import OwnDenoiser, denoiser_for
 from genloom_diffusion.options import DiffusionOptions, DistilOptions, DiTOptions, EDMOptions, FlowOptions
 from genloom_diffusion.parameterisation import predictions, target_of
-from genloom_diffusion.process import add_noise, log_snr, process_named
+from genloom_diffusion.process import add_noise, even_positions, log_snr, process_named
 from genloom_diffusion.samplers import SAMPLERS, evaluations, prior
 from genloom_diffusion.stepping import Denoise
 from genloom_diffusion.transformer import transformer_for
@@ -123,8 +123,8 @@ class Diffusion(GenerativeModel):
         return self.normal(tuple(x.shape))
 
     def _positions(self, n: int) -> Any:
-        """Return n uniforms, a regular grid shifted by one: a batch sees all levels (Kingma et al. 2021, app. I.1)."""
-        return (self.uniform((1,)) + ops.arange(n, dtype=keras.config.floatx()) / n) % 1.0
+        """Return the positions (n,) along the process that a step trains at."""
+        return even_positions(self.uniform((1,)), n)
 
     def _training_label(self, batch: dict[str, Any], n: int) -> Any:
         label = self.labels_of(batch)

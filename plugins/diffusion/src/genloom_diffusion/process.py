@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any, Protocol
 
+import keras
 from keras import ops
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Process",
     "Sigmoid",
     "add_noise",
+    "even_positions",
     "log_snr",
     "process_named",
 ]
@@ -253,6 +255,11 @@ def process_named(name: str, sigma_max: float = 20.0, sigma_min: float = 0.01) -
 def log_snr(process: Process, t: Any) -> Any:
     """Return log α(t)²/σ(t)²."""
     return 2.0 * (ops.log(process.alpha(t)) - ops.log(process.sigma(t)))
+
+
+def even_positions(shift: Any, n: int) -> Any:
+    """Return a regular grid (n,) in [0, 1), moved by a uniform (1,): a batch sees all (Kingma et al. 2021)."""
+    return (shift + ops.arange(n, dtype=keras.config.floatx()) / n) % 1.0
 
 
 def add_noise(process: Process, x: Any, noise: Any, t: Any) -> Any:
