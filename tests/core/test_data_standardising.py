@@ -163,7 +163,7 @@ def test_check_says_what_will_be_done(tmp_path):
         "Unbounded: models see (x - mean) / deviation of each column (0: 25199 ± 12203, 1: -0.50149 ± 0.0098869), "
         "samples are in x's units. One value only, which samples have exactly: column 2."
     )
-    assert check("digits")["treatment"] == "Values from 0 to 1: models see them from -1 to 1."
+    assert check("digits")["treatment"] == "Values from 0 to 1, 17 levels: models see them from -1 to 1."
 
 
 @pytest.mark.any_engine

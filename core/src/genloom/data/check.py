@@ -83,7 +83,8 @@ def treatment(spec: DataSpec) -> str:
     """Say what is done to values before a model sees them; samples come back in the data's own units."""
     if spec.value_range is not None:
         low, high = spec.value_range
-        return f"Values from {low:g} to {high:g}: models see them from -1 to 1."
+        levels = f", {spec.levels} levels" if spec.levels else ""
+        return f"Values from {low:g} to {high:g}{levels}: models see them from -1 to 1."
     if not spec.scale:
         return f"Models see the {'tokens' if spec.vocabulary else 'values'} as they are."
     what = _what(spec)

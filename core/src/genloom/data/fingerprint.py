@@ -18,8 +18,11 @@ DIGITS = 16
 
 
 def fingerprint_parts(spec: DataSpec, parts: list[bytes]) -> str:
-    """Return 16 hexadecimal digits of SHA-256 over the spec and the parts, each with its length."""
-    digest = hashlib.sha256(json.dumps(spec.to_dict(), sort_keys=True).encode())
+    """Return 16 hexadecimal digits of SHA-256 over the spec and the parts, each with its length.
+
+    Levels are left out: the content has them, and runs from before do not state them.
+    """
+    digest = hashlib.sha256(json.dumps(spec.replace(levels=0).to_dict(), sort_keys=True).encode())
     for part in parts:
         digest.update(len(part).to_bytes(8, "little"))
         digest.update(part)

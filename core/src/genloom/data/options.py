@@ -46,6 +46,12 @@ class ArraysOptions:
     value_range: tuple[float, ...] | None = option(
         None, "lowest,highest value of a picture; none: 0,255 for bytes, else 0,1 or -1,1 or 0,255 as the data says"
     )
+    levels: int | None = option(
+        None,
+        "values that there are, evenly from the lowest to the highest; none: counted where values are whole",
+        minimum=2,
+        maximum=65_536,
+    )
     test: float = option(0.1, "share held out when the file has no x_test", minimum=0.001, maximum=0.9)
     classes: int | None = option(
         None, "number of classes; none: as many as are named or occur", minimum=1, maximum=MOST_CLASSES

@@ -17,6 +17,7 @@ _KIND = re.compile(r"[a-z][a-z0-9-]*")
 
 #: A model has weights, and run.toml a name and a share, for each.
 MOST_CLASSES = 100_000
+_MOST_LEVELS = 65_536  # of a value: sixteen bits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +34,8 @@ class DataSpec:
             channel). Empty means 0. `genloom.data.open` and `genloom.train` measure it.
         scale: of unbounded data: their standard deviation, laid out as `mean`; 0 where a column is constant, which
             samples then have exactly. Empty means 1.
+        levels: of data with a range: how many values there are, evenly from the lowest to the highest, such as 256 of
+            bytes; 0 where that is unknown or values are continuous. Discrete likelihoods are over these.
         classes: number of classes, 0 without labels, `MOST_CLASSES` at most.
         class_names: one name per class, or empty.
         class_frequencies: share of each class in the training data; labels are drawn from it when no
@@ -45,7 +48,7 @@ class DataSpec:
 
     Raises:
         ConfigError: an unknown kind, an empty or non-positive shape, an inverted range, names that do not
-            match the number of classes, a mean and scale that do not fit.
+            match the number of classes, a mean and scale that do not fit, levels of data without a range.
     """
 
     shape: tuple[int, ...]
@@ -63,6 +66,7 @@ class DataSpec:
     # Not in the description: fingerprints of texts hold that, and are those of runs from before.
     mean: tuple[float, ...] = dataclasses.field(default=(), repr=False)
     scale: tuple[float, ...] = dataclasses.field(default=(), repr=False)
+    levels: int = dataclasses.field(default=0, repr=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.kind, str) or not _KIND.fullmatch(self.kind):
@@ -86,6 +90,16 @@ class DataSpec:
                 raise ConfigError(f"{name!r} is not a valid name: it is not UTF-8.", mend="Give it another name.")
         if self.mean or self.scale:
             self._check_scale()
+        if self.levels:
+            self._check_levels()
+
+    def _check_levels(self) -> None:
+        """Raise ConfigError unless levels are two or more of a range."""
+        whole = isinstance(self.levels, numbers.Integral) and not isinstance(self.levels, bool)
+        if not whole or not 2 <= self.levels <= _MOST_LEVELS:
+            raise ConfigError(f"levels must be 2 to {_MOST_LEVELS:,}, or 0 where unknown, got {self.levels!r}.")
+        if self.value_range is None:
+            raise ConfigError(f"{self.levels} levels need a value range.", mend="Give value_range=lowest,highest.")
 
     def _check_scale(self) -> None:
         """Raise ConfigError unless mean and scale are finite, the scale not negative, and one per place."""
@@ -170,8 +184,12 @@ class DataSpec:
         return ops.convert_to_tensor(rows[0], x.dtype), ops.convert_to_tensor(rows[1], x.dtype)
 
     def replace(self, **changes: Any) -> DataSpec:
-        """Return a copy with some fields changed; a mean and scale are left out of one with another range or shape."""
-        plain = {"mean": (), "scale": ()} if {"value_range", "shape"} & set(changes) else {}
+        """Return a copy with some fields changed.
+
+        A mean and scale are left out of one with another range or shape, levels of one with another range.
+        """
+        plain: dict[str, Any] = {"mean": (), "scale": ()} if {"value_range", "shape"} & set(changes) else {}
+        plain |= {"levels": 0} if "value_range" in changes else {}
         return dataclasses.replace(self, **{**plain, **changes})
 
     def to_dict(self) -> dict[str, Any]:

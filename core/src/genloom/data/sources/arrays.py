@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from genloom.data.address import IN_MEMORY
 from genloom.data.dataset import Dataset, Split
+from genloom.data.levels import check_levels, found_levels
 from genloom.data.objects import without_objects
 from genloom.data.options import ArraysOptions
 from genloom.data.sources.assemble import Arrays, assemble, check_dense, check_finite, check_labels, held_out
@@ -92,6 +93,7 @@ def dataset_of_arrays(arrays: Mapping[str, NDArray[Any]], address: str, source: 
     reader = _labelling(source, arrays, options.classes, options.class_names)
     train, held = _split(source, arrays, (x, reader.read("label", len(x))), reader, options)
     spec, divisor = _describe(source, train[0], options.kind or _kind(arrays["x"]), options.value_range)
+    spec = spec.replace(levels=_levels(source, (train[0], held[0]), spec, divisor, options.levels))
     if spec.value_range is None:
         _refuse_lost(source, train[0])
     if train[1] is not None:
@@ -258,6 +260,19 @@ def _describe(source: str, x: NDArray[Any], kind: str, given: tuple[float, ...] 
     if x.dtype == np.uint8 and bounds == BYTES:
         return DataSpec(x.shape[1:], kind), 255.0
     return DataSpec(x.shape[1:], kind, value_range=bounds), 1.0
+
+
+def _levels(source: str, parts: Sequence[NDArray[Any]], spec: DataSpec, divisor: float, asked: int | None) -> int:
+    """Return how many levels the values have: what was asked for, checked, or what whole values say; else 0."""
+    if asked is None:
+        bounds = BYTES if divisor > 1 else spec.value_range
+        found = [found_levels(x, bounds) for x in parts]
+        return max(found) if all(found) else 0
+    if spec.value_range is None:
+        raise DataError(f"{source}: {asked} levels need a value range.", mend="Give value_range=lowest,highest.")
+    for x in parts:
+        check_levels(x / divisor, spec.value_range, asked, source)
+    return asked
 
 
 def _span(source: str, x: NDArray[Any], kind: str) -> tuple[float, float] | None:

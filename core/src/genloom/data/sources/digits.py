@@ -31,6 +31,6 @@ def open_digits(rest: str = "") -> Dataset:
     order = np.random.RandomState(0).permutation(len(raw.images))
     x = raw.images[order, :, :, None].astype(np.uint8)  # (1797, 8, 8, 1)
     label = raw.target[order].astype(np.int32)
-    spec = DataSpec((8, 8, 1), classes=10, class_names=tuple("0123456789"))
+    spec = DataSpec((8, 8, 1), classes=10, class_names=tuple("0123456789"), levels=17)
     notes = ("Optical digits, UCI, CC BY 4.0; 17 grey levels, divided by 16.",)
     return assemble("digits", spec, (x[:TRAIN], label[:TRAIN]), (x[TRAIN:], label[TRAIN:]), divisor=16, notes=notes)

@@ -48,7 +48,7 @@ def open_idx(rest: str = "") -> Dataset:
     if (train[1] is None) != (test[1] is None):
         raise DataError(f"{folder}: only one of train and test has labels.", mend="Add or remove a labels file.")
     both = (train[0][..., None], train[1]), (test[0][..., None], test[1])
-    return assemble(f"idx:{rest}", DataSpec(shape), *both, divisor=255, notes=(note,))
+    return assemble(f"idx:{rest}", DataSpec(shape, levels=256), *both, divisor=255, notes=(note,))
 
 
 def _pairs(folder: Path) -> dict[str, dict[str, Path]]:

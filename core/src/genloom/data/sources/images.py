@@ -194,7 +194,7 @@ def _channels(channels: int | None, listing: Listing, headers: list[Header]) -> 
 
 
 def _spec(decoder: Decoder, listing: Listing, held: NDArray[np.bool_]) -> DataSpec:
-    spec = DataSpec((*decoder.size, decoder.channels))
+    spec = DataSpec((*decoder.size, decoder.channels), levels=256)
     if listing.label is None:
         return spec
     return spec.replace(

@@ -54,7 +54,7 @@ def _open(name: str, class_names: tuple[str, ...], note: str, extra: Any) -> Dat
     if extra:
         raise DataError(f"{name} takes nothing after it, got {extra!r}.", mend=f"Write {name}.")
     (x, label), (x_test, label_test) = _load(name)
-    spec = DataSpec((28, 28, 1), classes=10, class_names=class_names)
+    spec = DataSpec((28, 28, 1), classes=10, class_names=class_names, levels=256)
     train = x[..., None], label.astype(np.int32)
     test = x_test[..., None], label_test.astype(np.int32)
     return assemble(name, spec, train, test, divisor=255, notes=(note,))
