@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 
 from genloom import Component, hookimpl
+from genloom_vae.autoencoder_options import AUTOENCODER_PRESETS, AutoencoderOptions
 from genloom_vae.options import CONV_PRESETS, MLP_PRESETS, TRAINING, ConvOptions, MLPOptions
 
 __all__ = ["genloom_components"]
@@ -21,4 +22,7 @@ def genloom_components() -> list[Component]:
         model("vae/conv", "genloom_vae.model:ConvVAE",
               "Variational autoencoder with convolutions, learned noise and a learned mixture prior.",
               options=ConvOptions, presets=CONV_PRESETS, accepts=("image",)),
+        model("vae/autoencoder", "genloom_vae.autoencoder:Autoencoder",
+              "KL-autoencoder with a patch critic: a latent that keeps its places, for a model over it.",
+              options=AutoencoderOptions, presets=AUTOENCODER_PRESETS, accepts=("image",)),
     ]  # fmt: skip

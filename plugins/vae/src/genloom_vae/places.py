@@ -1,0 +1,92 @@
+"""Networks whose latent keeps places, a vector at each of a grid: convolutional for images, dense for the rest."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from keras import layers
+
+from genloom.data import DataSpec
+from genloom.layers import Convolutions, GroupNorm, sides
+from genloom.model.networks import Inputs
+
+__all__ = ["conv_grid", "dense_from_places", "dense_to_places", "grow_places", "patch_critic", "shrink_to_places"]
+
+_ACTIVATION = "silu"  # Smooth, so that gradients can be checked by finite differences.
+
+
+def conv_grid(spec: DataSpec, options: Any) -> tuple[int, int]:
+    """Return height and width of the latent of images: each of `options.channels` halves the sides, rounding up."""
+    return sides(spec.shape, len(options.channels))[-1]
+
+
+def shrink_to_places(spec: DataSpec, options: Any, width: int) -> Any:
+    """Return a convolutional encoder (n, height, width, c) → (n, *conv_grid, width)."""
+    inputs, convolutions = Inputs(spec.shape), Convolutions(_ACTIVATION)
+    grid, channels = conv_grid(spec, options), options.channels
+    residual = _residual(convolutions, options.blocks)
+    x = convolutions.shrink(inputs.x, channels, after=lambda x, level: residual(x))
+    return inputs.network(layers.Dense(width)(layers.Reshape((*grid, channels[-1]))(x)), "encoder")
+
+
+def grow_places(spec: DataSpec, options: Any, width: int, outputs: int) -> Any:
+    """Return a convolutional decoder (n, *conv_grid, width) → (n, height, width, outputs), the encoder upwards."""
+    inputs, convolutions = Inputs((*conv_grid(spec, options), width)), Convolutions(_ACTIVATION)
+    x = layers.Dense(options.channels[-1])(inputs.x)
+    shape = (*spec.shape[:2], outputs)
+    return inputs.network(
+        convolutions.grow(x, shape, options.channels, before=_residual(convolutions, options.blocks)), "decoder"
+    )
+
+
+def dense_to_places(spec: DataSpec, options: Any, width: int) -> Any:
+    """Return a dense encoder (n, *shape) → (n, places, width)."""
+    inputs = Inputs(spec.shape)
+    x = _dense(layers.Flatten()(inputs.x), options.hidden)
+    return inputs.network(layers.Reshape((options.places, width))(layers.Dense(options.places * width)(x)), "encoder")
+
+
+def dense_from_places(spec: DataSpec, options: Any, width: int, outputs: int) -> Any:
+    """Return a dense decoder (n, places, width) → (n, *shape[:-1], outputs)."""
+    inputs, shape = Inputs((options.places, width)), (*spec.shape[:-1], outputs)
+    x = _dense(layers.Flatten()(inputs.x), options.hidden[::-1])
+    return inputs.network(layers.Reshape(shape)(layers.Dense(math.prod(shape))(x)), "decoder")
+
+
+def patch_critic(spec: DataSpec, channels: tuple[int, ...]) -> Any:
+    """Return a critic (n, height, width, c) → one logit for each patch (n, h, w, 1) (PatchGAN, Isola et al. 2017)."""
+    inputs, convolutions = Inputs(spec.shape), Convolutions(_ACTIVATION)
+    grid = sides(spec.shape, len(channels))[-1]
+    x = convolutions.shrink(inputs.x, channels, after=lambda x, level: _normalised(convolutions, x) if level else x)
+    return inputs.network(layers.Dense(1)(layers.Reshape((*grid, channels[-1]))(x)), "critic")
+
+
+def _dense(x: Any, widths: tuple[int, ...]) -> Any:
+    for width in widths:
+        x = layers.Dense(width, activation=_ACTIVATION, kernel_initializer="he_normal")(x)
+    return x
+
+
+def _residual(convolutions: Convolutions, blocks: int) -> Callable[[Any], Any]:
+    """Return x + conv(silu(norm(conv(silu(norm(x)))))), so many times (He et al. 2016, with Wu and He's norm)."""
+
+    def block(x: Any) -> Any:
+        width = int(x.shape[1 if convolutions.first else -1])
+        y = x
+        for start in ("he_normal", "zeros"):  # the last starts at zero: the block starts as the identity
+            y = layers.Activation(_ACTIVATION)(_normalised(convolutions, y))
+            y = layers.Conv2D(width, 3, padding="same", data_format=convolutions.format, kernel_initializer=start)(y)
+        return layers.Add()([x, y])
+
+    def run(x: Any) -> Any:
+        for _ in range(blocks):
+            x = block(x)
+        return x
+
+    return run
+
+
+def _normalised(convolutions: Convolutions, x: Any) -> Any:
+    return GroupNorm(axis=1 if convolutions.first else -1)(x)
