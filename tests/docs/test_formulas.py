@@ -16,7 +16,7 @@ import genloom
 from genloom import backend, objectives, random
 from genloom_diffusion.bound import variational_bound
 from genloom_diffusion.parameterisation import predictions, target_of
-from genloom_diffusion.process import Cosine, Exploding, Linear, Sigmoid, add_noise, log_snr
+from genloom_diffusion.process import Cosine, Exploding, Interpolant, Linear, Sigmoid, add_noise, log_snr
 from genloom_diffusion.samplers import SAMPLERS, ddim
 from genloom_diffusion.stepping import ancestral_deviation
 from genloom_diffusion.walk import Walk
@@ -240,7 +240,11 @@ def test_a_sigmoid_before_a_loss_from_logits_confines_the_probability() -> None:
 # Diffusion.
 
 
-@pytest.mark.parametrize("process", [Cosine(), Linear(), Sigmoid()], ids=["cosine", "linear", "sigmoid"])
+@pytest.mark.parametrize(
+    "process",
+    [Cosine(), Linear(), Sigmoid(), Interpolant()],
+    ids=["cosine", "linear", "sigmoid", "interpolant"],
+)
 def test_variance_preserving_processes(process: Any) -> None:
     t = ops.convert_to_tensor(np.linspace(0, 1, 11, dtype="float32"))
     np.testing.assert_allclose(number(process.alpha(t) ** 2 + process.sigma(t) ** 2), 1.0, atol=1e-5)

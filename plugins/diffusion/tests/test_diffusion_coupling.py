@@ -11,6 +11,7 @@ from scipy.optimize import linear_sum_assignment
 
 import genloom
 from genloom import DataSpec, random
+from genloom.errors import ConfigError
 from genloom_diffusion.coupling import plan, transported
 
 pytestmark = pytest.mark.any_engine
@@ -78,3 +79,15 @@ def test_a_flow_trains_with_it() -> None:
             losses[coupling] = float(ops.convert_to_numpy(model._loss(arrays)[0]))
     assert losses["independent"] == pytest.approx(2.0, rel=0.2)  # the untrained network says 0
     assert losses["ot"] < 0.3 * losses["independent"]
+
+
+@pytest.mark.parametrize(
+    "asked", [{"sampler": "ancestral"}, {"sampler": "ddim", "eta": 0.5}, {"sampler": "heun", "churn": 4.0}], ids=str
+)
+def test_samplers_that_add_noise_are_refused(asked: dict[str, Any]) -> None:
+    """With paired noise the network's x̂ is no score."""
+    model = genloom.create("diffusion/flow", LINE, width=8, depth=1, coupling="ot")
+    with pytest.raises(ConfigError, match=r"adds noise, and coupling=ot"):
+        genloom.sample(model, 2, **asked)
+    with pytest.raises(ConfigError, match=r"adds noise, and coupling=ot"):
+        genloom.create("diffusion/flow", LINE, coupling="ot", **asked)

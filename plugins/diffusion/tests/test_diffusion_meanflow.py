@@ -15,6 +15,7 @@ from genloom import DataSpec, backend, random
 from genloom.errors import ConfigError
 from genloom_diffusion.meanflow import MeanFlow, mean_error, tempered
 from genloom_diffusion.options import DistilOptions
+from genloom_diffusion.process import add_noise
 from genloom_diffusion.samplers import prior
 
 S = 0.6
@@ -117,6 +118,38 @@ def test_along_the_flow_of_a_teacher_no_loss_is_left() -> None:
             losses.append(float(numbers(learn(batch)[0])))
     assert losses[0] > 0.1
     assert losses[1] - 1e-3 < 1e-5  # which is added to each error
+
+
+def test_halves_of_the_exact_average_make_it_up() -> None:
+    """A shortcut model has no loss there over a stretch (Frans et al. 2025, eq. 3), and over none that of the flow."""
+    model = exact_model(rule="halves", noise="portable")
+    rng = np.random.default_rng(1)
+    x, noise = (ops.convert_to_tensor(rng.normal(size=(4000, 1)).astype("float32") * s) for s in (S, 1.0))
+    t = ops.convert_to_tensor(rng.uniform(0.3, 1.0, 4000).astype("float32"))
+    assert numbers(model._mean_errors(x, noise, t, 0.5 * t, None)).max() < 1e-8
+    half = ops.full((4000,), 0.5)
+    flow = numbers(model._mean_errors(x, noise, half, half, None)).mean()
+    assert flow == pytest.approx(S**2 / (0.5**2 * (S**2 + 1.0)), rel=0.08)
+
+
+def test_halves_are_held_fixed_while_the_whole_learns() -> None:
+    model = genloom.create("diffusion/meanflow", LINE, width=8, depth=1, rule="halves", noise="portable")
+    rng = np.random.default_rng(0)
+    for variable in model.trainable_variables:
+        variable.assign(0.3 * rng.standard_normal(variable.shape))
+    x, noise = (ops.convert_to_tensor(rng.normal(size=(16, 1)).astype("float32")) for _ in range(2))
+    t, r = ops.full((16,), 0.8), ops.full((16,), 0.2)
+    z = add_noise(model.process, x, noise, t)
+    halves = ops.convert_to_tensor(numbers(model._joined(z, t, r, None)).astype("float32"))
+
+    def slopes(loss: Any) -> np.ndarray:
+        _, found = backend.value_and_grad(lambda: (loss(), {}), model.trainable_variables)
+        return np.concatenate([numbers(each).ravel() for each in found])
+
+    learnt = slopes(lambda: ops.mean(model._mean_errors(x, noise, t, r, None)))
+    expected = slopes(lambda: ops.mean(ops.square(model.mean_velocity(z, t, r, None) - halves)))
+    np.testing.assert_allclose(learnt, expected, rtol=1e-4, atol=1e-6)
+    assert np.abs(expected).max() > 0.01
 
 
 @pytest.mark.parametrize("power", [0.0, 0.5, 1.0])

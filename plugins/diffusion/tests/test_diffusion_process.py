@@ -26,7 +26,7 @@ def numbers(x: object) -> np.ndarray:
     return np.asarray(ops.convert_to_numpy(x), "float64")
 
 
-@pytest.mark.parametrize("name", ["cosine", "linear", "sigmoid"])
+@pytest.mark.parametrize("name", ["cosine", "linear", "sigmoid", "interpolant"])
 def test_variance_is_preserved(name: str) -> None:
     process = process_named(name)
     total = numbers(process.alpha(GRID)) ** 2 + numbers(process.sigma(GRID)) ** 2

@@ -10,7 +10,7 @@ from genloom import DataSpec
 from genloom.errors import ConfigError
 from genloom_diffusion.options import SAMPLERS, DenoisingOptions
 
-__all__ = ["check_changed", "check_guidance", "check_guides", "check_options"]
+__all__ = ["adds_noise", "check_changed", "check_guidance", "check_guides", "check_options"]
 
 Heeds = Callable[[Any, DataSpec], bool]
 
@@ -49,6 +49,7 @@ _RULES: dict[str, _Rule] = {
     "churn": _needs("sampler", "heun"),
     "tolerance": _needs("sampler", "rk45"),
     "threshold": _Rule(_clips, ("clip", "value_range", "sampler"), "It bounds predictions that a sampler clips."),
+    "tangent": _needs("rule", "derivative"),
     "label_dropout": _Rule(_labelled, ("conditional", "classes"), "Use data with classes, and conditional=true."),
     "guidance_from": _Rule(_guides, ("guidance",), "Give guidance, such as guidance=2."),
     "guidance_to": _Rule(_guides, ("guidance",), "Give guidance, such as guidance=2."),
@@ -84,6 +85,12 @@ def check_options(options: DenoisingOptions, spec: DataSpec, asked: Mapping[str,
             f"sigma_min must be below sigma_max, got {options.sigma_min} and {options.sigma_max}.",
             mend=f"Lower sigma_min, such as sigma_min={options.sigma_max / 1000:g}.",
         )
+    if vars(options).get("coupling") == "ot" and adds_noise(options):
+        raise ConfigError(
+            f"sampler={options.sampler} with eta={options.eta} and churn={options.churn} adds noise, and coupling=ot "
+            "teaches a flow that holds without any.",
+            mend="Use sampler=euler or heun, eta=0 and churn=0.",
+        )
     stated = {**vars(options), "classes": spec.classes, "value_range": spec.value_range}
     defaults = {field.name: field.default for field in dataclasses.fields(options)}
     for name, value in asked.items():
@@ -93,6 +100,12 @@ def check_options(options: DenoisingOptions, spec: DataSpec, asked: Mapping[str,
         if rule is not None and not rule.heeded(options, spec):
             beside = " and ".join(f"{other}={stated[other]}" for other in rule.beside)
             raise ConfigError(f"{name}={value} has no effect with {beside}.", mend=rule.mend)
+
+
+def adds_noise(options: DenoisingOptions) -> bool:
+    """Return whether the sampler that options name draws noise on its way, as only a score allows."""
+    extra = {"ddim": options.eta, "heun": options.churn}
+    return options.sampler in ("ancestral", "dpm_2m_sde", "renoise") or extra.get(options.sampler, 0.0) > 0.0
 
 
 def check_guidance(options: DenoisingOptions, labelled: bool) -> None:

@@ -3,6 +3,7 @@
 The flow moves z by v(z, s) = E[ε - x | z] (Lipman et al. 2023). Its average over a stretch from r to t,
 u(z, t, r) = 1/(t - r) ∫ v ds, satisfies u = v - (t - r) du/dt along the flow (Geng et al. 2025a, eq. 6): a target that
 takes one forward derivative and no simulation. At r = t it is the flow itself, so every sampler of flows works, too.
+A shortcut model learns the same average from its halves, without a derivative (Frans et al. 2025, eq. 3 and 5).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from genloom import backend
 from genloom.errors import ConfigError
 from genloom.layers import guided
 from genloom.model.networks import full_precision
+from genloom.objectives import per_sample
 from genloom_diffusion.guidance import between
 from genloom_diffusion.model import Diffusion, Flow
 from genloom_diffusion.networks import denoiser_for
@@ -91,6 +93,10 @@ class MeanFlow(Flow):
         """Return the squared error of the identity above per sample (n,), averaged over its dimensions."""
         z = add_noise(self.process, x, noise, t)
         v = noise - x if flow is None else ops.stop_gradient(flow(z, t, label))
+        if self.options.rule == "halves":
+            stretched = ops.reshape(t > r, (-1,) + (1,) * len(self.spec.shape))
+            target = ops.where(stretched, ops.stop_gradient(self._joined(z, t, r, label)), v)
+            return per_sample(ops.square(self.mean_velocity(z, t, r, label, training) - target)) / self.spec.size
         own = flow is None and self.options.tangent == "predicted"
         ahead = self.mean_velocity(z, t, t, label) if own else v
 
@@ -100,7 +106,14 @@ class MeanFlow(Flow):
         rate = ops.ones_like(t) / self.process.width  # of t along the flow, whose time is σ
         u, derivative = backend.jvp(average, (z, t), (ops.stop_gradient(ahead), rate))
         error = mean_error(u, v, derivative, self._span(t, r))
-        return ops.mean(ops.reshape(ops.square(error), (x.shape[0], -1)), axis=-1)
+        return per_sample(ops.square(error)) / self.spec.size
+
+    def _joined(self, z: Any, t: Any, r: Any, label: Any) -> Any:
+        """Return the average from r to t as the mean of its halves', each half of the stretch in σ."""
+        middle = 0.5 * (t + r)
+        first = self.mean_velocity(z, t, middle, label)
+        second = self.mean_velocity(z - self._span(t, middle) * first, middle, r, label)
+        return 0.5 * (first + second)
 
     def _time_at(self, share: Any) -> Any:
         """Return the time whose σ is this share of the largest: 0, no noise at all, lies just before time 0."""

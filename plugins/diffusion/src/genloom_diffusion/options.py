@@ -33,8 +33,8 @@ class DenoisingOptions:
 
     process: str = option(
         "cosine",
-        "Noising process: variance-preserving (cosine, linear, sigmoid), variance-exploding, or a straight flow.",
-        choices=("cosine", "linear", "sigmoid", "exploding", "flow"),
+        "Noising process: variance-preserving (cosine, linear, sigmoid, interpolant), exploding, or a straight flow.",
+        choices=("cosine", "linear", "sigmoid", "exploding", "flow", "interpolant"),
         fixed=True,
     )
     sigma_max: float = option(
@@ -206,7 +206,7 @@ class DiTOptions(DenoisingOptions):
 
 @dataclasses.dataclass(frozen=True)
 class MeanFlowOptions(FlowOptions):
-    """Mean flows (Geng et al. 2025a).
+    """Mean flows (Geng et al. 2025a), or shortcut models (Frans et al. 2025).
 
     Even levels instead of those of the paper's table 1, which hardly visit the ends that one jump goes between.
     """
@@ -223,6 +223,11 @@ class MeanFlowOptions(FlowOptions):
     frequency: float = _again("frequency", 30.0)
     mean_share: float = option(
         0.75, "Share of a batch that learns means over a stretch; the rest learns the flow.", minimum=0.0, maximum=1.0
+    )
+    rule: str = option(
+        "derivative",
+        "What holds the average together: its derivative (mean flows), or its two halves (shortcut models).",
+        choices=("derivative", "halves"),
     )
     tangent: str = option(
         "predicted",

@@ -14,6 +14,7 @@ __all__ = [
     "Cosine",
     "Exploding",
     "Flow",
+    "Interpolant",
     "Linear",
     "Process",
     "Sigmoid",
@@ -196,6 +197,43 @@ class Flow(Process):
         return -self.extent, self.extent
 
 
+class Interpolant(Process):
+    """A straight line with noise of its own around it: (1 - s) x + s ε₁ + √(2 s (1 - s)) ε₂.
+
+    A stochastic interpolant (Albergo et al. 2023, def. 2.1) of data and a Gaussian. Both noises are one of variance
+    s (2 - s), which keeps α² + σ² = 1. Truncated to log-SNR in [-extent, extent].
+    """
+
+    def __init__(self, extent: float = 10.0) -> None:
+        self.extent = extent
+        self.low, self.high = (self._untruncated(1 / (1 + math.exp(value)), math.sqrt) for value in (extent, -extent))
+
+    @staticmethod
+    def _untruncated(variance: Any, root: Callable[[Any], Any]) -> Any:
+        """Return s of σ² = s (2 - s), without cancellation near 0."""
+        return variance / (1.0 + root(1.0 - variance))
+
+    def _place(self, t: Any) -> Any:
+        return self.low + t * (self.high - self.low)
+
+    def alpha(self, t: Any) -> Any:
+        """Return 1 - s(t)."""
+        return 1.0 - self._place(t)
+
+    def sigma(self, t: Any) -> Any:
+        """Return √(s (2 - s))."""
+        s = self._place(t)
+        return ops.sqrt(s * (2.0 - s))
+
+    def time_of_log_snr(self, value: Any) -> Any:
+        """Return t with σ² = sigmoid(-value)."""
+        return (self._untruncated(ops.sigmoid(-value), ops.sqrt) - self.low) / (self.high - self.low)
+
+    def log_snr_range(self) -> tuple[float, float]:
+        """Return (-extent, extent)."""
+        return -self.extent, self.extent
+
+
 class Exploding(Process):
     """Variance exploding: α = 1, σ² = σ_max² t (Song et al. 2021, sec. 3.4, with variance linear in time).
 
@@ -244,6 +282,7 @@ PROCESSES: dict[str, Callable[[float, float], Process]] = {
     "sigmoid": lambda *_: Sigmoid(),
     "exploding": Exploding,
     "flow": lambda *_: Flow(),
+    "interpolant": lambda *_: Interpolant(),
 }
 
 
