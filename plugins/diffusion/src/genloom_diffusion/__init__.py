@@ -18,7 +18,7 @@ from genloom_diffusion.options import (
     MeanFlowOptions,
 )
 
-__all__ = ["genloom_components"]
+__all__ = ["genloom_commands", "genloom_components"]
 
 
 @hookimpl
@@ -57,6 +57,14 @@ def genloom_components() -> list[Component]:
             options=DistilOptions,
         ),
     ]
+
+
+@hookimpl
+def genloom_commands() -> dict[str, tuple[str, str]]:
+    """Return the command `restore`."""
+    return {
+        "restore": ("genloom_diffusion.command:restore", "Draw what a sample may have been of which a part is known.")
+    }
 
 
 def _model(name: str, target: str, options: type, summary: str, presets: dict[str, Preset] = PRESETS) -> Component:
