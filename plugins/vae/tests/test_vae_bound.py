@@ -51,8 +51,8 @@ class PPCA:
 
 def elbo(model: VAE, x: np.ndarray, draws: int) -> np.ndarray:
     noise = np.random.RandomState(5).normal(size=(draws * len(x), LATENT)).astype("float32")
-    reconstruction, kl = model.terms(np.repeat(x, draws, 0), None, ops.array(noise))
-    return -ops.convert_to_numpy(reconstruction + kl).reshape(len(x), draws).mean(1)
+    terms = model.terms(np.repeat(x, draws, 0), None, ops.array(noise))
+    return -ops.convert_to_numpy(terms["reconstruction"] + terms["kl"]).reshape(len(x), draws).mean(1)
 
 
 def test_the_bound_is_the_exact_likelihood_at_the_true_posterior() -> None:

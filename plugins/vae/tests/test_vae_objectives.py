@@ -73,6 +73,6 @@ def test_a_learned_prior_integrates_to_one_and_samples_what_it_says() -> None:
         density = np.exp(as_float(prior.log_prob(ops.array(grid[:, None], "float32"), labels)))
         np.testing.assert_allclose(np.trapezoid(density, grid), 1.0, atol=1e-4)
     labels = ops.one_hot(np.zeros(20_000, "int32"), 2)
-    drawn = as_float(prior.sample(random.keys(0, 20_000), labels, 1))
+    drawn = as_float(prior.sample(random.keys(0, 20_000), labels))
     assert abs(drawn.mean() - 1.1) < 0.06, "0.2 · −2 + 0.3 · 0 + 0.5 · 3"
     assert abs((drawn < -1).mean() - 0.2439) < 0.012, "0.2 Φ(2) + 0.3 Φ(−1) + 0.5 Φ(−5.7)"

@@ -11,30 +11,30 @@ from keras import ops
 
 from genloom import random
 from genloom.data import DataSpec
-from genloom.errors import ConfigError
 from genloom.model import GenerativeModel, Phase
 from genloom.model.networks import run_network, takes_labels
-from genloom.objectives import gaussian_log_prob
-from genloom_vae.likelihoods import BernoulliLikelihood, GaussianLikelihood
-from genloom_vae.networks import conv_decoder, conv_encoder, mlp_decoder, mlp_encoder
+from genloom_vae.likelihoods import LIKELIHOODS
+from genloom_vae.networks import conv_decoder, conv_encoder, encoder_width, mlp_decoder, mlp_encoder
+from genloom_vae.objective import Pass, Term, means, total
 from genloom_vae.options import ConvOptions, MLPOptions, VAEOptions
-from genloom_vae.priors import MixturePrior, StandardPrior
+from genloom_vae.posteriors import POSTERIORS, Q
+from genloom_vae.priors import prior_of
 
 __all__ = ["MLPVAE", "VAE", "ConvVAE"]
-
-_LOG_VARIANCE_BOUND = 10.0  # |log σ²| of q(z|x); keeps exp() finite before the encoder has settled.
 
 
 class VAE(GenerativeModel):
     """A variational autoencoder (Kingma and Welling 2014) around an encoder and a decoder.
 
     Loss: −ELBO = E_q[−log p(x|z)] + β KL(q(z|x) ‖ p(z|y)), mean over the batch, in nats of the normalised data; its
-    two terms are logged as `reconstruction` and `kl`.
+    two terms are logged as `reconstruction` and `kl`. Likelihood, posterior and prior are objects of one interface
+    each; `objective` lists the terms.
 
     Args:
         spec: what one sample is.
         options: an instance of `Options`, or None.
-        encoder: maps normalised samples (n, *shape) to (n, 2 latent): mean and log-variance.
+        encoder: maps normalised samples (n, *shape) to what describes q(z|x): of a Gaussian (n, 2 latent), mean and
+            log-variance.
         decoder: maps (n, latent) to (n, *shape): the mean of a Gaussian, or logits of a Bernoulli.
             A network of two inputs also gets one-hot labels (n, classes).
         **values: option values by name, and `seed` and `noise` of every model.
@@ -58,59 +58,66 @@ class VAE(GenerativeModel):
         **values: Any,
     ) -> None:
         super().__init__(spec, options, **values)
-        if self.options.likelihood == "bernoulli" and spec.value_range is None:
-            raise ConfigError("likelihood=bernoulli needs data with a value range.", mend="Use likelihood=gaussian.")
+        LIKELIHOODS[self.options.likelihood].check(spec)
         size, classes = self.options.latent, spec.classes if self.options.conditional else 0
-        self.encoder = self.network_of("encoder", encoder, [spec.shape], (2 * size,), classes)
+        self.encoder = self.network_of("encoder", encoder, [spec.shape], (encoder_width(self.options),), classes)
         self.decoder = self.network_of("decoder", decoder, [(size,)], spec.shape, classes)
         self.conditional = takes_labels(self.decoder)
-        self.likelihood = GaussianLikelihood() if self.options.likelihood == "gaussian" else BernoulliLikelihood()
-        mixture = self.options.prior == "mixture"
-        known = classes if self.conditional else 0
-        self.prior = MixturePrior(size, self.options.components, known) if mixture else StandardPrior()
+        self.likelihood = LIKELIHOODS[self.options.likelihood]()
+        self.posterior = POSTERIORS[self.options.posterior](size)
+        self.prior = prior_of(self.options, classes if self.conditional else 0)
 
     @property
     def latent(self) -> DataSpec:
         """What `encode` returns: an unbounded vector (latent,), with the data's labels."""
         return DataSpec((self.options.latent,), "signal", value_range=None, classes=self.spec.classes)
 
+    def objective(self) -> list[Term]:
+        """Return the terms whose weighted sum is minimised; `directions` and `validation` name those of a sample."""
+        return [
+            Term("reconstruction", lambda p: -self.likelihood.log_prob(p.x, p.output, p.seen)),
+            Term("kl", lambda p: ops.sum(self.prior.kl(p.q, p.z, p.log_q, p.labels), axis=-1), self.options.beta),
+        ]
+
     def phases(self) -> list[Phase]:
         """Return the one phase `elbo`, which moves every variable."""
-        return [Phase("elbo", lambda: self.trainable_variables, self.loss_of, ("reconstruction", "kl"))]
+        names = tuple(term.name for term in self.objective())
+        return [Phase("elbo", lambda: self.trainable_variables, self.loss_of, names)]
 
     def default_optimizers(self) -> keras.optimizers.Optimizer:
         """Return Adam at the option `learning_rate`."""
         return keras.optimizers.Adam(self.options.learning_rate)
 
     def loss_of(self, batch: dict[str, Any]) -> tuple[Any, dict[str, Any], Any]:
-        """Return the mean negative bound of a batch, its two terms, and the number of samples."""
+        """Return the mean objective of a batch, its terms, and the number of samples."""
         n = int(batch["x"].shape[0])
         noise = self.normal((n, self.options.latent))
-        reconstruction, kl = self.terms(batch["x"], self.one_hot_of(batch), noise, training=True)
-        terms = {"reconstruction": ops.mean(reconstruction), "kl": ops.mean(kl)}
-        return terms["reconstruction"] + self.options.beta * terms["kl"], terms, float(n)
+        terms = self.objective()
+        passed = self.passed(batch["x"], self.one_hot_of(batch), noise, training=True)
+        values = means({term.name: term.value(passed) for term in terms})
+        return total(terms, values, self.step), values, float(n)
 
-    def terms(self, x: Any, labels: Any, noise: Any, training: bool = False) -> tuple[Any, Any]:
-        """Return −log p(x|z) and the KL term per sample (n,), at z = μ + σ ε for noise ε (n, latent)."""
+    def terms(self, x: Any, labels: Any, noise: Any) -> dict[str, Any]:
+        """Return the terms that every sample (n,) has, of x in the spec's units and noise (n, d), not in training."""
+        passed = self.passed(x, labels, noise)
+        return {term.name: term.value(passed) for term in self.objective() if term.by_sample}
+
+    def passed(self, x: Any, labels: Any, noise: Any, training: bool = False) -> Pass:
+        """Pass samples (n, *shape) in the spec's units through encoder and decoder, z drawn by noise (n, d)."""
         x = self.normalised(x)
-        mean, log_variance = self.posterior(x, labels, training)
-        z = mean + ops.exp(0.5 * log_variance) * noise
-        output = run_network(self.decoder, z, labels=labels, training=training)
-        log_q = gaussian_log_prob(z, mean, log_variance)
-        kl = self.prior.kl(mean, log_variance, z, log_q, labels)
-        return -self.likelihood.log_prob(x, output), kl
+        q = self.infer(x, labels, training)
+        z, log_q = q.sample(noise)
+        return Pass(x, labels, q, z, log_q, run_network(self.decoder, z, labels=labels, training=training))
 
-    def posterior(self, x: Any, labels: Any, training: bool = False) -> tuple[Any, Any]:
-        """Return mean and log-variance (n, latent) of q(z|x) for normalised x."""
-        output = run_network(self.encoder, x, labels=labels, training=training)
-        mean, log_variance = ops.split(output, 2, axis=-1)
-        return mean, _LOG_VARIANCE_BOUND * ops.tanh(log_variance / _LOG_VARIANCE_BOUND)
+    def infer(self, x: Any, labels: Any, training: bool = False) -> Q:
+        """Return q(z|x) of normalised x (n, *shape)."""
+        return self.posterior.of(run_network(self.encoder, x, labels=labels, training=training))
 
     def validate(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Return the negative bound and its terms per sample (n,), one draw of z each."""
+        """Return the objective at its full weights and its terms per sample (n,), one draw of z each."""
         noise = random.normal(self.validation_keys(batch), (self.options.latent,))
-        reconstruction, kl = self.terms(batch["x"], self.one_hot_of(batch), noise)
-        return {"loss": reconstruction + self.options.beta * kl, "reconstruction": reconstruction, "kl": kl}
+        values = self.terms(batch["x"], self.one_hot_of(batch), noise)
+        return {"loss": total([term for term in self.objective() if term.by_sample], values), **values}
 
     def draw(self, keys: Any, condition: dict[str, Any], *, observation_noise: float | None = None) -> Any:
         """Return samples (n, *shape) in the spec's range: z from the prior, then the likelihood's mean.
@@ -122,13 +129,13 @@ class VAE(GenerativeModel):
         """
         share = self.options_with(observation_noise=observation_noise).observation_noise
         labels = self.one_hot_of(condition)
-        z = self.prior.sample(random.fold(keys, 0), labels, self.options.latent)
+        z = self.prior.sample(random.fold(keys, 0), labels)
         output = run_network(self.decoder, z, labels=labels)
         return self.denormalised(self.likelihood.sample(random.fold(keys, 1), output, share))
 
     def encode(self, x: Any, label: Any = None) -> Any:
         """Return the posterior mean of z: (n, *shape) in the spec's range → (n, latent)."""
-        return self.posterior(self.normalised(x), self.one_hot_of({"label": label}))[0]
+        return self.infer(self.normalised(x), self.one_hot_of({"label": label})).mean
 
     def decode(self, z: Any, label: Any = None) -> Any:
         """Return E[x|z]: (n, latent) → (n, *shape) in the spec's range."""
@@ -149,16 +156,14 @@ class VAE(GenerativeModel):
         """
         x, labels = self.normalised(x), self.one_hot_of({"label": label})
         keys = random.keys(seed, int(x.shape[0]))
-        mean, log_variance = self.posterior(x, labels)
-        weights = []
+        q, weights = self.infer(x, labels), []
         for k in range(draws):
-            noise = random.normal(random.fold(keys, k), (self.options.latent,))
-            z = mean + ops.exp(0.5 * log_variance) * noise
+            z, log_q = q.sample(random.normal(random.fold(keys, k), (self.options.latent,)))
             likelihood = self.likelihood.log_prob(x, run_network(self.decoder, z, labels=labels))
-            weights.append(likelihood + self.prior.log_prob(z, labels) - gaussian_log_prob(z, mean, log_variance))
+            weights.append(likelihood + self.prior.log_prob(z, labels) - log_q)
         nats = ops.logsumexp(ops.stack(weights), axis=0) - math.log(draws)
         # Change of units, from the normalised data's to the spec's.
-        return nats - (self.spec.log_volume if self.options.likelihood == "gaussian" else 0.0)
+        return nats - (self.spec.log_volume if self.likelihood.density else 0.0)
 
 
 class MLPVAE(VAE):

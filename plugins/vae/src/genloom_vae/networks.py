@@ -1,7 +1,7 @@
 """Encoders and decoders: dense for vectors and small images, convolutional for images of any size.
 
-An encoder maps normalised samples to (n, 2 d), mean and log-variance of q(z|x); a decoder maps z (n, d) to
-(n, *shape). With `classes`, both have a second input for one-hot labels.
+An encoder maps normalised samples to what describes q(z|x), such as (n, 2 d), mean and log-variance of a Gaussian; a
+decoder maps z (n, d) to (n, *shape). With `classes`, both have a second input for one-hot labels.
 """
 
 from __future__ import annotations
@@ -16,10 +16,16 @@ from keras import layers
 from genloom.data import DataSpec
 from genloom.layers import Convolutions, sides
 from genloom.model.networks import Inputs
+from genloom_vae.posteriors import POSTERIORS
 
-__all__ = ["conv_decoder", "conv_encoder", "mlp_decoder", "mlp_encoder"]
+__all__ = ["conv_decoder", "conv_encoder", "encoder_width", "mlp_decoder", "mlp_encoder"]
 
 _ACTIVATION = "silu"  # Smooth, so that gradients can be checked by finite differences.
+
+
+def encoder_width(options: Any) -> int:
+    """Return how many numbers an encoder gives per sample, for the form of q(z|x) that the options name."""
+    return POSTERIORS[options.posterior].width(options.latent)
 
 
 def _dense(x: Any, widths: Sequence[int]) -> Any:
@@ -32,7 +38,7 @@ def mlp_encoder(spec: DataSpec, options: Any, classes: int) -> keras.Model:
     """Return a dense encoder."""
     inputs = Inputs(spec.shape, classes)
     x = _dense(inputs.with_labels(layers.Flatten()(inputs.x)), options.hidden)
-    return inputs.network(layers.Dense(2 * options.latent)(x), "encoder")
+    return inputs.network(layers.Dense(encoder_width(options))(x), "encoder")
 
 
 def mlp_decoder(spec: DataSpec, options: Any, classes: int) -> keras.Model:
@@ -46,7 +52,7 @@ def conv_encoder(spec: DataSpec, options: Any, classes: int) -> keras.Model:
     """Return a convolutional encoder; each level halves the sides."""
     inputs = Inputs(spec.shape, classes)
     x = inputs.with_labels(Convolutions(_ACTIVATION).shrink(inputs.x, options.channels))
-    return inputs.network(layers.Dense(2 * options.latent)(_dense(x, options.hidden)), "encoder")
+    return inputs.network(layers.Dense(encoder_width(options))(_dense(x, options.hidden)), "encoder")
 
 
 def conv_decoder(spec: DataSpec, options: Any, classes: int) -> keras.Model:

@@ -22,6 +22,7 @@ class VAEOptions:
         choices=("gaussian", "bernoulli"),
         fixed=True,
     )
+    posterior: str = option("gaussian", "q(z|x): gaussian with a diagonal covariance", choices=("gaussian",))
     prior: str = option(
         "mixture",
         "p(z), or p(z|label) with labels: standard is N(0, I), mixture a learned mixture of Gaussians",

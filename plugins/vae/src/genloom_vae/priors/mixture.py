@@ -1,4 +1,4 @@
-"""Priors over the latent: N(0, I), or a learned mixture of Gaussians, one per label where there are labels."""
+"""A learned mixture of Gaussians, one per label where there are labels."""
 
 from __future__ import annotations
 
@@ -10,30 +10,14 @@ from keras import ops
 
 from genloom import random
 from genloom.model.networks import one_hot
-from genloom.objectives import kl_to_standard_normal, standard_normal_log_prob
+from genloom_vae.priors.prior import Prior
 
-__all__ = ["MixturePrior", "StandardPrior"]
+__all__ = ["MixturePrior"]
 
 _LOG_2PI = math.log(2.0 * math.pi)
 
 
-class StandardPrior:
-    """p(z) = N(0, I), whose KL term has a closed form."""
-
-    def kl(self, mean: Any, log_variance: Any, z: Any, log_q: Any, labels: Any) -> Any:
-        """Return KL(q(z|x) ‖ p(z)) per sample (n,) in nats, exactly."""
-        return kl_to_standard_normal(mean, log_variance)
-
-    def log_prob(self, z: Any, labels: Any) -> Any:
-        """Return log p(z) per sample: (n, d) → (n,) nats."""
-        return standard_normal_log_prob(z)
-
-    def sample(self, keys: Any, labels: Any, size: int) -> Any:
-        """Draw z (n, size) for keys (n, 2)."""
-        return random.normal(keys, (size,))
-
-
-class MixturePrior(keras.layers.Layer):
+class MixturePrior(Prior):
     """p(z|y) = Σ_k π_yk N(z; μ_yk, diag σ²_yk), learned with the rest by the same bound.
 
     The optimal prior is the aggregate posterior, which a mixture can follow and N(0, I) cannot (Tomczak and Welling
@@ -46,24 +30,19 @@ class MixturePrior(keras.layers.Layer):
     """
 
     def __init__(self, size: int, components: int, classes: int = 0) -> None:
-        super().__init__()
-        self.components, self.classes = components, classes
+        super().__init__(size, classes)
+        self.components = components
         self.means_initializer = keras.initializers.RandomNormal(stddev=1.0)
         shape = (max(classes, 1), components, size)
         self.means = self.add_weight(shape=shape, initializer=self.means_initializer, name="means")
         self.log_variances = self.add_weight(shape=shape, initializer="zeros", name="log_variances")
         self.logits = self.add_weight(shape=shape[:2], initializer="zeros", name="logits")
-        self.built = True
 
     def _of(self, weights: Any, labels: Any) -> Any:
         """Pick each sample's own parameters by its one-hot label: (n, k) or (n, k, d)."""
         if not self.classes:
             return ops.convert_to_tensor(weights)
         return ops.tensordot(labels, weights, axes=1)
-
-    def kl(self, mean: Any, log_variance: Any, z: Any, log_q: Any, labels: Any) -> Any:
-        """Return log q(z|x) − log p(z|y) per sample (n,) in nats: one unbiased draw of the KL."""
-        return log_q - self.log_prob(z, labels)
 
     def log_prob(self, z: Any, labels: Any) -> Any:
         """Return log p(z|y) per sample: (n, d) → (n,) nats."""
@@ -72,11 +51,11 @@ class MixturePrior(keras.layers.Layer):
         each = -0.5 * ops.sum(shift + log_variances + _LOG_2PI, axis=-1)  # (n, k)
         return ops.logsumexp(each + ops.log_softmax(self._of(self.logits, labels), axis=-1), axis=-1)
 
-    def sample(self, keys: Any, labels: Any, size: int) -> Any:
+    def sample(self, keys: Any, labels: Any) -> Any:
         """Draw z (n, size) for keys (n, 2)."""
         logits = self._of(self.logits, labels)
         chosen = random.categorical(random.fold(keys, 1), logits)
         pick = one_hot(chosen, self.components)[:, :, None]  # (n, k, 1)
         mean = ops.sum(pick * self._of(self.means, labels), axis=1)
         scale = ops.exp(0.5 * ops.sum(pick * self._of(self.log_variances, labels), axis=1))
-        return mean + scale * random.normal(keys, (size,))
+        return mean + scale * random.normal(keys, (self.size,))
