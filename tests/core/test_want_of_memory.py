@@ -13,7 +13,7 @@ from keras import ops
 import genloom
 from genloom.data import DataSpec
 from genloom.errors import RunError
-from genloom.opening.create import instantiate
+from genloom.opening.building import instantiate
 from genloom.plugins.discovery import load_file
 from genloom.plugins.offers import Component
 

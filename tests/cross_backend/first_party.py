@@ -50,7 +50,7 @@ DRAWN, LEARNING_STEPS = 64, 600
 
 
 def model_ids() -> list[str]:
-    """Every model that the plugins of this repository register."""
+    """Every model that the plugins of this repository register and that stands alone."""
     return sorted(component.id for component in _models())
 
 
@@ -60,9 +60,12 @@ def picture_ids() -> list[str]:
 
 
 def _models() -> list[Any]:
+    """Return those built from options alone; what is made of other runs' models, its plugin's tests compare."""
+    from genloom.options import runs_named_by
     from genloom.plugins.registry import components
 
-    return [component for component in components("model") if component.id.partition("/")[0] in PLUGINS]
+    own = [component for component in components("model") if component.id.partition("/")[0] in PLUGINS]
+    return [component for component in own if not runs_named_by(component.options)]
 
 
 def build(id: str, **options: Any) -> Any:

@@ -29,6 +29,7 @@ __all__ = [
     "describe",
     "option",
     "parse_assignments",
+    "runs_named_by",
     "spelled",
 ]
 
@@ -60,6 +61,7 @@ def option(
     minimum: float | None = None,
     maximum: float | None = None,
     fixed: bool = False,
+    run: Iterable[str] | None = None,
 ) -> T:
     """Declare one field of an options class.
 
@@ -73,6 +75,9 @@ def option(
             numbers and 1e30 for others.
         fixed: of a model: whether weights trained under one value mean something else under another, so that a
             training that starts from a run must keep that run's.
+        run: of a model: that the value is the path of a run whose trained model the constructor gets as the argument of
+            the same name, and which methods of `Family` that model must implement, such as ("encode", "decode"). It
+            is `fixed`.
 
     Returns:
         A `dataclasses.field`, typed as the default so that type checkers see the option's type.
@@ -92,7 +97,8 @@ def option(
     }
     metadata = {
         "help": help,
-        "fixed": fixed,
+        "fixed": fixed or run is not None,
+        **({} if run is None else {"run": tuple(run)}),
         **{key: value for key, value in limits.items() if value is not None},
     }
     return dataclasses.field(default=default, metadata=metadata)
@@ -180,6 +186,12 @@ def describe(cls: type[Any]) -> list[dict[str, Any]]:
         }
         for name, field in _fields(cls).items()
     ]
+
+
+def runs_named_by(cls: type[Any] | None) -> dict[str, tuple[str, ...]]:
+    """Return of each option that names a run what the model of that run must implement."""
+    fields = {} if cls is None else _fields(cls)
+    return {name: field.metadata["run"] for name, field in fields.items() if "run" in field.metadata}
 
 
 def parse_assignments(assignments: Iterable[str]) -> dict[str, str]:

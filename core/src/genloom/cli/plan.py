@@ -22,7 +22,11 @@ __all__ = ["Plan", "environment_settings", "gather", "read_config", "split_assig
 
 _TABLES = ("model", "data", "training", "versions")
 # What run.toml records beside what was asked for; a run can so be given as --config and is trained again.
-_RECORDED = {"data": ("fingerprint", "spec", "notes"), "training": ("steps_per_epoch",), "model": ("hash", "plugin")}
+_RECORDED = {
+    "data": ("fingerprint", "spec", "notes"),
+    "training": ("steps_per_epoch",),
+    "model": ("hash", "plugin", "parts"),
+}
 #: How the tables of a file are written, for those who wrote something else.
 _WRITTEN = {
     "model": 'Write [model], and below it id = "vae/mlp".',

@@ -204,9 +204,10 @@ class Family:
         wherever = "label" in self.spec.condition
         return bool(self.spec.classes) and (wherever if self.conditional is None else bool(self.conditional))
 
-    def can(self, method: Optional) -> bool:
+    @classmethod
+    def can(cls, method: Optional) -> bool:
         """Whether the family implements a method that has no default."""
-        return getattr(type(self), method) is not getattr(Family, method)
+        return getattr(cls, method) is not getattr(Family, method)
 
     def _lacks(self, what: str, mend: str) -> NoReturn:
         raise ConfigError(f"{type(self).__name__} has no {what}.", mend=mend)

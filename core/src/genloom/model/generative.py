@@ -1,7 +1,6 @@
 """The model interface: a family builds its networks, names its phases and losses, and draws samples.
 
-Everything else — the update of each phase, its optimizer, the moving average, held-out losses — happens here once,
-in `keras.ops`, for every family and backend.
+The update of each phase, its optimizer, the moving average and held-out losses are here once, for every family.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from genloom.model.phase import Phase
 from genloom.model.preparation import Preparation, Start
 from genloom.model.promises import check_covered, check_held_out, check_holds, check_phases
 from genloom.model.step import Update
-from genloom.options import LARGEST_SEED, RESERVED, check_names, configure
+from genloom.options import LARGEST_SEED, RESERVED, check_names, configure, runs_named_by
 
 __all__ = ["GenerativeModel", "Phase"]
 
@@ -72,7 +71,8 @@ class GenerativeModel(Family, backend.StepMixin, keras.Model, metaclass=_Built):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if dataclasses.is_dataclass(cls.Options):
-            check_names(cls.Options, (*RESERVED, *inspect.signature(cls.__init__).parameters), cls.__name__)
+            taken = inspect.signature(cls.__init__).parameters.keys() - runs_named_by(cls.Options).keys()
+            check_names(cls.Options, (*RESERVED, *taken), cls.__name__)
 
     def __init__(
         self,

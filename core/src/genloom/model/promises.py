@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -46,9 +46,10 @@ def check_methods(kind: type, base: type) -> None:
     _check_takes(kind, "draw", "(keys, condition)", "keys", "condition")
 
 
-def check_constructor(kind: type) -> None:
-    """Raise PluginError for a class of models that cannot be made from its id."""
-    _check_takes(kind, "__init__", "(spec, options, seed=, noise=)", "spec", "options", seed=0, noise="native")
+def check_constructor(kind: type, parts: Iterable[str] = ()) -> None:
+    """Raise PluginError for a class of models that cannot be made from its id, and of the models that options name."""
+    form = ", ".join(["spec", "options", "seed=", "noise=", *(f"{name}=" for name in parts)])
+    _check_takes(kind, "__init__", f"({form})", "spec", "options", seed=0, noise="native", **dict.fromkeys(parts))
 
 
 def _check_takes(kind: type, method: str, form: str, *values: Any, **named: Any) -> None:

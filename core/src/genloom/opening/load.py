@@ -9,15 +9,16 @@ from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, nearest
 from genloom.model.precision import policy
 from genloom.model.state import restore_weights, weights_by_name
-from genloom.opening.create import checked_model, instantiate
+from genloom.opening.building import checked_model, instantiate
 from genloom.opening.preparing import preparations
 from genloom.plugins.registry import of_run, required
 from genloom.runs import Run, load_latest, open_run
+from genloom.runs.parts import Part, stated_parts
 
 if TYPE_CHECKING:
     from genloom.model import GenerativeModel
 
-__all__ = ["load", "load_with_step", "rebuild", "trained_weights"]
+__all__ = ["load", "load_with_step", "part_model", "rebuild", "trained_weights"]
 
 
 def load(
@@ -79,10 +80,36 @@ def _rebuilt(config: dict[str, Any]) -> GenerativeModel:
     options = component.configure(stated.get("preset"), **stated.get("options", {}))
     spec = DataSpec.from_dict(config["data"]["spec"])
     with policy(training.get("precision", "float32")):
-        built = instantiate(component, spec, options, stated.get("seed", 0), training.get("noise", "native"), {})
+        parts = {name: part_model(part) for name, part in stated_parts(config).items()}
+        built = instantiate(component, spec, options, stated.get("seed", 0), training.get("noise", "native"), parts)
         for slot, preparation in preparations(training).items():
             if preparation.kept:
                 built.prepare(slot, preparation)
+    return built
+
+
+def part_model(part: Part, *, read: bool = False) -> GenerativeModel:
+    """Build a model that another one is made of, frozen.
+
+    Args:
+        part: what it is.
+        read: whether to read its weights from its run; else they wait for those of a checkpoint that holds them.
+
+    Raises:
+        ConfigError: its run is gone, or has other weights than it had.
+        NotFoundError: its plugin is absent.
+    """
+    built = rebuild(dict(part.config))
+    if read:
+        arrays, manifest = load_latest(open_run(part.run))
+        if manifest["state_sha256"] != part.sha256:
+            raise ConfigError(
+                f"The run {part.run!r} is at step {manifest['step']} and has other weights than at step {part.step}, "
+                "which this training began with.",
+                mend="Train a new run with another --out.",
+            )
+        restore_weights(built, arrays)
+    built.trainable = False
     return built
 
 

@@ -22,7 +22,7 @@ SECONDS = 60.0  # a component's target may import Keras and an engine from a col
 
 _PROGRAM = """
 import sys
-from genloom.opening.create import check_model
+from genloom.opening.building import check_model
 from genloom.plugins.checking import examined
 examined(sys.argv[1], check_model)
 """

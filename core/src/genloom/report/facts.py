@@ -44,6 +44,7 @@ def headline(run: Run) -> list[tuple[str, str]]:
         ("Engine", training.get("backend") or versions.get("backend")),
         ("Seed", training.get("seed", model.get("seed"))),
         ("Preset", model.get("preset")),
+        *((name.capitalize(), _part(part)) for name, part in table(model, "parts").items()),
         ("Steps", count(last.get("step"))),
         ("Epochs", count(last.get("epoch"))),
         ("Training", duration(last.get("seconds"))),
@@ -173,6 +174,12 @@ def flat(nested: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
             text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
             rows.append((f"{prefix}{key}", text))
     return rows
+
+
+def _part(stated: Any) -> str:
+    """Return whose trained model a model is made of: vae/conv of runs/vae, step 1,000."""
+    part = stated if isinstance(stated, dict) else {}
+    return f"{table(part, 'model').get('id')} of {part.get('run')}, step {count(part.get('step'))}"
 
 
 def _last(run: Run) -> dict[str, Any]:

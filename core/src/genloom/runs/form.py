@@ -13,6 +13,7 @@ _TYPES: dict[tuple[str, str], type] = {
     ("model", "preset"): str,
     ("model", "seed"): int,
     ("model", "options"): dict,
+    ("model", "parts"): dict,
     ("data", "address"): str,
     ("data", "fingerprint"): str,
     ("training", "seed"): int,
@@ -41,4 +42,15 @@ def formed(config: dict[str, Any]) -> dict[str, Any]:
     stretches = config.get("stretches", [])
     if not isinstance(stretches, list) or not all(isinstance(each, dict) for each in stretches):
         raise ValueError("stretches is not a list of tables")
+    for name, part in config["model"].get("parts", {}).items():
+        _check_part(f"model.parts.{name}", part)
     return config
+
+
+def _check_part(name: str, part: Any) -> None:
+    """Raise ValueError for a part of a model that is not described as `genloom.runs.parts` does it."""
+    if not isinstance(part, dict) or not isinstance(formed(part).get("data", {}).get("spec"), dict):
+        raise ValueError(f"{name} describes no model")
+    for key, kind in (("run", str), ("step", int), ("sha256", str)):
+        if type(part.get(key)) is not kind:
+            raise ValueError(f"{name}.{key} = {repr(part.get(key))[:40]} is not {_KINDS[kind]}")

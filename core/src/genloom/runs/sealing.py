@@ -23,7 +23,7 @@ __all__ = ["KEY", "check", "seal"]
 #: Of the manifest.
 KEY = "sealed"
 
-_SEALED = {"model": ("id", "seed", "options"), "data": ("fingerprint", "spec")}
+_SEALED = {"model": ("id", "seed", "options", "parts"), "data": ("fingerprint", "spec")}
 _RESTORE = "Restore it from a copy."
 _MOST_BYTES = 2**30  # of a kept file
 

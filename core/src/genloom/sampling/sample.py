@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from genloom.arguments import seed_number, whole
 from genloom.data.samples import Samples
 from genloom.errors import PluginError
-from genloom.opening.create import checked_model
+from genloom.opening.building import checked_model
 from genloom.options import MOST_SAMPLES
 from genloom.sampling.drawing import draw_samples
 

@@ -21,14 +21,16 @@ from genloom.messages import tell
 from genloom.model.precision import policy
 from genloom.model.preparation import Start
 from genloom.model.state import restore_weights
-from genloom.opening.create import check_kind, checked_model, instantiate
+from genloom.opening.building import check_kind, checked_model, instantiate
 from genloom.opening.load import trained_weights
+from genloom.opening.parts import found_parts, models_of
 from genloom.opening.preparing import preparations
 from genloom.options import configure, describe
 from genloom.plugins.offers import Component
 from genloom.plugins.registry import find, owner
 from genloom.postprocess import chain
 from genloom.runs import Run, open_run
+from genloom.runs.parts import Part, stated_parts
 from genloom.training.beginning import changes, fitting, inherited, plain_options
 from genloom.training.request import Request
 from genloom.training.settings import TrainingSettings, of_one_length, typed
@@ -57,6 +59,7 @@ class Job:
         seed: of weights, order and noise.
         init_from: path of a run whose weights to start from, or None.
         changed: what is other than in that run, as "process cosine → exploding".
+        parts: trained models of other runs that the model is made of, by the options that name them.
     """
 
     component: Component | None
@@ -68,18 +71,20 @@ class Job:
     seed: int
     init_from: str | None
     changed: Sequence[str] = ()
+    parts: Mapping[str, Part] = dataclasses.field(default_factory=dict)
 
     @property
     def model_id(self) -> str:
         """The component's id, or the class of a given model."""
         return self.component.id if self.component is not None else type(self.given).__name__
 
-    def build(self) -> GenerativeModel:
-        """Build the model, or return the given one."""
+    def build(self, *, read_parts: bool) -> GenerativeModel:
+        """Build the model, or return the given one; the weights of its parts are read, or those read next hold them."""
         if self.component is None:
             return cast("GenerativeModel", self.given)
         with policy(self.settings.precision):
-            return instantiate(self.component, self.dataset.spec, self.options, self.seed, self.settings.noise, {})
+            parts, noise = models_of(self.parts, read=read_parts), self.settings.noise
+            return instantiate(self.component, self.dataset.spec, self.options, self.seed, noise, parts)
 
     def start(self, *, resumed: bool = False, measured: bool = True) -> GenerativeModel:
         """Build the model as its training begins: with the weights of `init_from`, and prepared.
@@ -96,17 +101,17 @@ class Job:
         """
         asked = preparations(dataclasses.asdict(self.settings))
         read = self.init_from is not None and (not resumed or (bool(asked) and Run(self.init_from).exists))
-        model = self._begun(read)
+        model = self._begun(read, resumed)
         run = None if self.init_from is None else Run(self.init_from)
-        again = None if self.component is None else lambda: self._begun(read)
+        again = None if self.component is None else lambda: self._begun(read, resumed)
         start = Start(self.seed, run, again, measured and not resumed)
         for slot, preparation in asked.items():
             model.prepare(slot, preparation, start)
         return model
 
-    def _begun(self, read: bool) -> GenerativeModel:
+    def _begun(self, read: bool, resumed: bool) -> GenerativeModel:
         """Build the model, with the weights of the run that the training starts from where those are read."""
-        model = self.build()
+        model = self.build(read_parts=not (read or resumed))
         if self.init_from is not None and read:
             run = Run(self.init_from)
             weights = trained_weights(run)
@@ -123,6 +128,7 @@ class Job:
         training |= {"init_changed": [*self.changed]} if self.changed else {}
         model = {"id": self.model_id, "preset": self.preset, "seed": seed, "options": plain_options(self.options)}
         model |= {} if self.component is None else {"plugin": owner(self.component).source}
+        model |= {"parts": {name: part.document() for name, part in self.parts.items()}} if self.parts else {}
         data = {
             "address": self.dataset.address,
             "fingerprint": self.dataset.fingerprint,
@@ -163,7 +169,8 @@ def resolve(request: Request, stored: Mapping[str, Any] | None = None) -> Job:
     known = begun or ({} if before is None or preset is not None else stored_config(before))
     options = _options(request, component, preset, known)
     given = None if isinstance(request.model, str) else request.model
-    job = Job(component, given, preset, options, dataset, settings, seed, start)
+    parts = _parts(component, options, dataset.spec, begun if before is None else before.config)
+    job = Job(component, given, preset, options, dataset, settings, seed, start, parts=parts)
     known_changes = begun.get("training", {}).get("init_changed", ())
     return dataclasses.replace(job, changed=known_changes if before is None else changes(before, job.model_id, options))
 
@@ -219,6 +226,18 @@ def _options(request: Request, component: Component | None, preset: str | None, 
         return cast("GenerativeModel", request.model).options
     kept = inherited(known, component) if known else {}
     return component.configure(preset, **{**kept, **(request.options or {})})
+
+
+def _parts(component: Component | None, options: Any, spec: DataSpec, known: Mapping[str, Any]) -> dict[str, Part]:
+    """Return the models that a model is made of: those of the run that is gone on with or from where it has the same.
+
+    A run holds the weights of its parts, so theirs need not be there any more.
+    """
+    if component is None:
+        return {}
+    was = known.get("model", {}).get("options", {})
+    kept = {name: part for name, part in stated_parts(known).items() if getattr(options, name, None) == was.get(name)}
+    return found_parts(component, options, spec, known=kept)
 
 
 def _check_given(model: Any) -> None:

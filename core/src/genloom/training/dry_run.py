@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genloom.profiling.cost import estimated
+from genloom.runs.parts import Part
 from genloom.training.assembly import check_rules
 from genloom.training.configuration import Job
 from genloom.training.feeding import Feed
@@ -27,10 +28,10 @@ def describe(job: Job) -> dict[str, Any]:
     """Build the model of a training and describe it; nothing is written.
 
     Returns:
-        model, data, fingerprint, shape (of a sample), parameters (by network, and "total"), optimizer_values,
-        ema_values, steps_per_epoch, steps, batch_rows (rows of one step), flops_per_step and memory_bytes. The last
-        two are estimates from the shapes of dense, convolution and attention layers; elementwise work, buffers of
-        the engine and second derivatives are not in them.
+        model, parts (trained models that it is made of), data, fingerprint, shape (of a sample), parameters (by
+        network, and "total"), optimizer_values, ema_values, steps_per_epoch, steps, batch_rows (rows of one step),
+        flops_per_step and memory_bytes. The last two are estimates from the shapes of dense, convolution and
+        attention layers; elementwise work, buffers of the engine and second derivatives are not in them.
     """
     model = job.start(measured=False)
     feed = Feed(job.dataset, model, job.settings, job.seed)
@@ -48,6 +49,7 @@ def describe(job: Job) -> dict[str, Any]:
     held = cost.activations * job.settings.batch_size / (job.settings.accumulate or 1)
     return {
         "model": job.model_id,
+        **({"parts": {name: _stated(part) for name, part in job.parts.items()}} if job.parts else {}),
         "data": job.dataset.address,
         "fingerprint": job.dataset.fingerprint,
         "shape": list(job.dataset.spec.shape),
@@ -60,6 +62,10 @@ def describe(job: Job) -> dict[str, Any]:
         "flops_per_step": int(cost.flops * job.settings.batch_size),
         "memory_bytes": int(_BYTES * (values + held)),
     }
+
+
+def _stated(part: Part) -> dict[str, Any]:
+    return {"model": part.id, "run": part.run, "step": part.step, "sha256": part.sha256}
 
 
 def _parameters(model: GenerativeModel) -> dict[str, int]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from genloom.errors import ConfigError, RunError
 from genloom.files.atomic import write_atomic
 from genloom.model.state import collect_weights
+from genloom.options import runs_named_by
 from genloom.plugins.registry import find, owner
 from genloom.runs import Run, create_run, save
 from genloom.runs.sealing import seal
@@ -39,6 +40,10 @@ def write_run(id: str, model: GenerativeModel, out: str | Path, *, files: Mappin
     component = find("model", id)
     if type(model) is not component.load():
         raise ConfigError(f"{component.id} builds no {type(model).__name__}.", mend="Give the model's own id.")
+    if runs_named_by(component.options):
+        raise ConfigError(
+            f"{component.id} is made of other runs' models, which only a training keeps.", mend="Train it."
+        )
     arrays = collect_weights(model)
     if bad := not_finite(arrays):
         raise RunError(f"{len(bad)} of {len(arrays)} weights are not finite, first {bad[0]}.", mend="Check the model.")

@@ -15,6 +15,7 @@ from genloom_diffusion.options import (
     DiTOptions,
     EDMOptions,
     FlowOptions,
+    LatentOptions,
     MeanFlowOptions,
 )
 
@@ -32,6 +33,7 @@ def genloom_components() -> list[Component]:
         _model(
             "meanflow", "meanflow:MeanFlow", MeanFlowOptions, "Mean flows: samples in one network call.", MEAN_PRESETS
         ),
+        _model("latent", "latent:Latent", LatentOptions, "Diffusion of the codes of another run's autoencoder."),
         Component(
             kind="model",
             id="diffusion/masked",

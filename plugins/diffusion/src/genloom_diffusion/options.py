@@ -20,6 +20,7 @@ __all__ = [
     "DistilOptions",
     "EDMOptions",
     "FlowOptions",
+    "LatentOptions",
     "MeanFlowOptions",
 ]
 
@@ -202,6 +203,16 @@ class DiTOptions(DenoisingOptions):
     patch: int = option(2, "Side of the blocks of places that become a token each.", minimum=1)
     frequency: float = _again("frequency", 1000.0)
     dropout: float = option(0.0, "Dropout in the blocks.", minimum=0.0, maximum=0.9)
+
+
+@dataclasses.dataclass(frozen=True)
+class LatentOptions(DiffusionOptions):
+    """Diffusion of the codes of an autoencoder (Rombach et al. 2022)."""
+
+    autoencoder: str = option(
+        "", "Run of a trained model of the same data whose codes are diffused; it is kept as part of the new run.",
+        run=("encode", "decode"),
+    )  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
