@@ -13,7 +13,8 @@ from genloom import random
 from genloom.data import DataSpec
 from genloom.model import GenerativeModel, Phase
 from genloom.model.networks import run_network, takes_labels
-from genloom_vae.likelihoods import LIKELIHOODS
+from genloom_vae.bits import bits_of, dequantised, level_nats
+from genloom_vae.likelihoods import decoder_shape, likelihood_of
 from genloom_vae.networks import conv_decoder, conv_encoder, encoder_width, mlp_decoder, mlp_encoder
 from genloom_vae.objective import Pass, Term, means, total
 from genloom_vae.options import ConvOptions, MLPOptions, VAEOptions
@@ -35,13 +36,13 @@ class VAE(GenerativeModel):
         options: an instance of `Options`, or None.
         encoder: maps normalised samples (n, *shape) to what describes q(z|x): of a Gaussian (n, 2 latent), mean and
             log-variance.
-        decoder: maps (n, latent) to (n, *shape): the mean of a Gaussian, or logits of a Bernoulli.
-            A network of two inputs also gets one-hot labels (n, classes).
+        decoder: maps (n, latent) to what the likelihood reads: (n, *shape), the mean of a Gaussian or logits of a
+            Bernoulli; (n, *decoder_shape) of others. A network of two inputs also gets one-hot labels (n, classes).
         **values: option values by name, and `seed` and `noise` of every model.
 
     Raises:
-        ConfigError: a network whose shapes do not fit or that is missing, a Bernoulli of data without a range, or an
-            unknown option.
+        ConfigError: a network whose shapes do not fit or that is missing, a likelihood that the data cannot have, or
+            an unknown option.
     """
 
     Options: ClassVar[type] = VAEOptions
@@ -58,14 +59,17 @@ class VAE(GenerativeModel):
         **values: Any,
     ) -> None:
         super().__init__(spec, options, **values)
-        LIKELIHOODS[self.options.likelihood].check(spec)
+        likelihood, decoded = likelihood_of(spec, self.options), decoder_shape(spec, self.options)
         size, classes = self.options.latent, spec.classes if self.options.conditional else 0
         self.encoder = self.network_of("encoder", encoder, [spec.shape], (encoder_width(self.options),), classes)
-        self.decoder = self.network_of("decoder", decoder, [(size,)], spec.shape, classes)
+        self.decoder = self.network_of("decoder", decoder, [(size,)], decoded, classes)
         self.conditional = takes_labels(self.decoder)
-        self.likelihood = LIKELIHOODS[self.options.likelihood]()
+        self.likelihood = likelihood
         self.posterior = POSTERIORS[self.options.posterior](size)
         self.prior = prior_of(self.options, classes if self.conditional else 0)
+        self.level_nats = level_nats(spec, self.options, likelihood)
+        if self.level_nats is not None:  # the likelihood says whether bits can be counted
+            self.validation = (*type(self).validation, "bits")  # type: ignore[misc]
 
     @property
     def latent(self) -> DataSpec:
@@ -93,7 +97,7 @@ class VAE(GenerativeModel):
         n = int(batch["x"].shape[0])
         noise = self.normal((n, self.options.latent))
         terms = self.objective()
-        passed = self.passed(batch["x"], self.one_hot_of(batch), noise, training=True)
+        passed = self.passed(self.samples_of(batch), self.one_hot_of(batch), noise, training=True)
         values = means({term.name: term.value(passed) for term in terms})
         return total(terms, values, self.step), values, float(n)
 
@@ -114,10 +118,23 @@ class VAE(GenerativeModel):
         return self.posterior.of(run_network(self.encoder, x, labels=labels, training=training))
 
     def validate(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Return the objective at its full weights and its terms per sample (n,), one draw of z each."""
-        noise = random.normal(self.validation_keys(batch), (self.options.latent,))
-        values = self.terms(batch["x"], self.one_hot_of(batch), noise)
-        return {"loss": total([term for term in self.objective() if term.by_sample], values), **values}
+        """Return the objective at its full weights and its terms per sample (n,), one draw of z each; `bits` where they can
+        be counted.
+        """
+        keys = self.validation_keys(batch)
+        noise = random.normal(keys, (self.options.latent,))
+        values = self.terms(self.samples_of(batch, keys), self.one_hot_of(batch), noise)
+        found = {"loss": total([term for term in self.objective() if term.by_sample], values), **values}
+        return found if self.level_nats is None else {**found, "bits": bits_of(values, self.level_nats, self.spec.size)}
+
+    def samples_of(self, batch: dict[str, Any], keys: Any = None) -> Any:
+        """Return a batch's samples in the spec's units, dequantised where asked: with training noise, or by keys."""
+        x = batch["x"]
+        if not self.options.dequantise:
+            return x
+        shape = tuple(x.shape)
+        noise = self.uniform(shape) if keys is None else random.uniform(random.fold(keys, 1), shape[1:])
+        return dequantised(x, noise, self.spec)
 
     def draw(self, keys: Any, condition: dict[str, Any], *, observation_noise: float | None = None) -> Any:
         """Return samples (n, *shape) in the spec's range: z from the prior, then the likelihood's mean.

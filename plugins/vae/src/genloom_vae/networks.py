@@ -1,7 +1,7 @@
 """Encoders and decoders: dense for vectors and small images, convolutional for images of any size.
 
 An encoder maps normalised samples to what describes q(z|x), such as (n, 2 d), mean and log-variance of a Gaussian; a
-decoder maps z (n, d) to (n, *shape). With `classes`, both have a second input for one-hot labels.
+decoder maps z (n, d) to (n, *decoder_shape), what the likelihood reads. With `classes`, both have a second input for one-hot labels.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from keras import layers
 from genloom.data import DataSpec
 from genloom.layers import Convolutions, sides
 from genloom.model.networks import Inputs
+from genloom_vae.likelihoods import decoder_shape
 from genloom_vae.posteriors import POSTERIORS
 
 __all__ = ["conv_decoder", "conv_encoder", "encoder_width", "mlp_decoder", "mlp_encoder"]
@@ -45,7 +46,8 @@ def mlp_decoder(spec: DataSpec, options: Any, classes: int) -> keras.Model:
     """Return a dense decoder."""
     inputs = Inputs((options.latent,), classes)
     x = _dense(inputs.with_labels(inputs.x), options.hidden[::-1])
-    return inputs.network(layers.Reshape(spec.shape)(layers.Dense(spec.size)(x)), "decoder")
+    shape = decoder_shape(spec, options)
+    return inputs.network(layers.Reshape(shape)(layers.Dense(math.prod(shape))(x)), "decoder")
 
 
 def conv_encoder(spec: DataSpec, options: Any, classes: int) -> keras.Model:
@@ -60,4 +62,4 @@ def conv_decoder(spec: DataSpec, options: Any, classes: int) -> keras.Model:
     inputs, channels = Inputs((options.latent,), classes), options.channels
     lowest = math.prod(sides(spec.shape, len(channels))[-1]) * channels[-1]
     x = _dense(inputs.with_labels(inputs.x), (*options.hidden[::-1], lowest))
-    return inputs.network(Convolutions(_ACTIVATION).grow(x, spec.shape, channels), "decoder")
+    return inputs.network(Convolutions(_ACTIVATION).grow(x, decoder_shape(spec, options), channels), "decoder")

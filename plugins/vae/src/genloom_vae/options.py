@@ -18,11 +18,16 @@ class VAEOptions:
     latent: int = option(16, "size of the latent vector", minimum=1)
     likelihood: str = option(
         "gaussian",
-        "p(x|z): gaussian with one learned σ, or bernoulli for data in [0, 1]",
-        choices=("gaussian", "bernoulli"),
+        "p(x|z): gaussian with one learned σ, gaussian-diagonal with a σ of each value from the decoder; bernoulli for "
+        "data in {0, 1}; categorical and logistic-mixture (levels in order) for data of known levels, in bits",
+        choices=("gaussian", "gaussian-diagonal", "bernoulli", "categorical", "logistic-mixture"),
         fixed=True,
     )
     posterior: str = option("gaussian", "q(z|x): gaussian with a diagonal covariance", choices=("gaussian",))
+    mixtures: int = option(5, "logistics of likelihood=logistic-mixture", minimum=1)
+    dequantise: bool = option(
+        False, "with a gaussian: add uniform noise of one level to data of known levels; then bits are counted of it"
+    )
     prior: str = option(
         "mixture",
         "p(z), or p(z|label) with labels: standard is N(0, I), mixture a learned mixture of Gaussians",
