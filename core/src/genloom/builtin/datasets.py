@@ -60,7 +60,7 @@ COMPONENTS = (
         "dataset",
         "toy",
         f"{_SOURCES}.toy:open_toy",
-        "toy:8-ring, 25-grid, swiss-roll, two-moons, pinwheel: points of the plane",
+        "toy:8-ring, 25-grid, swiss-roll, two-moons, pinwheel: points of the plane; shapes: pictures of known factors",
         options=ToyOptions,
     ),
 )

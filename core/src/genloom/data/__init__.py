@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from genloom.data.dataset import ArraySplit, Batch, Dataset, Split, Subset
+    from genloom.data.factors import Factors
     from genloom.data.loader import Loader, steps_per_epoch
     from genloom.data.mixture import IsotropicMixture
     from genloom.data.opening import Data, open
@@ -20,6 +21,7 @@ __all__ = [
     "Data",
     "DataSpec",
     "Dataset",
+    "Factors",
     "IsotropicMixture",
     "Loader",
     "Split",
@@ -38,6 +40,7 @@ _HOMES = {
     "Data": "opening",
     "DataSpec": "spec",
     "Dataset": "dataset",
+    "Factors": "factors",
     "IsotropicMixture": "mixture",
     "Loader": "loader",
     "Split": "dataset",

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from genloom.data.factors import Factors
 from genloom.data.order import epoch_order
 from genloom.data.spec import DataSpec
 from genloom.errors import ConfigError, DataError
@@ -133,6 +134,7 @@ class Dataset:
         density: log density, (n, *shape) -> (n,) in nats, where the distribution is known; None otherwise.
         notes: what a reader should know: licence, how the split was made, what was resized.
         files: name → content of what a run keeps of it, such as a tokenizer.
+        factors: what made each sample, where that is known, as of `toy:shapes`; None otherwise.
     """
 
     address: str
@@ -143,3 +145,4 @@ class Dataset:
     density: Callable[[NDArray[Any]], NDArray[Any]] | None = None
     notes: tuple[str, ...] = ()
     files: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
+    factors: Factors | None = None

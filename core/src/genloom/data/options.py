@@ -63,8 +63,9 @@ class ArraysOptions:
 class ToyOptions:
     """Options of `toy:NAME`."""
 
-    n: int = option(50_000, "training points; a fifth as many are made for the test", minimum=5, maximum=10**8)
+    n: int = option(50_000, "training samples; a fifth as many are made for the test", minimum=5, maximum=10**8)
     sigma: float | None = option(
-        None, "standard deviation of the noise; none: the customary one of each toy", minimum=1e-6
+        None, "standard deviation of the noise; none: the customary one of each toy; shapes have none", minimum=1e-6
     )
-    seed: int = option(0, "fixes the points", minimum=-LARGEST_SEED, maximum=LARGEST_SEED)
+    size: int | None = option(None, "of shapes: side in pixels; none: 16", minimum=8, maximum=64)
+    seed: int = option(0, "fixes the samples", minimum=-LARGEST_SEED, maximum=LARGEST_SEED)

@@ -9,6 +9,14 @@ if TYPE_CHECKING:
     from genloom.metrics.c2st import two_sample_accuracy
     from genloom.metrics.component import metric_component
     from genloom.metrics.context import MetricContext
+    from genloom.metrics.disentanglement import (
+        Disentanglement,
+        active_units,
+        dci,
+        disentanglement_of,
+        mutual_information_gap,
+        separated_attribute_predictability,
+    )
     from genloom.metrics.features import ClassifierFeatures, classifier_features, pca_features
     from genloom.metrics.fingerprint import Fingerprint
     from genloom.metrics.frechet import frechet_distance, frechet_from_moments
@@ -26,14 +34,18 @@ if TYPE_CHECKING:
 __all__ = [
     "OPPONENTS",
     "ClassifierFeatures",
+    "Disentanglement",
     "Fingerprint",
     "MetricContext",
     "MetricResult",
     "ModeReport",
     "Neighbourhoods",
+    "active_units",
     "bits_per_dimension",
     "class_modes",
     "classifier_features",
+    "dci",
+    "disentanglement_of",
     "frechet_distance",
     "frechet_from_moments",
     "inception_score",
@@ -42,10 +54,12 @@ __all__ = [
     "metric_component",
     "mixture_modes",
     "mmd_rbf",
+    "mutual_information_gap",
     "nearest_neighbours",
     "neighbourhoods",
     "pca_features",
     "perplexity",
+    "separated_attribute_predictability",
     "sliced_wasserstein",
     "two_sample_accuracy",
     "unbiased_mmd",
@@ -53,15 +67,19 @@ __all__ = [
 
 _MODULES = {
     "ClassifierFeatures": "features",
+    "Disentanglement": "disentanglement",
     "Fingerprint": "fingerprint",
     "MetricContext": "context",
     "MetricResult": "result",
     "ModeReport": "modes",
     "Neighbourhoods": "neighbours",
     "OPPONENTS": "opponents",
+    "active_units": "disentanglement",
     "bits_per_dimension": "likelihood",
     "class_modes": "modes",
     "classifier_features": "features",
+    "dci": "disentanglement",
+    "disentanglement_of": "disentanglement",
     "frechet_distance": "frechet",
     "frechet_from_moments": "frechet",
     "inception_score": "inception",
@@ -70,10 +88,12 @@ _MODULES = {
     "metric_component": "component",
     "mixture_modes": "modes",
     "mmd_rbf": "mmd",
+    "mutual_information_gap": "disentanglement",
     "nearest_neighbours": "neighbours",
     "neighbourhoods": "neighbours",
     "pca_features": "features",
     "perplexity": "likelihood",
+    "separated_attribute_predictability": "disentanglement",
     "sliced_wasserstein": "sliced",
     "two_sample_accuracy": "c2st",
     "unbiased_mmd": "mmd",

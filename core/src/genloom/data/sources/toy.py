@@ -1,4 +1,4 @@
-"""`toy:NAME`: points of the plane whose distribution is known, where a model's every mistake can be seen."""
+"""`toy:NAME`: data whose distribution is known, where a model's every mistake can be seen."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from genloom.data.dataset import Dataset
 from genloom.data.mixture import IsotropicMixture
 from genloom.data.sources.assemble import assemble
+from genloom.data.sources.shapes import open_shapes
 from genloom.data.spec import DataSpec
 from genloom.errors import DataError, nearest
 
@@ -22,23 +23,34 @@ SIGMAS = {"8-ring": 0.05, "25-grid": 0.05, "swiss-roll": 0.05, "two-moons": 0.05
 Sampler = Callable[[np.random.Generator, int, float], NDArray[np.float64]]
 
 
-def open_toy(rest: str = "", *, n: int = 50_000, sigma: float | None = None, seed: int = 0) -> Dataset:
-    """Open a toy distribution: n train and n // 5 test points, shape (2,), unbounded.
+def open_toy(
+    rest: str = "", *, n: int = 50_000, sigma: float | None = None, size: int | None = None, seed: int = 0
+) -> Dataset:
+    """Open a toy distribution: n train and n // 5 test points, shape (2,), unbounded; of shapes, pictures.
 
     8-ring: eight Gaussians on the unit circle. 25-grid: 25 Gaussians on {-4, -2, 0, 2, 4}². Both carry their exact
     log density. swiss-roll, two-moons and pinwheel (five bent arms) fill about [-2, 2]² and carry none.
+    shapes: see `open_shapes`.
 
     Args:
         rest: name of the toy.
         n: training points.
         sigma: standard deviation of the noise; None: the customary one in `SIGMAS`.
+        size: of shapes, side in pixels; None: 16.
         seed: fixes the points.
 
     Raises:
-        DataError: an unknown name (with the nearest).
+        DataError: an unknown name (with the nearest), an option that this toy does not have.
     """
-    if rest not in SIGMAS:
-        raise DataError(f"Unknown toy {rest!r}.{nearest(rest, SIGMAS)}", mend=f"Use one of {', '.join(SIGMAS)}.")
+    known = (*SIGMAS, "shapes")
+    if rest not in known:
+        raise DataError(f"Unknown toy {rest!r}.{nearest(rest, known)}", mend=f"Use one of {', '.join(known)}.")
+    unknown = {"sigma": sigma if rest == "shapes" else None, "size": None if rest == "shapes" else size}
+    for name, value in unknown.items():
+        if value is not None:
+            raise DataError(f"toy:{rest} has no {name}, got {value}.", mend="Leave it out.")
+    if rest == "shapes":
+        return open_shapes(n, size or 16, seed)
     if n < 5 or (sigma is not None and not sigma > 0):
         raise DataError(f"toy:{rest} needs n of 5 or more and a positive sigma, got n={n}, sigma={sigma}.")
     spread = SIGMAS[rest] if sigma is None else sigma
