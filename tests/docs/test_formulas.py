@@ -75,6 +75,33 @@ def _mean_and_rest(result: tuple[Any, Any, Any]) -> tuple[Any, Any]:
     return result[0], result[1]
 
 
+def test_levels_have_probabilities_that_sum_to_one() -> None:
+    model = genloom.create("vae/mlp", SPEC.replace(levels=5), latent=2, hidden=(4,), likelihood="logistic-mixture")
+    z, total = ops.zeros((1, 2)), np.zeros(4)
+    output = model.decoder(z)
+    for level in np.linspace(-1, 1, 5):
+        x = ops.full((1, 2, 2, 1), float(level))
+        total += np.exp(number(model.likelihood.log_probs(x, output))).ravel()
+    np.testing.assert_allclose(total, 1.0, atol=1e-5)
+    even = genloom.create("vae/mlp", SPEC.replace(levels=5), latent=2, hidden=(4,), likelihood="categorical")
+    nats = -number(even.likelihood.log_prob(x, ops.zeros((1, 2, 2, 5))))
+    np.testing.assert_allclose(nats / 4 / math.log(2), math.log2(5), rtol=1e-5)
+
+
+def test_bits_of_a_density_without_noise_have_no_floor() -> None:
+    """Two levels, a fair coin that costs 1 bit: a Gaussian of deviation s about the right one."""
+    noise, width = RNG.uniform(-0.5, 0.5, 4000), 2.0
+
+    def bits(shift: np.ndarray | float, s: float) -> float:
+        nats = 0.5 * np.square(np.asarray(shift) / s) + math.log(s) + 0.5 * math.log(2 * math.pi) - math.log(width)
+        return float(np.mean(nats)) / math.log(2) + 1.0  # the code says which level
+
+    narrow = [bits(0.0, s) for s in (1e-1, 1e-3, 1e-6)]
+    assert narrow == sorted(narrow, reverse=True)
+    assert narrow[-1] < -10
+    assert min(bits(width * noise, s) for s in np.geomspace(1e-3, 10, 40)) > 1.0
+
+
 def test_minus_log_q_alone_collapses_the_variance() -> None:
     mean, noise = ops.convert_to_tensor(array(4, 3)), ops.convert_to_tensor(array(4, 3))
 

@@ -16,11 +16,11 @@ __all__ = ["bits_of", "dequantised", "level_nats"]
 
 
 def level_nats(spec: DataSpec, options: Any, likelihood: Likelihood) -> float | None:
-    """Return what is added to −log p(x|z) of a sample, in nats, to count the levels of the data; None where none can be.
+    """Return what is added to −log p(x|z) of a sample, in nats, to count levels; None where none can be counted.
 
-    A probability of levels needs nothing; a Bernoulli is one of two levels only. A density p with uniform noise u of one
-    level's width Δ bounds the probability P(x) = ∫ p(x + u) du, so log P(x) ≥ E[log p(x + u)] + d log Δ (Theis et al.
-    2016, §3.1), with Δ = 2/(L − 1) in normalised units. Without the noise a density of levels is no bound on anything.
+    A probability of levels needs nothing; a Bernoulli is one of two levels only. A density p with uniform noise u as
+    wide as a level, Δ, bounds the probability P(x) = ∫ p(x + u) du: log P(x) ≥ E[log p(x + u)] + d log Δ (Theis et al.
+    2016, §3.1), with Δ = 2/(L − 1) in normalised units. Without the noise a density of levels bounds nothing.
 
     Raises:
         ConfigError: noise was asked for that the likelihood or the data cannot have.

@@ -118,8 +118,9 @@ class VAE(GenerativeModel):
         return self.posterior.of(run_network(self.encoder, x, labels=labels, training=training))
 
     def validate(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Return the objective at its full weights and its terms per sample (n,), one draw of z each; `bits` where they can
-        be counted.
+        """Return the objective at its full weights, its terms and, where they can be counted, `bits` per sample (n,).
+
+        One draw of z each.
         """
         keys = self.validation_keys(batch)
         noise = random.normal(keys, (self.options.latent,))

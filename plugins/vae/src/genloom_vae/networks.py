@@ -1,7 +1,8 @@
 """Encoders and decoders: dense for vectors and small images, convolutional for images of any size.
 
 An encoder maps normalised samples to what describes q(z|x), such as (n, 2 d), mean and log-variance of a Gaussian; a
-decoder maps z (n, d) to (n, *decoder_shape), what the likelihood reads. With `classes`, both have a second input for one-hot labels.
+decoder maps z (n, d) to (n, *decoder_shape), what the likelihood reads. With `classes`, both have a second input for
+one-hot labels.
 """
 
 from __future__ import annotations

@@ -108,7 +108,8 @@ class LogisticMixtureLikelihood(Likelihood):
 
         E[clip(x)] = −1 + ∫₋₁¹ σ((μ − t)/s) dt = −1 + s [softplus((μ + 1)/s) − softplus((μ − 1)/s)].
         """
-        given, expected = self.parameters(output), []
+        given = self.parameters(output)
+        expected: list[Any] = []
         for c in range(self.channels):
             mean, log_scale = _mean(given, c, expected), given.log_scales[:, :, c]
             inverse = ops.exp(-log_scale)
