@@ -21,7 +21,7 @@ from genloom.plugins import registry
 from genloom.plugins.offers import Component
 from genloom.plugins.registry import components
 from genloom.sampling.conditions import class_number
-from genloom.sampling.latents import interpolate, points_of_walk, reconstruct
+from genloom.sampling.latents import arithmetic, interpolate, points_of_walk, reconstruct, traverse
 
 pytestmark = pytest.mark.any_engine
 
@@ -311,11 +311,53 @@ def test_a_conditional_model_gets_the_labels_and_walks_stay_in_a_class() -> None
     assert ends == [[[0, 0], [8, 4]], [[2, 2], [4, 4]]]
 
 
+def test_a_traversal_changes_one_dimension_of_one_code_in_each_row() -> None:
+    """Codes are half the values: dimension 1 varies most and comes first, from its 2nd to its 98th hundredth."""
+    x = np.random.RandomState(0).uniform(size=(500, 2)) * [1.0, 10.0]
+    dataset = Dataset("points", POINTS, *[ArraySplit(x)] * 2, "f" * 16)
+    drawn = traverse(Halving(), dataset, 16)
+    assert drawn.columns == 8
+    rows = drawn.samples.reshape(2, 8, 2) - 1
+    kept = rows[1, 0, 1], rows[0, 0, 0]
+    assert any(np.allclose((kept[1], kept[0]), point) for point in x)
+    np.testing.assert_allclose(rows[0, :, 0], kept[1], rtol=1e-6)
+    np.testing.assert_allclose(rows[1, :, 1], kept[0], rtol=1e-6)
+    np.testing.assert_allclose(rows[0, :, 1], np.linspace(*np.quantile(x[:, 1], [0.02, 0.98]), 8), rtol=1e-5)
+    with pytest.raises(ConfigError, match=r"24 samples are 3 rows, and a code has 2 dimensions"):
+        traverse(Halving(), dataset, 24)
+
+
+def test_arithmetic_adds_the_difference_of_two_means() -> None:
+    """Class 2 lies at (8, 0) from class 0 and (4, −6) from class 1; the codes' noise is the same in each."""
+    noise = np.random.RandomState(0).normal(size=(50, 2))
+    x = np.concatenate([noise + np.array(middle) for middle in ([0.0, 0.0], [4.0, 6.0], [8.0, 0.0])])
+    dataset = Dataset("points", POINTS.replace(classes=3), *[ArraySplit(x, np.repeat(np.arange(3), 50))] * 2, "f" * 16)
+    for subtract, moved in ((0, [8.0, 0.0]), (1, [4.0, -6.0]), (None, [6.0, -3.0])):
+        rows = arithmetic(Halving(), dataset, 32, add=2, subtract=subtract).samples.reshape(4, 8, 2) - 1
+        np.testing.assert_allclose(rows[:, -1] - rows[:, 0], np.tile(moved, (4, 1)), atol=1e-4)
+        np.testing.assert_allclose(rows[:, 7] - rows[:, 6], np.tile(np.array(moved) / 7, (4, 1)), atol=1e-4)
+        begun = x[:50] if subtract == 0 else x[50:100] if subtract == 1 else x[:100]
+        assert all((np.abs(begun - start).max(axis=1) < 1e-4).any() for start in rows[:, 0])
+
+
+def test_arithmetic_that_means_nothing_is_refused() -> None:
+    split = ArraySplit(np.zeros((4, 2)), np.array([0, 1, 0, 1]))
+    dataset = Dataset("points", Labelled.spec, split, split, "f" * 16)
+    with pytest.raises(ConfigError, match=r"told the class, so its codes do not hold it"):
+        arithmetic(Labelled(), dataset, 8, add=1)
+    with pytest.raises(ConfigError, match=r"Class 1 less itself is nothing"):
+        arithmetic(Halving(), dataset, 8, add=1, subtract=1)
+    with pytest.raises(ConfigError, match=r"points has no labels to take means by"):
+        arithmetic(Halving(), Dataset("points", POINTS, split, split, "f"), 8, add=1)
+    with pytest.raises(ConfigError, match=r"3 samples are needed, 2 are held out"):
+        arithmetic(Halving(), dataset, 24, add=1)
+
+
 def test_a_model_without_a_latent_space_says_so(points: Dataset) -> None:
     class Blind(Family):
         spec = POINTS
 
-    for mode in (reconstruct, interpolate):
+    for mode in (reconstruct, interpolate, traverse):
         with pytest.raises(ConfigError, match=r"Blind has no encode\(\)"):
             mode(Blind(), points, 2)
     with pytest.raises(ConfigError, match="3 held-out samples, 4 are needed"):

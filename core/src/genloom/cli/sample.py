@@ -29,15 +29,18 @@ __all__ = ["sample"]
 @click.option("--condition", "conditions", multiple=True, metavar="NAME=VALUE|FILE", help="Another condition.")
 @click.option(
     "--mode",
-    type=click.Choice(["generate", "reconstruct", "interpolate"]),
+    type=click.Choice(["generate", "reconstruct", "interpolate", "traverse", "arithmetic"]),
     default="generate",
     show_default=True,
-    help="Draw new samples, rebuild held-out ones, or walk between them.",
+    help="Draw new samples, rebuild held-out ones, walk between them, change one dimension of a code in each row, or "
+    "turn samples into a class.",
 )
+@click.option("--add", metavar="K", help="With --mode arithmetic: the class to become.")
+@click.option("--subtract", metavar="K", help="With --mode arithmetic: the class to come from; any other by default.")
 @click.option(
     "--data",
     metavar="SRC",
-    help="Data to reconstruct or walk between; the run's own by default.",
+    help="Data whose samples a --mode takes; the run's own by default.",
     shell_complete=offers.data,
 )
 @set_flag("A sampling option, such as steps=50.")
@@ -56,6 +59,7 @@ def sample(run: str, out: str | None, mode: str, as_json: bool, **asked: Any) ->
 
     if asked["post"] and asked["no_post"]:
         raise ConfigError("--post and --no-post exclude each other.", mend="Give one of them.")
+    _check_classes(mode, asked)
     opened = open_run(run)
     if out is not None:
         check_ending(out)
@@ -70,6 +74,15 @@ def sample(run: str, out: str | None, mode: str, as_json: bool, **asked: Any) ->
         print_json(run=opened.path, out=path, mode=mode, engine=chosen, seed=asked["seed"], shape=shape, **stated)
     else:
         say(path)
+
+
+def _check_classes(mode: str, asked: dict[str, Any]) -> None:
+    """Refuse classes to add or subtract where nothing is added, and arithmetic without one to add."""
+    given = [name for name in ("add", "subtract") if asked[name] is not None]
+    if mode != "arithmetic" and given:
+        raise ConfigError(f"--{given[0]} has no meaning with --mode {mode}.", mend="Use --mode arithmetic.")
+    if mode == "arithmetic" and asked["add"] is None:
+        raise ConfigError("--mode arithmetic needs a class to become.", mend="Give --add CLASS.")
 
 
 def _weights(run: Run, saved: int) -> str:
@@ -95,11 +108,12 @@ def _generated(run: Run, asked: dict[str, Any]) -> Samples:
 
 
 def _mapped(run: Run, mode: str, asked: dict[str, Any]) -> Samples:
-    """Reconstruct or interpolate; only the post-processors named here follow, for a run's own are for new samples."""
+    """Do what a mode asks with codes; only post-processors named here follow, for a run's own are for new samples."""
     from genloom.opening.load import load
     from genloom.plugins.registry import of_run
     from genloom.postprocess import Origin, chain
     from genloom.sampling import latents
+    from genloom.sampling.conditions import class_number
 
     taken = {"--label": asked["label"], "--prompt": asked["prompt"], "--condition": asked["conditions"]}
     wrong = [flag for flag, value in taken.items() if value]
@@ -111,8 +125,17 @@ def _mapped(run: Run, mode: str, asked: dict[str, Any]) -> Samples:
     model = load(run)
     with of_run({} if asked["data"] else run.config):
         dataset = latents.opened_for(model, asked["data"] or run.address)
-    function = latents.reconstruct if mode == "reconstruct" else latents.interpolate
-    made = function(model, dataset, asked["n"], asked["seed"]).replace(step=model.loaded_step)
+    classes = {}
+    if mode == "arithmetic":
+        named = {name: asked[name] for name in ("add", "subtract") if asked[name] is not None}
+        classes = {name: class_number(value, dataset.spec) for name, value in named.items()}
+    modes: dict[str, Any] = {
+        "reconstruct": latents.reconstruct,
+        "interpolate": latents.interpolate,
+        "traverse": latents.traverse,
+        "arithmetic": latents.arithmetic,
+    }
+    made = modes[mode](model, dataset, asked["n"], asked["seed"], **classes).replace(step=model.loaded_step)
     return steps(made, Origin(run, lambda: model, dataset))
 
 

@@ -1,4 +1,4 @@
-"""What `genloom sample --mode` does beside drawing: reconstruct held-out data, or walk between two samples."""
+"""What `genloom sample --mode` does beside drawing: rebuild held-out data, or move through the space of codes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,23 @@ if TYPE_CHECKING:
     from genloom.data.dataset import Dataset
     from genloom.data.samples import Samples
 
-__all__ = ["PER_WALK", "encoded", "interpolate", "opened_for", "points_of_walk", "reconstruct"]
+__all__ = [
+    "PER_WALK",
+    "arithmetic",
+    "encoded",
+    "interpolate",
+    "opened_for",
+    "points_of_walk",
+    "reconstruct",
+    "traverse",
+]
 
 PER_WALK = 8  # points of one walk, ends included, where n allows: one row of a square grid of 64
 PAIRS = 4  # pairs of an original and its reconstruction in one row
 SEARCHED = 1024  # held-out samples looked through for another one of a class
 CHUNK = 256  # samples encoded or decoded at once
+LOOKED_AT = 1024  # samples whose codes say how far a dimension goes, or where a class lies
+TAILS = 0.02  # of the codes, left out at either end of a traversal
 
 
 def opened_for(model: Any, address: str) -> Dataset:
@@ -80,6 +91,95 @@ def interpolate(model: Any, dataset: Dataset, n: int, seed: int = 0) -> Samples:
     labels = np.repeat(batch["label"], points) if "label" in batch else None
     shown = labels if _takes_labels(model, "encode") else None  # else a walk leads from one class to another
     return Samples(_mapped(model, "decode", path, labels), model.spec, shown, np.arange(n), columns=points)
+
+
+def traverse(model: Any, dataset: Dataset, n: int, seed: int = 0) -> Samples:
+    """Return n samples, each row one dimension of the latent space from low to high, the others kept.
+
+    All rows change the code of one held-out sample, drawn by seed; the dimension that varies most over held-out codes
+    comes first, and each goes from their 2nd to their 98th hundredth.
+
+    Raises:
+        ConfigError: the model has no `encode` and `decode`, or n asks for more dimensions than there are.
+    """
+    import numpy as np
+
+    from genloom.data.samples import Samples
+
+    points = points_of_walk(n)
+    rows = n // points
+    batch = dataset.test.take(drawn_over_classes(dataset.test, LOOKED_AT, seed))
+    codes = encoded(model, batch)
+    flat = codes.reshape(len(codes), -1)  # (m, d)
+    if rows > flat.shape[1]:
+        raise ConfigError(
+            f"{n} samples are {rows} rows, and a code has {flat.shape[1]} dimensions.",
+            mend=f"Lower -n to {points * flat.shape[1]}.",
+        )
+    chosen = np.argsort(-flat.var(axis=0), kind="stable")[:rows]
+    path = np.repeat(flat[:1], n, axis=0).reshape(rows, points, -1)
+    for row, dimension in enumerate(chosen):
+        low, high = np.quantile(flat[:, dimension], [TAILS, 1.0 - TAILS])
+        path[row, :, dimension] = np.linspace(low, high, points)
+    labels = np.repeat(batch["label"][:1], n) if "label" in batch else None
+    decoded = _mapped(model, "decode", path.reshape(n, *codes.shape[1:]), labels)
+    return Samples(decoded, model.spec, labels, np.arange(n), columns=points)
+
+
+def arithmetic(
+    model: Any, dataset: Dataset, n: int, seed: int = 0, *, add: int, subtract: int | None = None
+) -> Samples:
+    """Return n samples, each row a held-out sample that turns into another class: z + t (mean of one − mean of other).
+
+    Means are of the codes of training samples; t goes from 0 to 1 (Larsen et al. 2016, §4.3).
+
+    Args:
+        model: with `encode` and `decode`, not conditional: a class that is told needs no code.
+        dataset: labelled.
+        n: number of samples, whole rows of `points_of_walk(n)`.
+        seed: of the choice of held-out samples.
+        add: class to become.
+        subtract: class that the samples are of; None: any but `add`.
+
+    Raises:
+        ConfigError: a conditional model, data without labels, one class twice, too few held-out samples of the class.
+    """
+    import numpy as np
+
+    from genloom.data.samples import Samples
+
+    _check_arithmetic(model, dataset, add, subtract)
+    points = points_of_walk(n)
+    train = dataset.train.take(drawn_over_classes(dataset.train, LOOKED_AT, seed))
+    of = _others(train["label"], add, subtract)
+    codes = encoded(model, train)
+    if not of.any() or not (train["label"] == add).any():
+        raise ConfigError("A class has no training sample to take the mean of.", mend="Name another class.")
+    direction = codes[train["label"] == add].mean(axis=0) - codes[of].mean(axis=0)
+    rows = drawn_over_classes(dataset.test, n // points + SEARCHED, seed)
+    rows = rows[_others(dataset.test.take(rows)["label"], add, subtract)][: n // points]
+    if len(rows) < n // points:
+        raise ConfigError(f"{n // points} samples are needed, {len(rows)} are held out.", mend="Lower -n.")
+    batch = dataset.test.take(rows)
+    t = np.linspace(0.0, 1.0, points, dtype=np.float32).reshape(1, -1, *[1] * (codes.ndim - 1))
+    path = _joined(encoded(model, batch)[:, None] + t * direction)  # (n, *latent)
+    return Samples(_mapped(model, "decode", path, None), model.spec, None, np.arange(n), columns=points)
+
+
+def _others(labels: Any, add: int, subtract: int | None) -> Any:
+    """Return which samples are of the class to subtract, or of any but the one to add."""
+    return labels != add if subtract is None else labels == subtract
+
+
+def _check_arithmetic(model: Any, dataset: Dataset, add: int, subtract: int | None) -> None:
+    if not dataset.spec.classes:
+        raise ConfigError(f"{dataset.address} has no labels to take means by.", mend="Use labelled data.")
+    if _takes_labels(model, "decode"):
+        raise ConfigError(
+            "This model is told the class, so its codes do not hold it.", mend="Train one with conditional=false."
+        )
+    if add == subtract:
+        raise ConfigError(f"Class {dataset.spec.class_name(add)} less itself is nothing.", mend="Name two classes.")
 
 
 def points_of_walk(n: int) -> int:
