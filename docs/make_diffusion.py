@@ -54,7 +54,7 @@ RINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "flow": ("diffusion/flow", {}),
     "flow, coupling=ot": ("diffusion/flow", {"coupling": "ot"}),
     "meanflow": ("diffusion/meanflow", {}),
-    "meanflow, rule=halves": ("diffusion/meanflow", {"rule": "halves"}),
+    "meanflow, rule=halves": ("diffusion/meanflow", {"rule": "halves", "mean_share": 0.25}),
 }
 
 Rows = list[dict[str, Any]]

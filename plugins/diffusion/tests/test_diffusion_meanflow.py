@@ -132,6 +132,15 @@ def test_halves_of_the_exact_average_make_it_up() -> None:
     assert flow == pytest.approx(S**2 / (0.5**2 * (S**2 + 1.0)), rel=0.08)
 
 
+def test_halves_are_not_tempered() -> None:
+    """With the logarithm of the error they learn next to nothing."""
+    model = exact_model(rule="halves", noise="portable")
+    errors = ops.convert_to_tensor(np.array([0.5, 3.0], "float32"))
+    np.testing.assert_allclose(numbers(model._tempered(errors)), numbers(errors) + 1e-3, rtol=1e-6)
+    with pytest.raises(ConfigError, match=r"power=0.5 has no effect with rule=halves"):
+        exact_model(rule="halves", power=0.5)
+
+
 def test_halves_are_held_fixed_while_the_whole_learns() -> None:
     model = genloom.create("diffusion/meanflow", LINE, width=8, depth=1, rule="halves", noise="portable")
     rng = np.random.default_rng(0)

@@ -50,6 +50,7 @@ _RULES: dict[str, _Rule] = {
     "tolerance": _needs("sampler", "rk45"),
     "threshold": _Rule(_clips, ("clip", "value_range", "sampler"), "It bounds predictions that a sampler clips."),
     "tangent": _needs("rule", "derivative"),
+    "power": _needs("rule", "derivative"),
     "label_dropout": _Rule(_labelled, ("conditional", "classes"), "Use data with classes, and conditional=true."),
     "guidance_from": _Rule(_guides, ("guidance",), "Give guidance, such as guidance=2."),
     "guidance_to": _Rule(_guides, ("guidance",), "Give guidance, such as guidance=2."),

@@ -74,7 +74,11 @@ class MeanFlow(Flow):
         t, r = self._stretch(self._positions(n), self.uniform((n,)), self.uniform((n,)))
         noise, label = self._noise_for(x, batch), self._training_label(batch, n)
         errors = self._mean_errors(x, noise, t, r, label, True, flow)
-        return ops.mean(tempered(errors, self.options.power)), {}, float(n)
+        return ops.mean(self._tempered(errors)), {}, float(n)
+
+    def _tempered(self, errors: Any) -> Any:
+        """Return the loss of errors (n,): of halves the plain square, as in the paper; tempered they hardly learn."""
+        return tempered(errors, self.options.power if self.options.rule == "derivative" else 0.0)
 
     def _stretch(self, u: Any, other: Any, share: Any) -> tuple[Any, Any]:
         """Return times t and r ≤ t (n,) for three uniforms: a stretch where the last is below `mean_share`."""
@@ -85,7 +89,7 @@ class MeanFlow(Flow):
     def _errors(self, x: Any, u: Any, noise: Any, label: Any, training: bool = False) -> Any:
         """Return the loss per sample (n,) for held-out data, the stretch drawn from the one position u, too."""
         t, r = self._stretch(u, (7.0 * u + 0.5) % 1.0, (13.0 * u) % 1.0)
-        return tempered(self._mean_errors(x, noise, t, r, label, training), self.options.power)
+        return self._tempered(self._mean_errors(x, noise, t, r, label, training))
 
     def _mean_errors(
         self, x: Any, noise: Any, t: Any, r: Any, label: Any, training: bool = False, flow: Any = None
