@@ -18,6 +18,7 @@ import numpy as np
 REFERENCE = Path(__file__).parent / "reference" / "first_party.npz"
 TRAINED = REFERENCE.with_name("trained.npz")
 PLUGINS = {path.parent.name for path in Path(__file__).parents[2].glob("plugins/*/pyproject.toml")}
+LEVELS = "diffusion/levels"  # the one model that draws no amounts, but one of a few shades
 STEPS = 100
 KEPT = 256  # numbers kept of a phase's gradient
 
@@ -28,7 +29,10 @@ SMALL: dict[str, dict[str, Any]] = {
     "gan/mlp": {"latent": 4, "hidden": (12, 12)},
     "gan/dcgan": {"latent": 4, "channels": (4, 6)},
     "gan/wgan-gp": {"latent": 4, "channels": (4, 6), "n_critic": 2},
-    "diffusion/masked": {"layers": 2, "heads": 2, "width": 16, "learning_rate": 2e-4},
+    **{
+        f"diffusion/{name}": {"layers": 2, "heads": 2, "width": 16, "learning_rate": 2e-4}
+        for name in ("masked", "levels")
+    },
     **{f"diffusion/{name}": UNET for name in ("ddpm", "edm", "flow", "meanflow", "consistency")},
     "diffusion/dit": {"width": 16, "depth": 2, "heads": 2},
     "language/transformer": {"layers": 2, "heads": 2, "width": 16},
@@ -56,7 +60,7 @@ def model_ids() -> list[str]:
 
 def picture_ids() -> list[str]:
     """Those of pictures, whose samples are continuous; the language plugin compares its own by their logits."""
-    return sorted(component.id for component in _models() if "image" in component.accepts)
+    return sorted(component.id for component in _models() if "image" in component.accepts and component.id != LEVELS)
 
 
 def _models() -> list[Any]:
@@ -75,7 +79,8 @@ def build(id: str, **options: Any) -> Any:
 
     preset = None if id in SMALL or "tiny" not in find("model", id).presets else "tiny"
     texts = DataSpec((12,), kind="text", dtype="int32", value_range=None, vocabulary=11)
-    spec = DataSpec((8, 8, 1), classes=3) if id in picture_ids() else texts
+    pictures = DataSpec((8, 8, 1), classes=3, levels=5 if id == LEVELS else 0)
+    spec = pictures if id in (*picture_ids(), LEVELS) else texts
     return create(id, spec, preset=preset, seed=5, noise="portable", **{**SMALL.get(id, {}), **options})
 
 

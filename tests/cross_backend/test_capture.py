@@ -17,7 +17,15 @@ from genloom import backend
 
 pytestmark = [pytest.mark.skipif(backend.name() != "torch", reason="only torch captures"), pytest.mark.long]
 
-DROPOUT = {"diffusion/ddpm", "diffusion/dit", "diffusion/masked", "gan/dcgan", "gan/mlp", "language/transformer"}
+DROPOUT = {
+    "diffusion/ddpm",
+    "diffusion/dit",
+    "diffusion/levels",
+    "diffusion/masked",
+    "gan/dcgan",
+    "gan/mlp",
+    "language/transformer",
+}
 STEPS = 4
 
 

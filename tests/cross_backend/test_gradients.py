@@ -14,7 +14,12 @@ from genloom.testing.probes import built_in, derivatives, probes_of
 pytestmark = pytest.mark.long
 
 SECOND_ORDER = ("gan/mlp", "gan/wgan-gp")  # their penalties differentiate a gradient
-ATTENTION = ("diffusion/dit", "diffusion/masked", "language/transformer")  # of JAX, which is float32 inside
+ATTENTION = (
+    "diffusion/dit",
+    "diffusion/levels",
+    "diffusion/masked",
+    "language/transformer",
+)  # of JAX, which is float32 inside
 HELD_FIXED = ("diffusion/consistency", "diffusion/meanflow")
 
 

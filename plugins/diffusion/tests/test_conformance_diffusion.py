@@ -69,3 +69,12 @@ class TestLongSignals(ModelConformance):
     spec = DataSpec((9, 2), kind="signal", value_range=(-3.0, 3.0))
     options: ClassVar[dict[str, Any]] = {"channels": (8, 8), "blocks": 1, "embedding": 16, "patch": 2}
     sampling: ClassVar[dict[str, Any]] = {"steps": 2}
+
+
+class TestLevels(ModelConformance):
+    id = "diffusion/levels"
+    spec = DataSpec((2, 3, 1), levels=5, classes=3, condition=("label",))
+    options: ClassVar[dict[str, Any]] = {"layers": 1, "heads": 2, "width": 16, "learning_rate": 1e-2}
+    sampling: ClassVar[dict[str, Any]] = {"steps": 4}
+    precision = "float32" if backend.name() == "jax" else "float64"  # its attention is float32 inside
+    hooks = "genloom_diffusion"

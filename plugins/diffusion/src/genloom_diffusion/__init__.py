@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from genloom import Component, Preset, hookimpl
-from genloom_diffusion.masked_options import MASKED_PRESETS, MASKED_TRAINING, MaskedOptions
+from genloom_diffusion.masked_options import (
+    LEVELS_PRESETS,
+    LEVELS_TRAINING,
+    MASKED_PRESETS,
+    MASKED_TRAINING,
+    LevelsOptions,
+    MaskedOptions,
+)
 from genloom_diffusion.options import (
     DIT_PRESETS,
     MEAN_PRESETS,
@@ -43,6 +50,16 @@ def genloom_components() -> list[Component]:
             presets=MASKED_PRESETS,
             accepts=("text",),
             training=MASKED_TRAINING,
+        ),
+        Component(
+            kind="model",
+            id="diffusion/levels",
+            target="genloom_diffusion.levels:Levels",
+            summary="Masked diffusion of values on levels: shades, counts, categories.",
+            options=LevelsOptions,
+            presets=LEVELS_PRESETS,
+            accepts=("image", "signal", "table"),
+            training=LEVELS_TRAINING,
         ),
         _model(
             "consistency",

@@ -8,7 +8,7 @@ from typing import Any
 from genloom import Preset
 from genloom.options import option
 
-__all__ = ["MASKED_PRESETS", "MASKED_TRAINING", "MaskedOptions"]
+__all__ = ["LEVELS_PRESETS", "LEVELS_TRAINING", "MASKED_PRESETS", "MASKED_TRAINING", "LevelsOptions", "MaskedOptions"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +41,19 @@ class MaskedOptions:
     weight_decay: float = option(0.1, "Decoupled decay of matrices.", minimum=0.0)
 
 
+@dataclasses.dataclass(frozen=True)
+class LevelsOptions(MaskedOptions):
+    """The same of pictures, signals and tables whose values are levels."""
+
+    conditional: bool = option(True, "Condition on labels where the data has them.")
+    label_dropout: float = option(
+        0.1, "Share of training labels hidden, so that guidance has an unconditional model.", minimum=0.0, maximum=1.0
+    )
+    guidance: float = option(
+        1.0, "Classifier-free guidance: 1 none, larger follows the label more.", minimum=0.0, maximum=1e3
+    )
+
+
 #: Training settings; EMA is what samples come from.
 MASKED_TRAINING: dict[str, Any] = {"clip": 1.0, "ema": 0.999, "post": ("language/detokenise",)}
 
@@ -50,4 +63,12 @@ MASKED_PRESETS: dict[str, Preset] = {
         {"steps": 500, "batch_size": 16, "ema": 0.99, "schedule": "cosine", "warmup_steps": 50}),
     "small": Preset({"learning_rate": 3e-3},
         {"steps": 5000, "batch_size": 32, "ema": 0.995, "schedule": "cosine", "warmup_steps": 100}),
+}  # fmt: skip
+
+#: The same of levels, whose batches are larger: `tiny` for 8×8 digits, `small` for 28×28.
+LEVELS_TRAINING: dict[str, Any] = {"clip": 1.0, "ema": 0.999, "batch_size": 128}
+LEVELS_PRESETS: dict[str, Preset] = {
+    "tiny": Preset.short({"layers": 3, "heads": 4, "width": 64, "learning_rate": 2e-3},
+        every=25, epochs=75, ema=0.99, schedule="cosine", warmup_steps=50),
+    "small": Preset({"learning_rate": 1e-3}, {"epochs": 20, "schedule": "cosine", "warmup_steps": 100}),
 }  # fmt: skip

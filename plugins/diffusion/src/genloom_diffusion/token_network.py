@@ -12,14 +12,18 @@ from genloom import DataSpec, backend
 from genloom.layers import Dropout
 from genloom_diffusion.masked_options import MaskedOptions
 
-__all__ = ["TokenTransformer", "token_network_for"]
+__all__ = ["TokenTransformer", "alphabet", "token_network_for"]
+
+
+def alphabet(spec: DataSpec) -> tuple[int, int]:
+    """Return how many tokens a sample has, and how many values each: those of a vocabulary, or of levels."""
+    return (spec.shape[0], spec.vocabulary) if spec.vocabulary else (spec.size, spec.levels)
 
 
 def token_network_for(spec: DataSpec, options: MaskedOptions, classes: int) -> keras.Model:
-    """Return a network `z` -> logits, for int32 tokens z (n, length) of which `spec.vocabulary` is the mask."""
-    return TokenTransformer(
-        spec.shape[0], spec.vocabulary, options.layers, options.heads, options.width, options.dropout
-    )
+    """Return a network `z, label` -> logits, for int32 tokens z (n, length); the number behind the last is the mask."""
+    length, vocabulary = alphabet(spec)
+    return TokenTransformer(length, vocabulary, options.layers, options.heads, options.width, options.dropout, classes)
 
 
 class _Norm(keras.layers.Layer):
@@ -79,24 +83,41 @@ class TokenTransformer(keras.Model):
         heads: attention heads, each an even part of the width.
         width: size of a token's vector.
         dropout: share of units left out in training.
+        classes: number of labels, 0 for none.
     """
 
     def __init__(
-        self, length: int, vocabulary: int, layers: int, heads: int, width: int, dropout: float = 0.0, **kwargs: Any
+        self,
+        length: int,
+        vocabulary: int,
+        layers: int,
+        heads: int,
+        width: int,
+        dropout: float = 0.0,
+        classes: int = 0,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.token = keras.layers.Embedding(vocabulary + 1, width)
         self.position = keras.layers.Embedding(length, width, embeddings_initializer="zeros")
         self.token.build((None,))
         self.position.build((None,))
+        self.label = keras.layers.Embedding(classes + 1, width) if classes else None
+        if self.label is not None:
+            self.label.build((None,))
         self.blocks = [_Block(heads, width, dropout) for _ in range(layers)]
         self.norm = _Norm(width)
         self.head = _dense(width, vocabulary, "zeros")
         self.built = True
 
-    def call(self, z: Any, training: bool = False) -> Any:
-        """Map tokens z (n, length) to logits (n, length, vocabulary) of the token at each place, never the mask."""
+    def call(self, z: Any, label: Any = None, training: bool = False) -> Any:
+        """Map tokens z (n, length) to logits (n, length, vocabulary) of the token at each place, never the mask.
+
+        Labels (n,) are numbers from 0 to `classes`, the last for none.
+        """
         x = self.token(z) + self.position(ops.arange(int(z.shape[1]), dtype="int32"))
+        if self.label is not None:
+            x = x + self.label(label)[:, None]
         for block in self.blocks:
             x = block(x, training=training)
         return self.head(self.norm(x))
