@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 
 from genloom.errors import ConfigError, PluginError
+from genloom.model.alarm import Alarm
 from genloom.model.muon import hidden_matrices
 from genloom.model.naming import own_layers
 from genloom.model.networks import check_network, full_precision, one_hot
@@ -154,6 +155,10 @@ class Family:
     def hidden_matrices(self) -> list[keras.Variable]:
         """Return what the optimizer Muon moves: the kernels of each network but its last."""
         return hidden_matrices(self)
+
+    def alarms(self) -> list[Alarm]:
+        """Return the numbers that tell while there is time that a training goes wrong, see `genloom.model.alarm`."""
+        return []
 
     def distillation_loss(self, batch: dict[str, Any], teacher: Any, temperature: float) -> Any:
         """Return how far the predictions for a batch are from a teacher's, a scalar (Hinton et al. 2015, section 2)."""

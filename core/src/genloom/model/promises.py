@@ -16,10 +16,12 @@ from keras import ops
 
 from genloom.data.dataset import Split
 from genloom.errors import PluginError
+from genloom.model.alarm import Alarm
 from genloom.model.phase import Phase
 from genloom.plugins.discovery import whose
 
 __all__ = [
+    "check_alarms",
     "check_changed",
     "check_constructor",
     "check_covered",
@@ -79,6 +81,22 @@ def check_phases(owner: Any, phases: Sequence[Phase]) -> list[Phase]:
             mend="Return one genloom.Phase or more, all named apart.",
         )
     return list(phases)
+
+
+def check_alarms(model: Any, alarms: Sequence[Any]) -> list[Alarm]:
+    """Return a model's alarms when each is one, and has a name of its own.
+
+    Raises:
+        PluginError: it is none, or has another's name.
+    """
+    strangers = [_described(alarm) for alarm in alarms if not isinstance(alarm, Alarm)]
+    names = [alarm.name for alarm in alarms if isinstance(alarm, Alarm)]
+    if strangers or len({*names}) != len(names):
+        raise PluginError(
+            f"{_called(type(model))}.alarms() makes {[*names, *strangers]}.",
+            mend="Return genloom.model.Alarm objects, all named apart.",
+        )
+    return list(alarms)
 
 
 def check_covered(model: keras.Model, variables: Mapping[str, list[Any]]) -> None:

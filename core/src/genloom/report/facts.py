@@ -9,12 +9,14 @@ from typing import Any
 from genloom.errors import RunError
 from genloom.files import bounded
 from genloom.metrics.measured import typed
+from genloom.plugins.offers import Section
 from genloom.report.embedding import Shown, embed, evenly
 from genloom.report.numerals import count, duration
 from genloom.runs import Run
 from genloom.runs.stretches import history
 
 __all__ = [
+    "alarms",
     "command",
     "epoch_strip",
     "flat",
@@ -162,6 +164,20 @@ def lineage(run: Run) -> list[tuple[str, str]]:
     config = run.config
     further = (("init_from", table(config, "training").get("init_from")), ("history", history(config)))
     return [*flat(table(config, "lineage")), *((name, str(value)) for name, value in further if value)]
+
+
+def alarms(run: Run) -> list[Section]:
+    """Return a section on the alarms that sounded in training, none where none did."""
+    told = [_alarm(entry) for entry in run.log() if isinstance(entry.get("alarm"), dict)]
+    return [Section("Alarms", text="\n\n".join(told))] if told else []
+
+
+def _alarm(entry: Mapping[str, Any]) -> str:
+    alarm = entry["alarm"]
+    at = f"Step {count(entry.get('step'))}, epoch {count(entry.get('epoch'))}"
+    value = alarm.get("value")
+    shown = f"{value:.4g}" if isinstance(value, (int, float)) else value
+    return f"{at}: {alarm.get('name')} was {shown}: {alarm.get('meaning')}. {alarm.get('mend')}"
 
 
 def flat(nested: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -51,7 +51,7 @@ def run_page(run: Run | str | Path, out: str | Path | None, sections: Sequence[S
         "lineage": facts.lineage(run),
         "config": facts.flat(run.config),
     }
-    every = [*sections, *plugin_sections(run)]
+    every = [*facts.alarms(run), *sections, *plugin_sections(run)]
     return _written("template.html.j2", context, every, Path(out) if out else run.path / "report.html")
 
 

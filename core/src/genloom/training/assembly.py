@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from genloom.errors import PluginError
+from genloom.model.alarm import Alarm
+from genloom.model.promises import check_alarms
 from genloom.plugins.hooks import notify
 from genloom.runs.sealing import seal
 from genloom.training import callbacks as own
@@ -15,6 +17,7 @@ from genloom.training.continuity import TrainingCallbacks
 from genloom.training.feeding import Feed
 from genloom.training.session import Session
 from genloom.training.settings import FIXED, TrainingSettings
+from genloom.training.turning import turned_loss
 
 if TYPE_CHECKING:
     from genloom.model import GenerativeModel
@@ -44,6 +47,7 @@ def assemble(
         *_rules(session, feed),
         own.SampleGrid(session, feed.train, job.seed),
         own.RunLog(session),
+        own.Alarms(session, alarms_of(session.model, feed), feed.train),
         *([own.TensorBoard(session)] if session.settings.tensorboard else []),
         progress,
         own.Checkpoint(session, lambda: listed[0].stateful, extra),
@@ -51,6 +55,16 @@ def assemble(
     ]
     listed.append(TrainingCallbacks(session, foreign, parts))
     return listed[0], interruption, progress
+
+
+def alarms_of(model: GenerativeModel, feed: Feed) -> list[Alarm]:
+    """Return a model's own alarms, and that of its held-out loss where it measures one that is better when lower.
+
+    Raises:
+        PluginError: something that is no alarm, or two of one name.
+    """
+    own_loss = feed.held_out is not None and "loss" in model.validation and model.directions.get("loss", True)
+    return check_alarms(model, [*model.alarms(), *([turned_loss()] if own_loss else [])])
 
 
 def check_rules(settings: TrainingSettings, model: GenerativeModel, feed: Feed) -> None:

@@ -36,6 +36,7 @@ class Session:
         totals: running means at the end of a last, partial epoch, which validation resets.
         save: writes a checkpoint of this moment and waits for it; set by the checkpoint callback.
         saving: writes checkpoints beside the training.
+        alarm: what ends the training and how to mend it, where an alarm sounded that stops it; None else.
         say: says what runs when no step does; set by the progress.
     """
 
@@ -50,6 +51,7 @@ class Session:
     totals: dict[str, np.ndarray[Any, Any]] = dataclasses.field(default_factory=dict)
     save: Callable[[], Any] = lambda: None
     saving: Background = dataclasses.field(default_factory=Background)
+    alarm: tuple[str, str] | None = None
     say: Callable[[str], None] = lambda what: None
     begun: float = dataclasses.field(default_factory=time.perf_counter)
 

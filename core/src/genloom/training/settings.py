@@ -136,6 +136,10 @@ class TrainingSettings:
     stop_when: str | None = _setting(
         None, "Stop once a logged number passes a value, such as 'val_loss<90'.", flag="METRIC<VALUE"
     )
+    stop_on_alarm: bool = _setting(
+        False,
+        "Stop, with exit code 1 and a checkpoint, when an alarm of the model sounds, such as collapsed codes.",
+    )
     sample_every: int = _setting(1, "Epochs between two pictures of samples, 0 for none.", minimum=0)
     sample_count: int = _setting(64, "Samples in a picture.", minimum=1)
     adapt: str | None = _setting(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from genloom.arguments import many
-from genloom.errors import ConfigError
+from genloom.errors import ConfigError, RunError
 from genloom.files.atomic import write_atomic
 from genloom.messages import tell
 from genloom.model.state import restore
@@ -93,7 +93,8 @@ def train(
         ConfigError: anything unknown, out of range or contradictory, or a resumed run that would change.
         DataError: the data cannot be used.
         NotFoundError: no such model or data source.
-        RunError: a loss or weight became NaN (the last good checkpoint stays), or no checkpoint is whole.
+        RunError: a loss or weight became NaN (the last good checkpoint stays), an alarm sounded that was to stop the
+            training (its checkpoint is saved), or no checkpoint is whole.
     """
     lengths = {"epochs": epochs, "steps": steps, "batch_size": batch_size}
     asked = {**settings, **lengths, "stop_when": stop_when, "patience": patience}
@@ -167,6 +168,9 @@ def _train(job: Job, run: Run, callbacks: Sequence[Any], profiled: bool) -> Run:
             training.finish()
     finally:
         progress.close()
+    if session.alarm is not None:
+        said, mend = session.alarm
+        raise RunError(f"Stopped at step {session.step} by an alarm: {said}", mend=mend)
     run.finish(session.step, plan.epoch_of(session.step), session.seconds)
     if profile is not None:
         profile.finish()

@@ -11,8 +11,9 @@ from keras import ops
 
 from genloom import random
 from genloom.data import DataSpec
-from genloom.model import GenerativeModel, Phase
+from genloom.model import Alarm, GenerativeModel, Phase
 from genloom.model.networks import run_network, takes_labels
+from genloom_vae.alarms import inactive_units, vanishing_kl
 from genloom_vae.bits import bits_of, dequantised, level_nats
 from genloom_vae.likelihoods import decoder_shape, likelihood_of
 from genloom_vae.networks import conv_decoder, conv_encoder, encoder_width, mlp_decoder, mlp_encoder
@@ -91,6 +92,10 @@ class VAE(GenerativeModel):
     def default_optimizers(self) -> keras.optimizers.Optimizer:
         """Return Adam at the option `learning_rate`."""
         return keras.optimizers.Adam(self.options.learning_rate)
+
+    def alarms(self) -> list[Alarm]:
+        """Return those of posterior collapse."""
+        return [inactive_units(self), vanishing_kl()]
 
     def loss_of(self, batch: dict[str, Any]) -> tuple[Any, dict[str, Any], Any]:
         """Return the mean objective of a batch, its terms, and the number of samples."""

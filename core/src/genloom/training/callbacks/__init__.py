@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from genloom.training.callbacks.alarms import Alarms
 from genloom.training.callbacks.checkpoint import Checkpoint
 from genloom.training.callbacks.finite import StopOnNaN
 from genloom.training.callbacks.interruption import Interruption
@@ -12,6 +13,7 @@ from genloom.training.callbacks.stopping import Patience, StopWhen
 from genloom.training.callbacks.tensorboard import TensorBoard
 
 __all__ = [
+    "Alarms",
     "Checkpoint",
     "Interruption",
     "Patience",
