@@ -48,6 +48,22 @@ def test_a_sample_is_the_same_at_any_batch_size_and_offset(vae: Any) -> None:
     assert np.abs(genloom.sample(vae, 11, seed=8).samples - whole.samples).max() > 1e-2
 
 
+def test_options_that_draw_hands_on_are_known_by_whom_it_hands_them_to(models: Any) -> None:
+    """A misspelt one is no option of the class above, and one of the network none of sampling."""
+    above = type(genloom.create("tests/vae", models.SPEC))
+
+    class Halved(above):  # type: ignore[misc, valid-type]
+        def draw(self, keys: Any, condition: dict[str, Any], *, times: float = 0.5, **asked: Any) -> Any:
+            return times * super().draw(keys, condition, **asked)
+
+    model = Halved(models.SPEC)
+    half, whole = (genloom.sample(model, 3, scale=0.1, times=k).samples for k in (0.5, 1.0))
+    np.testing.assert_allclose(whole, 2 * half, atol=1e-6)
+    for name in ("scales", "hidden"):
+        with pytest.raises(ConfigError, match=rf"Halved has no sampling option '{name}'.*Options: times, scale"):
+            genloom.sample(model, 3, **{name: 0.5})
+
+
 def test_one_function_is_compiled_per_chunk_and_options(vae: Any) -> None:
     first = genloom.sample(vae, 5, seed=1, chunk=3, scale=0.5)
     again = genloom.sample(vae, 7, seed=2, chunk=3, scale=0.5)

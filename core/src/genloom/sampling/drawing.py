@@ -69,16 +69,26 @@ def draw_samples(
 def _check_options(model: GenerativeModel, options: Mapping[str, Any]) -> None:
     for name, value in options.items():
         check_number(value, name)
-    parameters = inspect.signature(model.draw).parameters.values()
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return
-    known = [p.name for p in parameters if p.name not in ("keys", "condition")]
-    for name in options:
+    known = _known_options(type(model))
+    for name in options if known is not None else ():
         if name not in known:
             raise ConfigError(
                 f"{type(model).__name__} has no sampling option {name!r}.{nearest(name, known)}",
                 mend=f"Options: {', '.join(known) or 'none'}.",
             )
+
+
+def _known_options(kind: type[GenerativeModel]) -> list[str] | None:
+    """Return the names that `draw` takes; one that takes any hands them on to that of a class above. None: any."""
+    from genloom.model.family import Family
+
+    known: list[str] = []
+    for each in (vars(above)["draw"] for above in kind.__mro__ if "draw" in vars(above) and above is not Family):
+        parameters = [*inspect.signature(each).parameters.values()][3:]  # after self, keys and condition
+        known += [p.name for p in parameters if p.kind is not p.VAR_KEYWORD and p.name not in known]
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            return known
+    return None
 
 
 def _drawn(

@@ -86,34 +86,19 @@ class Levels(Masked):
             return given
         return {**given, "tokens": self.checked_tokens(np.asarray(given["tokens"]), n)}
 
-    def draw(
-        self,
-        keys: Any,
-        condition: dict[str, Any],
-        *,
-        sampler: str | None = None,
-        steps: int | None = None,
-        temperature: float | None = None,
-        hesitation: float | None = None,
-        guidance: float | None = None,
-    ) -> Any:
+    def draw(self, keys: Any, condition: dict[str, Any], *, guidance: float | None = None, **asked: Any) -> Any:
         """Return samples (n, *shape), each value on a level.
 
         Args:
             keys: per-sample keys (n, 2).
             condition: {"label": (n,) int32}, or none for unlabelled samples; "tokens" as in `Masked.draw`.
-            sampler: one of `SAMPLERS`; None takes the option's, as below.
-            steps: network calls.
-            temperature: divides the logits; 0 takes the likeliest level.
-            hesitation: noise of the order in which the surest levels come.
             guidance: by labels, 1 for none.
+            **asked: as for `Masked.draw`.
 
         Raises:
             ConfigError: an unknown sampler, a value out of range, or guidance of a model that is told no labels.
         """
-        chosen = self.options_with(
-            sampler=sampler, steps=steps, temperature=temperature, hesitation=hesitation, guidance=guidance
-        )
+        chosen = self.options_with(guidance=guidance, **asked)
         if chosen.guidance != 1.0:
             check_guidance(chosen, bool(self.conditional))
         n = int(keys.shape[0])
