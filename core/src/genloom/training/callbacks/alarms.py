@@ -37,7 +37,9 @@ class Alarms(keras.callbacks.Callback):
         self.rows = functools.cache(lambda: samples.take(_spread(len(samples))))
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Look at those that are due."""
+        """Look at those that are due; not within an epoch, where a training may end that goes on later."""
+        if not self.session.at_boundary:
+            return
         due = [alarm for alarm in self.alarms if self.session.step - self.looked[alarm.name] >= alarm.every]
         if due:
             self.session.model.sync_state()
