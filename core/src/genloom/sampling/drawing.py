@@ -70,8 +70,8 @@ def _check_options(model: GenerativeModel, options: Mapping[str, Any]) -> None:
     for name, value in options.items():
         check_number(value, name)
     known = _known_options(type(model))
-    for name in options if known is not None else ():
-        if name not in known:
+    for name in options:
+        if known is not None and name not in known:
             raise ConfigError(
                 f"{type(model).__name__} has no sampling option {name!r}.{nearest(name, known)}",
                 mend=f"Options: {', '.join(known) or 'none'}.",
