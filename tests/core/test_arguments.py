@@ -16,6 +16,8 @@ from genloom import DataSpec, GenerativeModel, Phase, data
 from genloom.errors import ConfigError
 from genloom_adapt import adapt, update
 
+pytestmark = pytest.mark.any_engine
+
 SPEC = DataSpec((2,), kind="signal", classes=3, condition=("label",))
 X = np.linspace(0.0, 1.0, 80, dtype="float32").reshape(40, 2)
 LABELS = np.arange(40) % 3

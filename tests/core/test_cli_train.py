@@ -16,6 +16,8 @@ from genloom.cli.train import train
 from genloom.errors import ConfigError
 from genloom.runs import create_run
 
+pytestmark = pytest.mark.any_engine
+
 CONFIG = """
 [model]
 id = "vae/conv"

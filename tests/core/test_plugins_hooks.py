@@ -14,6 +14,8 @@ from genloom.errors import PluginError
 from genloom.plugins.entry_points import declared
 from genloom.plugins.offers import Component
 
+pytestmark = pytest.mark.any_engine
+
 Genloom = Callable[..., subprocess.CompletedProcess[str]]
 Install = Callable[..., Path]
 

@@ -17,6 +17,8 @@ from genloom.runs import Run, load_latest, manifest
 from genloom.runs.sealing import KEY
 from genloom.training import write_run
 
+pytestmark = pytest.mark.any_engine
+
 QUIET = {"sample_every": 0, "progress": "none", "batch_size": 16}
 FLIPS = {
     "data.spec.value_range": ("    0.0,\n    1.0,", "    0.1,\n    1.0,"),

@@ -19,6 +19,8 @@ from genloom.model.naming import variable_names
 from genloom.plugins.discovery import load_file
 from genloom.training import write_run
 
+pytestmark = pytest.mark.any_engine
+
 
 @pytest.fixture(scope="module")
 def models() -> Any:

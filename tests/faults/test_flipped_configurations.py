@@ -13,6 +13,8 @@ from genloom.errors import DamagedRunError, GenLoomError
 from genloom.runs import create_run, load_latest, save
 from genloom.runs.sealing import seal
 
+pytestmark = pytest.mark.any_engine
+
 CONFIG = {
     "model": {"id": "vae/conv", "seed": 3, "options": {"latent": 16, "widths": [32, 64]}},
     "data": {"fingerprint": "0123456789abcdef", "spec": {"shape": [8, 8, 1], "value_range": [0.0, 1.0], "classes": 10}},

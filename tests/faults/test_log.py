@@ -12,6 +12,8 @@ import pytest
 from genloom.runs import create_run, list_runs, save
 from genloom.runs.directory import LOG
 
+pytestmark = pytest.mark.any_engine
+
 ENTRIES = [
     {"step": 1, "losses": {"größer": 1.25}},
     {"step": 12, "losses": {"loss": None}},

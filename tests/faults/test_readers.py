@@ -14,6 +14,8 @@ import pytest
 
 from genloom.runs import Run, create_run, manifest, retention, save
 
+pytestmark = pytest.mark.any_engine
+
 READER = """
 import json, pathlib, sys
 from genloom.runs import Run, load_latest
