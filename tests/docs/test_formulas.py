@@ -75,6 +75,18 @@ def _mean_and_rest(result: tuple[Any, Any, Any]) -> tuple[Any, Any]:
     return result[0], result[1]
 
 
+def test_a_ladders_posterior_is_estimate_times_prior() -> None:
+    from genloom_vae.ladder import merged
+
+    parameters = array(4, 5, 3)
+    estimate, prior = ([ops.convert_to_tensor(part) for part in pair] for pair in (parameters[:2], parameters[2:]))
+    mean, log_variance = (number(part) for part in merged(tuple(estimate), tuple(prior)))
+    precision = np.exp(-parameters[1]) + np.exp(-parameters[3])
+    np.testing.assert_allclose(np.exp(-log_variance), precision, rtol=1e-5)
+    weighted = parameters[0] * np.exp(-parameters[1]) + parameters[2] * np.exp(-parameters[3])
+    np.testing.assert_allclose(mean, weighted / precision, rtol=1e-4, atol=1e-6)
+
+
 def test_levels_have_probabilities_that_sum_to_one() -> None:
     model = genloom.create("vae/mlp", SPEC.replace(levels=5), latent=2, hidden=(4,), likelihood="logistic-mixture")
     z, total = ops.zeros((1, 2)), np.zeros(4)

@@ -21,3 +21,9 @@ class TestConvolutional(ModelConformance):
     id = "vae/conv"
     spec = IMAGE
     options: ClassVar[dict[str, Any]] = {"latent": 2, "channels": (4, 8), "hidden": (16,), "components": 2}
+
+
+class TestHierarchical(ModelConformance):
+    id = "vae/hierarchical"
+    spec = IMAGE
+    options: ClassVar[dict[str, Any]] = {"latents": (2, 1), "hidden": (8, 6), "likelihood": "bernoulli", "warm_up": 0}

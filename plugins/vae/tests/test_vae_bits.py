@@ -77,19 +77,16 @@ def test_noise_of_levels_that_are_none_is_refused() -> None:
         genloom.create("vae/mlp", SPEC, networks={"decoder": decoder}, latent=2, likelihood="categorical")
 
 
-@pytest.mark.parametrize(("id", "likelihood"), [("vae/conv", "logistic-mixture"), ("vae/mlp", "gaussian-diagonal")])
-def test_samples_lie_on_levels_and_training_tells_held_out_bits(id: str, likelihood: str) -> None:
+def test_samples_lie_on_levels_and_training_tells_held_out_bits() -> None:
     data = open_digits()
-    sizes: dict[str, Any] = {"channels": (8,)} if id == "vae/conv" else {"dequantise": True}
-    model = genloom.create(id, data.spec, latent=4, hidden=(16,), likelihood=likelihood, learning_rate=3e-3, **sizes)
+    options: dict[str, Any] = {"hidden": (16,), "likelihood": "logistic-mixture", "mixtures": 2, "learning_rate": 3e-3}
+    model = genloom.create("vae/mlp", data.spec, latent=4, **options)
     model.compile()
     held = model.fit(data.train.arrays(), validation_data=data.test.arrays(256), batch_size=64, epochs=3, verbose=0)
     told = held.history["val_bits"]
     assert told[-1] < told[0] < np.log2(17) + 1
     drawn = genloom.sample(model, 4, observation_noise=1.0).samples
-    assert drawn.shape == (4, 8, 8, 1)
-    if likelihood == "logistic-mixture":
-        np.testing.assert_allclose(drawn * 16, np.round(drawn * 16), atol=1e-4)
+    np.testing.assert_allclose(drawn * 16, np.round(drawn * 16), atol=1e-4)
 
 
 @pytest.mark.quality

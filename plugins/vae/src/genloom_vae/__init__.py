@@ -6,6 +6,7 @@ import functools
 
 from genloom import Component, hookimpl
 from genloom_vae.autoencoder_options import AUTOENCODER_PRESETS, AutoencoderOptions
+from genloom_vae.hierarchical_options import HIERARCHICAL_PRESETS, HierarchicalOptions
 from genloom_vae.options import CONV_PRESETS, MLP_PRESETS, TRAINING, ConvOptions, MLPOptions
 
 __all__ = ["genloom_components"]
@@ -25,4 +26,7 @@ def genloom_components() -> list[Component]:
         model("vae/autoencoder", "genloom_vae.autoencoder:Autoencoder",
               "KL-autoencoder with a patch critic: a latent that keeps its places, for a model over it.",
               options=AutoencoderOptions, presets=AUTOENCODER_PRESETS, accepts=("image",)),
+        model("vae/hierarchical", "genloom_vae.hierarchical:HierarchicalVAE",
+              "Ladder of two to four levels of latents, each conditioned on those above it.",
+              options=HierarchicalOptions, presets=HIERARCHICAL_PRESETS, accepts=("image", "signal", "table")),
     ]  # fmt: skip
