@@ -26,6 +26,9 @@ UNET = {"channels": (8,), "blocks": 1, "patch": 2, "embedding": 8, "heads": 1, "
 SMALL: dict[str, dict[str, Any]] = {
     "vae/mlp": {"latent": 3, "hidden": (12,), "components": 2},
     "vae/conv": {"latent": 3, "hidden": (12,), "channels": (4, 6), "components": 2},
+    "vae/iwae": {"latent": 3, "hidden": (12,), "components": 2, "draws": 3},
+    "vae/wae": {"latent": 3, "hidden": (12,)},
+    "vae/rae": {"latent": 3, "hidden": (12,), "components": 2},
     "gan/mlp": {"latent": 4, "hidden": (12, 12)},
     "gan/dcgan": {"latent": 4, "channels": (4, 6)},
     "gan/wgan-gp": {"latent": 4, "channels": (4, 6), "n_critic": 2},
@@ -42,6 +45,7 @@ SMALL: dict[str, dict[str, Any]] = {
 LEARNT: dict[str, dict[str, Any]] = {
     "vae/mlp": {"latent": 8, "hidden": (64,), "components": 10},
     "vae/conv": {"latent": 8, "hidden": (32,), "channels": (8, 16), "components": 10},
+    **{f"vae/{name}": {"latent": 8, "hidden": (64,), "learning_rate": 2e-3} for name in ("iwae", "wae", "rae")},
     "gan/mlp": {"latent": 16, "hidden": (64, 64)},
     "gan/dcgan": {"latent": 16, "channels": (12, 16)},
     "gan/wgan-gp": {"latent": 16, "channels": (12, 16), "n_critic": 2},

@@ -17,6 +17,24 @@ class TestDense(ModelConformance):
     hooks = "genloom_vae"
 
 
+class TestImportanceWeighted(ModelConformance):
+    id = "vae/iwae"
+    spec = IMAGE
+    options: ClassVar[dict[str, Any]] = {"latent": 2, "hidden": (12,), "prior": "vamp", "components": 2, "draws": 3}
+
+
+class TestWasserstein(ModelConformance):
+    id = "vae/wae"
+    spec = IMAGE
+    options: ClassVar[dict[str, Any]] = {"latent": 2, "hidden": (12,), "adversarial": 0.5}
+
+
+class TestRegularised(ModelConformance):
+    id = "vae/rae"
+    spec = IMAGE
+    options: ClassVar[dict[str, Any]] = {"latent": 2, "hidden": (12,), "prior": "flow", "decoder_gradient": 0.1}
+
+
 class TestConvolutional(ModelConformance):
     id = "vae/conv"
     spec = IMAGE

@@ -7,7 +7,16 @@ import functools
 from genloom import Component, hookimpl
 from genloom_vae.autoencoder_options import AUTOENCODER_PRESETS, AutoencoderOptions
 from genloom_vae.hierarchical_options import HIERARCHICAL_PRESETS, HierarchicalOptions
-from genloom_vae.options import CONV_PRESETS, MLP_PRESETS, TRAINING, ConvOptions, MLPOptions
+from genloom_vae.options import (
+    CONV_PRESETS,
+    MLP_PRESETS,
+    TRAINING,
+    ConvOptions,
+    IWAEOptions,
+    MLPOptions,
+    RAEOptions,
+    WAEOptions,
+)
 
 __all__ = ["genloom_components"]
 
@@ -20,6 +29,15 @@ def genloom_components() -> list[Component]:
         model("vae/mlp", "genloom_vae.model:MLPVAE",
               "Variational autoencoder with dense networks, learned noise and a learned mixture prior.",
               options=MLPOptions, presets=MLP_PRESETS, accepts=("image", "signal", "table")),
+        model("vae/iwae", "genloom_vae.importance:IWAE",
+              "Importance-weighted autoencoder: a tighter bound by several draws, which the decoder takes at once.",
+              options=IWAEOptions, presets=MLP_PRESETS, accepts=("image", "signal", "table")),
+        model("vae/wae", "genloom_vae.model:WAE",
+              "Wasserstein autoencoder: the codes of a batch together are drawn towards N(0, I).",
+              options=WAEOptions, presets=MLP_PRESETS, accepts=("image", "signal", "table")),
+        model("vae/rae", "genloom_vae.model:RAE",
+              "Regularised autoencoder: deterministic codes, a smooth decoder, and a prior fitted to the codes.",
+              options=RAEOptions, presets=MLP_PRESETS, accepts=("image", "signal", "table")),
         model("vae/conv", "genloom_vae.model:ConvVAE",
               "Variational autoencoder with convolutions, learned noise and a learned mixture prior.",
               options=ConvOptions, presets=CONV_PRESETS, accepts=("image",)),

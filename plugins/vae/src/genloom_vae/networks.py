@@ -20,9 +20,10 @@ from genloom.model.networks import Inputs
 from genloom_vae.likelihoods import decoder_shape
 from genloom_vae.posteriors import POSTERIORS
 
-__all__ = ["conv_decoder", "conv_encoder", "encoder_width", "mlp_decoder", "mlp_encoder"]
+__all__ = ["conv_decoder", "conv_encoder", "encoder_width", "latent_critic", "mlp_decoder", "mlp_encoder"]
 
 _ACTIVATION = "silu"  # Smooth, so that gradients can be checked by finite differences.
+_CRITIC = 256  # width of the critic's hidden layers
 
 
 def encoder_width(options: Any) -> int:
@@ -64,3 +65,9 @@ def conv_decoder(spec: DataSpec, options: Any, classes: int) -> keras.Model:
     lowest = math.prod(sides(spec.shape, len(channels))[-1]) * channels[-1]
     x = _dense(inputs.with_labels(inputs.x), (*options.hidden[::-1], lowest))
     return inputs.network(Convolutions(_ACTIVATION).grow(x, decoder_shape(spec, options), channels), "decoder")
+
+
+def latent_critic(size: int) -> keras.Model:
+    """Return a dense network of two hidden layers from codes (n, size) to logits (n, 1)."""
+    codes = keras.Input((size,))
+    return keras.Model(codes, layers.Dense(1)(_dense(codes, (_CRITIC, _CRITIC))), name="critic")

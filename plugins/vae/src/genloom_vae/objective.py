@@ -13,7 +13,7 @@ from keras import ops
 
 from genloom_vae.posteriors import Q
 
-__all__ = ["Pass", "Term", "means", "total"]
+__all__ = ["Pass", "Term", "means", "tiled", "total"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,14 +48,17 @@ class Term:
         value: of a pass: (n,), one number per sample in nats, or () where only a batch has it.
         weight: its factor in the loss.
         ramp: training step → the share of the weight that counts then; None means all of it, always.
-        by_sample: whether `value` gives one number per sample; only then is it measured on held-out samples.
     """
 
     name: str
     value: Callable[[Pass], Any]
     weight: float = 1.0
     ramp: Callable[[Any], Any] | None = None
-    by_sample: bool = True
+
+
+def tiled(x: Any, k: int) -> Any:
+    """Return a batch k times, the whole batch after itself: (n, …) → (k n, …)."""
+    return ops.tile(x, (k, *[1] * (len(x.shape) - 1)))
 
 
 def total(terms: Sequence[Term], values: Mapping[str, Any], step: Any = None) -> Any:

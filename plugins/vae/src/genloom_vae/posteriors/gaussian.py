@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 from keras import ops
@@ -12,6 +13,7 @@ from genloom_vae.posteriors.posterior import Posterior, Q
 
 __all__ = ["DiagonalGaussian", "GaussianPosterior"]
 
+_LOG_2PI = math.log(2.0 * math.pi)
 _LOG_VARIANCE_BOUND = 10.0  # |log σ²| of q(z|x); keeps exp() finite before the encoder has settled.
 
 
@@ -21,6 +23,10 @@ class DiagonalGaussian(Q):
 
     mean: Any
     log_variance: Any
+
+    def code(self) -> Any:
+        """Return μ."""
+        return self.mean
 
     def sample(self, noise: Any) -> tuple[Any, Any]:
         """Return z = μ + σ ε and log q(z|x)."""
@@ -38,6 +44,11 @@ class DiagonalGaussian(Q):
     def stopped(self) -> DiagonalGaussian:
         """Return q with parameters that no gradient reaches."""
         return DiagonalGaussian(ops.stop_gradient(self.mean), ops.stop_gradient(self.log_variance))
+
+    def log_probs_of_all(self, z: Any) -> Any:
+        """Return log N(z_ij; μ_mj, σ²_mj), (n, m, d)."""
+        shift = ops.square(z[:, None, :] - self.mean) * ops.exp(-self.log_variance)
+        return -0.5 * (shift + self.log_variance + _LOG_2PI)
 
     def kl_to_standard_normal(self) -> Any:
         """Return ½ (μ² + σ² − 1 − log σ²) (n, d) (Kingma and Welling 2014, appendix B)."""

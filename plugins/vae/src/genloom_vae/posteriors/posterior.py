@@ -11,13 +11,11 @@ __all__ = ["Posterior", "Q"]
 
 
 class Q(abc.ABC):
-    """q(z|x) of a batch; (n, d) are its samples and the size of z.
+    """q(z|x) of a batch of n samples, z of size d."""
 
-    Attributes:
-        mean: the code (n, d) that stands for a sample where one is needed, as in `encode`.
-    """
-
-    mean: Any
+    @abc.abstractmethod
+    def code(self) -> Any:
+        """Return the code (n, d) that stands for each sample where one is needed, as in `encode`."""
 
     @abc.abstractmethod
     def sample(self, noise: Any) -> tuple[Any, Any]:
@@ -28,15 +26,23 @@ class Q(abc.ABC):
         """Return q of each sample k times, (k n, d), the whole batch after itself."""
 
     def log_prob(self, z: Any) -> Any:
-        """Return log q(z|x) (n,) of any z (n, d), None where the form has no such formula."""
-        return None
+        """Return log q(z|x) (n,) of any z (n, d), where the form has a formula for it."""
+        raise NotImplementedError
 
-    def stopped(self) -> Q | None:
-        """Return q with parameters that no gradient reaches, None where `log_prob` has no formula."""
-        return None
+    def stopped(self) -> Q:
+        """Return q with parameters that no gradient reaches, where `log_prob` has a formula."""
+        raise NotImplementedError
+
+    def log_probs_of_all(self, z: Any) -> Any:
+        """Return log q(z_ij|x_m) of every code under every sample, (n, m, d), where the form has a formula."""
+        raise NotImplementedError
 
     def kl_to_standard_normal(self) -> Any:
         """Return KL(q ‖ N(0, I)) by dimension, (n, d) in nats, None where it has no closed form."""
+        return None
+
+    def kl_to_uniform(self) -> Any:
+        """Return KL(q ‖ the uniform distribution on the sphere) (n,) in nats, None where q is not on the sphere."""
         return None
 
 

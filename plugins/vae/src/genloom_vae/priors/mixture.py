@@ -12,7 +12,7 @@ from genloom import random
 from genloom.model.networks import one_hot
 from genloom_vae.priors.prior import Prior
 
-__all__ = ["MixturePrior"]
+__all__ = ["MixturePrior", "draw_of_mixture", "mixture_log_prob"]
 
 _LOG_2PI = math.log(2.0 * math.pi)
 
@@ -31,7 +31,6 @@ class MixturePrior(Prior):
 
     def __init__(self, size: int, components: int, classes: int = 0) -> None:
         super().__init__(size, classes)
-        self.components = components
         self.means_initializer = keras.initializers.RandomNormal(stddev=1.0)
         shape = (max(classes, 1), components, size)
         self.means = self.add_weight(shape=shape, initializer=self.means_initializer, name="means")
@@ -46,16 +45,29 @@ class MixturePrior(Prior):
 
     def log_prob(self, z: Any, labels: Any) -> Any:
         """Return log p(z|y) per sample: (n, d) → (n,) nats."""
-        log_variances = self._of(self.log_variances, labels)  # (n, k, d)
-        shift = ops.square(z[:, None, :] - self._of(self.means, labels)) * ops.exp(-log_variances)
-        each = -0.5 * ops.sum(shift + log_variances + _LOG_2PI, axis=-1)  # (n, k)
-        return ops.logsumexp(each + ops.log_softmax(self._of(self.logits, labels), axis=-1), axis=-1)
+        return mixture_log_prob(z, *self._mixture(labels))
 
     def sample(self, keys: Any, labels: Any) -> Any:
-        """Draw z (n, size) for keys (n, 2)."""
-        logits = self._of(self.logits, labels)
-        chosen = random.categorical(random.fold(keys, 1), logits)
-        pick = one_hot(chosen, self.components)[:, :, None]  # (n, k, 1)
-        mean = ops.sum(pick * self._of(self.means, labels), axis=1)
-        scale = ops.exp(0.5 * ops.sum(pick * self._of(self.log_variances, labels), axis=1))
-        return mean + scale * random.normal(keys, (self.size,))
+        """Draw z (n, d) for keys (n, 2)."""
+        return draw_of_mixture(keys, *self._mixture(labels))
+
+    def _mixture(self, labels: Any) -> tuple[Any, Any, Any]:
+        """Return means, log-variances (n, k, d) and logits (n, k), with one row for all where there are no labels."""
+        return self._of(self.means, labels), self._of(self.log_variances, labels), self._of(self.logits, labels)
+
+
+def mixture_log_prob(z: Any, means: Any, log_variances: Any, logits: Any) -> Any:
+    """Return log Σ_k π_k N(z; μ_k, diag σ²_k) per sample: (n, d) → (n,) nats; k Gaussians (n or 1, k, d)."""
+    shift = ops.square(z[:, None, :] - means) * ops.exp(-log_variances)
+    each = -0.5 * ops.sum(shift + log_variances + _LOG_2PI, axis=-1)  # (n, k)
+    return ops.logsumexp(each + ops.log_softmax(logits, axis=-1), axis=-1)
+
+
+def draw_of_mixture(keys: Any, means: Any, log_variances: Any, logits: Any) -> Any:
+    """Draw z (n, d) for keys (n, 2) from k Gaussians (n or 1, k, d) of these logits (n or 1, k)."""
+    components, size = int(means.shape[-2]), int(means.shape[-1])
+    chosen = random.categorical(random.fold(keys, 1), logits)
+    pick = one_hot(chosen, components)[:, :, None]  # (n, k, 1)
+    mean = ops.sum(pick * means, axis=1)
+    scale = ops.exp(0.5 * ops.sum(pick * log_variances, axis=1))
+    return mean + scale * random.normal(keys, (size,))
