@@ -319,7 +319,6 @@ CORES = [
     DataSpec((3, 8, 8, 1), kind="video", rate=10.0),
     DataSpec((16, 2), kind="signal", value_range=None),
     DataSpec((3,), kind="table", value_range=None, columns=("a", "b", "c")),
-    DataSpec((64,), kind="audio", value_range=(-1.0, 1.0), rate=16.0),
     DataSpec((16, 12), kind="music"),
 ]
 

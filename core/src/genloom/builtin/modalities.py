@@ -16,7 +16,6 @@ COMPONENTS: tuple[Component, ...] = (
     _own("image", "images:IMAGE", "Pictures (height, width, channels)."),
     _own("signal", "numbers:SIGNAL", "Values over time, or points in the plane."),
     _own("table", "numbers:TABLE", "Rows of columns."),
-    _own("audio", "numbers:AUDIO", "Sound over time."),
     _own("video", "images:VIDEO", "Pictures over time."),
     _own("music", "notes:MUSIC", "Events of music."),
 )

@@ -1,4 +1,4 @@
-"""Signals, sound and tables: numbers with or without an order in time."""
+"""Signals and tables: numbers with or without an order in time."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from genloom.data.spec import DataSpec
     from genloom.modalities.modality import Writer
 
-__all__ = ["AUDIO", "SIGNAL", "TABLE"]
+__all__ = ["SIGNAL", "TABLE"]
 
 
-class _Lines(Modality):
+class _Signal(Modality):
     """Values over time."""
 
     plane: ClassVar[bool] = True
@@ -45,8 +45,6 @@ class _Lines(Modality):
     def _flat(self, spec: DataSpec) -> bool:
         return spec.shape == (2,)
 
-
-class _Signal(_Lines):
     def ending(self, drawn: Samples) -> str:
         """Return that of a table."""
         return ".csv"
@@ -75,8 +73,6 @@ def _rows(drawn: Samples) -> bytes:
     return text.getvalue().encode()
 
 
-#: Sound (time,) or (time, channels).
-AUDIO = _Lines()
 #: Signals (time,), (time, channels), or points in the plane.
 SIGNAL = _Signal()
 #: Rows of a table (columns,).

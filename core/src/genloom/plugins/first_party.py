@@ -7,6 +7,7 @@ __all__ = ["FIRST_PARTY", "THEIR_COMMANDS", "THEIR_KINDS"]
 #: Bare name -> distribution of GenLoom's own plugins.
 FIRST_PARTY = {
     "adapt": "genloom-adapt",
+    "audio": "genloom-audio",
     "demo": "genloom-demo",
     "diffusion": "genloom-diffusion",
     "gan": "genloom-gan",
@@ -22,6 +23,7 @@ THEIR_COMMANDS = {
     "demo": "demo",
     "prompt": "language",
     "publish": "language",
+    "restore": "diffusion",
     "sequence": "adapt",
     "update": "adapt",
 }
