@@ -6,6 +6,7 @@ import functools
 
 from genloom import Component, hookimpl
 from genloom_vae.autoencoder_options import AUTOENCODER_PRESETS, AutoencoderOptions
+from genloom_vae.code_options import FSQ_PRESETS, VQ_PRESETS, FSQOptions, VQOptions
 from genloom_vae.hierarchical_options import HIERARCHICAL_PRESETS, HierarchicalOptions
 from genloom_vae.options import (
     CONV_PRESETS,
@@ -47,4 +48,10 @@ def genloom_components() -> list[Component]:
         model("vae/hierarchical", "genloom_vae.hierarchical:HierarchicalVAE",
               "Ladder of two to four levels of latents, each conditioned on those above it.",
               options=HierarchicalOptions, presets=HIERARCHICAL_PRESETS, accepts=("image", "signal", "table")),
+        model("vae/fsq", "genloom_vae.codes:FSQ",
+              "Finite scalar quantization: discrete codes without a code book, and a transformer over them.",
+              options=FSQOptions, presets=FSQ_PRESETS, accepts=("image", "signal", "table")),
+        model("vae/vq", "genloom_vae.codes:VQ",
+              "VQ-VAE: codes that follow averages and start anew where unused, and a transformer over them.",
+              options=VQOptions, presets=VQ_PRESETS, accepts=("image", "signal", "table")),
     ]  # fmt: skip

@@ -12,7 +12,15 @@ from genloom.data import DataSpec
 from genloom.layers import Convolutions, GroupNorm, sides
 from genloom.model.networks import Inputs
 
-__all__ = ["conv_grid", "dense_from_places", "dense_to_places", "grow_places", "patch_critic", "shrink_to_places"]
+__all__ = [
+    "conv_grid",
+    "decoder_from_places",
+    "encoder_to_places",
+    "grid_of",
+    "grow_places",
+    "patch_critic",
+    "shrink_to_places",
+]
 
 _ACTIVATION = "silu"  # Smooth, so that gradients can be checked by finite differences.
 
@@ -41,15 +49,24 @@ def grow_places(spec: DataSpec, options: Any, width: int, outputs: int) -> Any:
     )
 
 
-def dense_to_places(spec: DataSpec, options: Any, width: int) -> Any:
-    """Return a dense encoder (n, *shape) → (n, places, width)."""
+def grid_of(spec: DataSpec, options: Any) -> tuple[int, ...]:
+    """Return how many places the latent has along each side: `conv_grid` of images, else (`options.places`,)."""
+    return conv_grid(spec, options) if spec.kind == "image" else (options.places,)
+
+
+def encoder_to_places(spec: DataSpec, options: Any, width: int, outputs: int) -> Any:
+    """Return an encoder (n, *shape) → (n, *grid, width): convolutions for images, dense layers for the rest."""
+    if spec.kind == "image":
+        return shrink_to_places(spec, options, width)
     inputs = Inputs(spec.shape)
-    x = _dense(layers.Flatten()(inputs.x), options.hidden)
-    return inputs.network(layers.Reshape((options.places, width))(layers.Dense(options.places * width)(x)), "encoder")
+    x = layers.Dense(options.places * width)(_dense(layers.Flatten()(inputs.x), options.hidden))
+    return inputs.network(layers.Reshape((options.places, width))(x), "encoder")
 
 
-def dense_from_places(spec: DataSpec, options: Any, width: int, outputs: int) -> Any:
-    """Return a dense decoder (n, places, width) → (n, *shape[:-1], outputs)."""
+def decoder_from_places(spec: DataSpec, options: Any, width: int, outputs: int) -> Any:
+    """Return a decoder (n, *grid, width) → (n, *shape[:-1], outputs), the encoder upwards."""
+    if spec.kind == "image":
+        return grow_places(spec, options, width, outputs)
     inputs, shape = Inputs((options.places, width)), (*spec.shape[:-1], outputs)
     x = _dense(layers.Flatten()(inputs.x), options.hidden[::-1])
     return inputs.network(layers.Reshape(shape)(layers.Dense(math.prod(shape))(x)), "decoder")
