@@ -13,6 +13,7 @@ from genloom_diffusion.masked_options import (
 )
 from genloom_diffusion.options import (
     DIT_PRESETS,
+    LATENT_PRESETS,
     MEAN_PRESETS,
     PRESETS,
     TRAINING,
@@ -40,7 +41,13 @@ def genloom_components() -> list[Component]:
         _model(
             "meanflow", "meanflow:MeanFlow", MeanFlowOptions, "Mean flows: samples in one network call.", MEAN_PRESETS
         ),
-        _model("latent", "latent:Latent", LatentOptions, "Diffusion of the codes of another run's autoencoder."),
+        _model(
+            "latent",
+            "latent:Latent",
+            LatentOptions,
+            "Diffusion of the codes of another run's autoencoder.",
+            LATENT_PRESETS,
+        ),
         Component(
             kind="model",
             id="diffusion/masked",

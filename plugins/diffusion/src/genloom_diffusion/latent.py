@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -100,16 +101,17 @@ class Latent(GenerativeModel):
     def decode(self, z: Any, label: Any = None) -> Any:
         """Return the samples (n, *spec.shape) of codes (n, *latent)."""
         z = self.scale.times(ops.convert_to_tensor(z))
-        return self.autoencoder.decode(z, label) if self._labels_codes else self.autoencoder.decode(z)
+        return self.autoencoder.decode(z, **self._labels_for("decode", label))
 
     def _encoded(self, batch: dict[str, Any]) -> Any:
         """Return the autoencoder's own codes of a batch; nothing is learnt through them."""
-        labelled = (batch.get("label"),) if self._labels_codes else ()
-        return full_precision(ops.stop_gradient(self.autoencoder.encode(batch["x"], *labelled)))
+        labels = self._labels_for("encode", batch.get("label"))
+        return full_precision(ops.stop_gradient(self.autoencoder.encode(batch["x"], **labels)))
 
-    @property
-    def _labels_codes(self) -> bool:
-        return bool(self.autoencoder.takes_labels)
+    def _labels_for(self, method: str, label: Any) -> dict[str, Any]:
+        """Return the labels for `encode` or `decode` of an autoencoder that takes them there."""
+        takes = "label" in inspect.signature(getattr(self.autoencoder, method)).parameters
+        return {"label": label} if takes and self.autoencoder.takes_labels else {}
 
 
 class CodeScale(keras.layers.Layer):

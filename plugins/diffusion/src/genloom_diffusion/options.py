@@ -10,6 +10,7 @@ from genloom.options import option
 
 __all__ = [
     "DIT_PRESETS",
+    "LATENT_PRESETS",
     "MEAN_PRESETS",
     "PRESETS",
     "TRAINING",
@@ -280,6 +281,11 @@ PRESETS: dict[str, Preset] = {
 MEAN_PRESETS: dict[str, Preset] = {
     **PRESETS,
     "tiny": dataclasses.replace(PRESETS["tiny"], options={**PRESETS["tiny"].options, "learning_rate": 1e-3}),
+}
+
+#: The same for codes, which are small already.
+LATENT_PRESETS: dict[str, Preset] = {
+    name: dataclasses.replace(preset, options={**preset.options, "patch": 1}) for name, preset in PRESETS.items()
 }
 
 #: The same for transformers.
