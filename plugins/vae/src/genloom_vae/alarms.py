@@ -1,4 +1,4 @@
-"""Posterior collapse, said while there is time: codes that no longer depend on the samples, or hardly."""
+"""Collapse, said while there is time: codes that no longer depend on the samples, and code books of few words."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from genloom import GenerativeModel
 from genloom.metrics import active_units
 from genloom.model import Alarm, Seen, below
 
-__all__ = ["inactive_units", "vanishing_kl"]
+__all__ = ["few_codes", "inactive_units", "vanishing_kl"]
 
 _LEAST_KL = 0.25  # nats in all dimensions, a third of a bit; digits have 1 at the least, as they begin
+_LEAST_USAGE = 0.1  # of the codes there could be in a batch; healthy books use most of theirs
 _MEND = (
     "Lower beta, raise it slowly from 0 (annealing), leave each dimension some free bits, or take a smaller decoder."
 )
@@ -38,3 +39,14 @@ def vanishing_kl() -> Alarm:
 
     meaning = f"the code carries less than {_LEAST_KL} nats of a sample, so the decoder has learnt to do without it"
     return Alarm("kl", kl, below(_LEAST_KL), meaning, _MEND)
+
+
+def few_codes() -> Alarm:
+    """Return the alarm of a code book of which hardly a word is used; needs a metric `usage`, a share."""
+
+    def usage(seen: Seen) -> float | None:
+        return seen.logged.get("usage")
+
+    meaning = f"a batch uses less than {_LEAST_USAGE:.0%} of the codes that it could, so most of the book is dead"
+    mend = "Take fewer codes, let dead ones restart, or use vae/fsq, whose codes cannot die."
+    return Alarm("usage", usage, below(_LEAST_USAGE), meaning, mend)

@@ -13,9 +13,10 @@ from keras import ops
 from genloom import random
 from genloom.data import DataSpec
 from genloom.errors import ConfigError
-from genloom.model import GenerativeModel, Phase
+from genloom.model import Alarm, GenerativeModel, Phase
 from genloom.model.networks import run_network, takes_labels
 from genloom.objectives import gaussian_log_prob, kl_between_gaussians
+from genloom_vae.alarms import inactive_units, vanishing_kl
 from genloom_vae.bits import bits_of, dequantised, level_nats
 from genloom_vae.hierarchical_options import HierarchicalOptions
 from genloom_vae.ladder import Rung, bounded, ladder_decoder, ladder_encoder, merged
@@ -85,6 +86,10 @@ class HierarchicalVAE(GenerativeModel):
         return DataSpec((sum(self.options.latents),), "signal", value_range=None, classes=self.spec.classes)
 
     # Training.
+
+    def alarms(self) -> list[Alarm]:
+        """Return those of posterior collapse, of all levels together."""
+        return [inactive_units(self), vanishing_kl()]
 
     def phases(self) -> list[Phase]:
         """Return the one phase `elbo`, which moves every variable."""
