@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from genloom.layers.attention import SelfAttention
-from genloom.layers.convolutions import Convolutions, sides
+from genloom.layers.convolutions import Convolutions, convolution, sides
 from genloom.layers.dropout import Dropout
 from genloom.layers.embedding import ConditionEmbedding, sinusoids
 from genloom.layers.folding import fold, unfold
@@ -23,6 +23,7 @@ __all__ = [
     "ResidualMLP",
     "SelfAttention",
     "UNet",
+    "convolution",
     "default_groups",
     "fold",
     "guided",

@@ -41,7 +41,7 @@ def genloom_components() -> list[Component]:
               options=RAEOptions, presets=MLP_PRESETS, accepts=("image", "signal", "table")),
         model("vae/conv", "genloom_vae.model:ConvVAE",
               "Variational autoencoder with convolutions, learned noise and a learned mixture prior.",
-              options=ConvOptions, presets=CONV_PRESETS, accepts=("image",)),
+              options=ConvOptions, presets=CONV_PRESETS, accepts=("image", "signal")),
         model("vae/autoencoder", "genloom_vae.autoencoder:Autoencoder",
               "KL-autoencoder with a patch critic: a latent that keeps its places, for a model over it.",
               options=AutoencoderOptions, presets=AUTOENCODER_PRESETS, accepts=("image",)),

@@ -15,10 +15,13 @@ import keras
 from keras import layers
 
 from genloom.data import DataSpec
+from genloom.errors import ConfigError
 from genloom.layers import Convolutions, sides
 from genloom.model.networks import Inputs
 from genloom_vae.likelihoods import decoder_shape
 from genloom_vae.posteriors import POSTERIORS
+from genloom_vae.residual import residual_blocks
+from genloom_vae.signals import signal_decoder, signal_encoder
 
 __all__ = ["conv_decoder", "conv_encoder", "encoder_width", "latent_critic", "mlp_decoder", "mlp_encoder"]
 
@@ -54,17 +57,40 @@ def mlp_decoder(spec: DataSpec, options: Any, classes: int) -> keras.Model:
 
 def conv_encoder(spec: DataSpec, options: Any, classes: int) -> keras.Model:
     """Return a convolutional encoder; each level halves the sides."""
-    inputs = Inputs(spec.shape, classes)
-    x = inputs.with_labels(Convolutions(_ACTIVATION).shrink(inputs.x, options.channels))
+    if _over_time(spec, options):
+        return signal_encoder(spec, options, classes, encoder_width(options))
+    inputs, convolutions = Inputs(spec.shape, classes), Convolutions(_ACTIVATION)
+    residual = residual_blocks(options.blocks, data_format=convolutions.format)
+    x = inputs.with_labels(convolutions.shrink(inputs.x, options.channels, after=lambda x, level: residual(x)))
     return inputs.network(layers.Dense(encoder_width(options))(_dense(x, options.hidden)), "encoder")
 
 
 def conv_decoder(spec: DataSpec, options: Any, classes: int) -> keras.Model:
     """Return a convolutional decoder, the encoder's levels upwards."""
+    if _over_time(spec, options):
+        return signal_decoder(spec, options, classes)
     inputs, channels = Inputs((options.latent,), classes), options.channels
     lowest = math.prod(sides(spec.shape, len(channels))[-1]) * channels[-1]
     x = _dense(inputs.with_labels(inputs.x), (*options.hidden[::-1], lowest))
-    return inputs.network(Convolutions(_ACTIVATION).grow(x, decoder_shape(spec, options), channels), "decoder")
+    convolutions = Convolutions(_ACTIVATION)
+    residual = residual_blocks(options.blocks, data_format=convolutions.format)
+    return inputs.network(convolutions.grow(x, decoder_shape(spec, options), channels, before=residual), "decoder")
+
+
+def _over_time(spec: DataSpec, options: Any) -> bool:
+    """Say whether samples are signals (length, channels), which convolutions run along, and not images.
+
+    Raises:
+        ConfigError: neither, or a trend of images.
+    """
+    if len(spec.shape) not in (2, 3):
+        raise ConfigError(
+            f"Convolutions need images (height, width, channels) or signals (length, channels), got {spec.shape}.",
+            mend="Use vae/mlp.",
+        )
+    if options.trend and len(spec.shape) == 3:
+        raise ConfigError(f"trend={options.trend} is of signals, the data are images.", mend="Leave it out.")
+    return len(spec.shape) == 2
 
 
 def latent_critic(size: int) -> keras.Model:

@@ -149,6 +149,8 @@ class ConvOptions(VAEOptions):
     """Options of `vae/conv`."""
 
     channels: tuple[int, ...] = option((32, 64), "channels of each level; each level halves the sides", minimum=1)
+    blocks: int = option(0, "residual blocks of each level (ResNet); 0: one convolution", minimum=0, maximum=100)
+    trend: int = option(0, "of signals: degree of a polynomial of time beside the convolutions", minimum=0, maximum=20)
     hidden: tuple[int, ...] = option((256,), "width of each dense layer between the levels and the latent", minimum=1)
 
 

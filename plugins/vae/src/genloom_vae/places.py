@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 from keras import layers
 
 from genloom.data import DataSpec
-from genloom.layers import Convolutions, GroupNorm, sides
+from genloom.layers import Convolutions, sides
 from genloom.model.networks import Inputs
+from genloom_vae.residual import normalised, residual_blocks
 
 __all__ = [
     "conv_grid",
@@ -34,7 +34,7 @@ def shrink_to_places(spec: DataSpec, options: Any, width: int) -> Any:
     """Return a convolutional encoder (n, height, width, c) → (n, *conv_grid, width)."""
     inputs, convolutions = Inputs(spec.shape), Convolutions(_ACTIVATION)
     grid, channels = conv_grid(spec, options), options.channels
-    residual = _residual(convolutions, options.blocks)
+    residual = residual_blocks(options.blocks, data_format=convolutions.format)
     x = convolutions.shrink(inputs.x, channels, after=lambda x, level: residual(x))
     return inputs.network(layers.Dense(width)(layers.Reshape((*grid, channels[-1]))(x)), "encoder")
 
@@ -43,10 +43,9 @@ def grow_places(spec: DataSpec, options: Any, width: int, outputs: int) -> Any:
     """Return a convolutional decoder (n, *conv_grid, width) → (n, height, width, outputs), the encoder upwards."""
     inputs, convolutions = Inputs((*conv_grid(spec, options), width)), Convolutions(_ACTIVATION)
     x = layers.Dense(options.channels[-1])(inputs.x)
-    shape = (*spec.shape[:2], outputs)
-    return inputs.network(
-        convolutions.grow(x, shape, options.channels, before=_residual(convolutions, options.blocks)), "decoder"
-    )
+    residual = residual_blocks(options.blocks, data_format=convolutions.format)
+    x = convolutions.grow(x, (*spec.shape[:2], outputs), options.channels, before=residual)
+    return inputs.network(x, "decoder")
 
 
 def grid_of(spec: DataSpec, options: Any) -> tuple[int, ...]:
@@ -76,7 +75,9 @@ def patch_critic(spec: DataSpec, channels: tuple[int, ...]) -> Any:
     """Return a critic (n, height, width, c) → one logit for each patch (n, h, w, 1) (PatchGAN, Isola et al. 2017)."""
     inputs, convolutions = Inputs(spec.shape), Convolutions(_ACTIVATION)
     grid = sides(spec.shape, len(channels))[-1]
-    x = convolutions.shrink(inputs.x, channels, after=lambda x, level: _normalised(convolutions, x) if level else x)
+    x = convolutions.shrink(
+        inputs.x, channels, after=lambda x, level: normalised(x, convolutions.format) if level else x
+    )
     return inputs.network(layers.Dense(1)(layers.Reshape((*grid, channels[-1]))(x)), "critic")
 
 
@@ -84,26 +85,3 @@ def _dense(x: Any, widths: tuple[int, ...]) -> Any:
     for width in widths:
         x = layers.Dense(width, activation=_ACTIVATION, kernel_initializer="he_normal")(x)
     return x
-
-
-def _residual(convolutions: Convolutions, blocks: int) -> Callable[[Any], Any]:
-    """Return x + conv(silu(norm(conv(silu(norm(x)))))), so many times (He et al. 2016, with Wu and He's norm)."""
-
-    def block(x: Any) -> Any:
-        width = int(x.shape[1 if convolutions.first else -1])
-        y = x
-        for start in ("he_normal", "zeros"):  # the last starts at zero: the block starts as the identity
-            y = layers.Activation(_ACTIVATION)(_normalised(convolutions, y))
-            y = layers.Conv2D(width, 3, padding="same", data_format=convolutions.format, kernel_initializer=start)(y)
-        return layers.Add()([x, y])
-
-    def run(x: Any) -> Any:
-        for _ in range(blocks):
-            x = block(x)
-        return x
-
-    return run
-
-
-def _normalised(convolutions: Convolutions, x: Any) -> Any:
-    return GroupNorm(axis=1 if convolutions.first else -1)(x)
