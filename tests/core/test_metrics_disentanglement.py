@@ -72,6 +72,14 @@ def test_units_are_active_where_their_means_vary() -> None:
     assert metrics.active_units(means, threshold=1e-4) == 3
 
 
+def test_all_scores_come_by_name_of_codes_of_any_rank() -> None:
+    found = metrics.disentanglement_scores(PERFECT[:, :4].reshape(-1, 2, 2), FACTORS, unordered=(0,))
+    assert list(found) == ["mig", "sap", "disentanglement", "completeness", "informativeness", "active_units"]
+    assert found["mig"] == pytest.approx(1.0, abs=0.02)
+    assert found["sap"] == pytest.approx((1.0 + 1.0 + 0.75) / 3, abs=0.02)
+    assert found["active_units"] == 4
+
+
 def test_what_cannot_be_scored_is_refused() -> None:
     with pytest.raises(DataError, match=r"the codes have one"):
         metrics.mutual_information_gap(NOISE[:, :1], FACTORS)

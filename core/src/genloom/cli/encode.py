@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import pathlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from genloom import engine
 from genloom.cli import offers
 from genloom.cli.flags import backend, json_flag, run_argument
-from genloom.cli.output import print_json, say
+from genloom.cli.output import note, print_json, say
 from genloom.errors import ConfigError
+
+if TYPE_CHECKING:
+    from genloom.data import Dataset
 
 __all__ = ["encode"]
 
@@ -26,6 +29,8 @@ def encode(run: str, data: str, out: str, backend: str | None, as_json: bool) ->
     """Write the latent codes of a data set: arrays x, label, x_test, label_test and class_names.
 
     The file is a data set itself: genloom train MODEL --data npz:z.npz
+
+    Where the factors of the data are known, as of toy:shapes, the held-out codes are scored against them.
     """
     from genloom.runs import open_run
 
@@ -34,22 +39,39 @@ def encode(run: str, data: str, out: str, backend: str | None, as_json: bool) ->
     if path.suffix != ".npz":
         raise ConfigError(f"Codes are written as .npz, got {out!r}.", mend="End --out in .npz.")
     engine.choose(backend)
-    arrays = _codes(opened, data)
+    from genloom.opening.load import load
+    from genloom.sampling.latents import opened_for
+
+    model = load(opened)
+    dataset = opened_for(model, data)
+    arrays = _codes(model, dataset)
     _save(arrays, path)
+    scores = _scores(arrays, dataset)
     if as_json:
-        print_json(run=opened.path, out=path, arrays={name: list(array.shape) for name, array in arrays.items()})
+        shapes = {name: list(array.shape) for name, array in arrays.items()}
+        print_json(run=opened.path, out=path, arrays=shapes, **({"disentanglement": scores} if scores else {}))
     else:
+        if scores:
+            note("Held-out codes: " + ", ".join(f"{name} {value:.3g}" for name, value in scores.items()) + ".")
         say(path)
 
 
-def _codes(run: Any, data: str) -> dict[str, Any]:
+def _scores(arrays: dict[str, Any], dataset: Dataset) -> dict[str, float]:
+    """Return how each dimension of the held-out codes stands for one factor of the data, where factors are known."""
+    from genloom.metrics import disentanglement_scores
+
+    factors = dataset.factors
+    if factors is None or arrays["x_test"][0].size < 2:
+        return {}
+    unordered = [factors.names.index(name) for name in factors.unordered]
+    return disentanglement_scores(arrays["x_test"], factors.test, unordered)
+
+
+def _codes(model: Any, dataset: Dataset) -> dict[str, Any]:
     import numpy as np
 
-    from genloom.opening.load import load
-    from genloom.sampling.latents import CHUNK, encoded, opened_for
+    from genloom.sampling.latents import CHUNK, encoded
 
-    model = load(run)
-    dataset = opened_for(model, data)
     names = dataset.spec.class_names
     arrays: dict[str, Any] = {"class_names": np.array(names)} if names else {}
     for split, suffix in ((dataset.train, ""), (dataset.test, "_test")):

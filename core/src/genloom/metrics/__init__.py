@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         active_units,
         dci,
         disentanglement_of,
+        disentanglement_scores,
         mutual_information_gap,
         separated_attribute_predictability,
     )
@@ -46,6 +47,7 @@ __all__ = [
     "classifier_features",
     "dci",
     "disentanglement_of",
+    "disentanglement_scores",
     "frechet_distance",
     "frechet_from_moments",
     "inception_score",
@@ -80,6 +82,7 @@ _MODULES = {
     "classifier_features": "features",
     "dci": "disentanglement",
     "disentanglement_of": "disentanglement",
+    "disentanglement_scores": "disentanglement",
     "frechet_distance": "frechet",
     "frechet_from_moments": "frechet",
     "inception_score": "inception",

@@ -16,12 +16,15 @@ __all__ = [
     "active_units",
     "dci",
     "disentanglement_of",
+    "disentanglement_scores",
     "mutual_information_gap",
     "separated_attribute_predictability",
 ]
 
+_LOOKED_AT = 5000  # codes that scores are of: seconds, and twenty of each pair of a bin and a value
 _BINS = 20  # of a code, as in Chen et al. 2018 and Locatello et al. 2019
 _TREES, _DEPTH = 30, 12
+_LEAF = 0.02  # share of the samples in a leaf at least: in smaller ones dimensions of noise take part, too
 _ACTIVE = 0.01  # variance of a dimension's mean, in nats² of the standard normal prior (Burda et al. 2016, §5.2)
 
 
@@ -38,6 +41,27 @@ class Disentanglement:
     disentanglement: float
     completeness: float
     informativeness: float
+
+
+def disentanglement_scores(codes: ArrayLike, factors: ArrayLike, unordered: Sequence[int] = ()) -> dict[str, float]:
+    """Return all scores here of the first 5,000 codes by name: mig, sap, those of `dci`, and active_units.
+
+    Args:
+        codes: (n, …), flattened to (n, d) with d of 2 or more.
+        factors: whole numbers (n, k).
+        unordered: columns of factors without an order.
+
+    Raises:
+        DataError: one dimension, other numbers of rows, a factor of one value.
+    """
+    z = np.asarray(codes)[:_LOOKED_AT]
+    z, v = z.reshape(len(z), -1), np.asarray(factors)[:_LOOKED_AT]
+    return {
+        "mig": mutual_information_gap(z, v),
+        "sap": separated_attribute_predictability(z, v, unordered),
+        **dataclasses.asdict(dci(z, v)),
+        "active_units": active_units(z),
+    }
 
 
 def active_units(means: ArrayLike, threshold: float = _ACTIVE) -> int:
@@ -120,7 +144,9 @@ def dci(codes: ArrayLike, factors: ArrayLike, *, seed: int = 0) -> Disentangleme
     fitted, held = order[: len(order) // 2], order[len(order) // 2 :]
     importances, told = [], []
     for v in factors.T:
-        forest = RandomForestClassifier(_TREES, max_depth=_DEPTH, max_features=None, random_state=seed)
+        forest = RandomForestClassifier(
+            _TREES, max_depth=_DEPTH, min_samples_leaf=_LEAF, max_features=None, random_state=seed
+        )
         forest.fit(codes[fitted], v[fitted])
         importances.append(forest.feature_importances_)
         chance = np.bincount(v[held]).max() / len(held)
