@@ -12,7 +12,6 @@ import pytest
 import genloom
 from genloom import DataSpec
 from genloom.model import Seen
-from genloom_vae.alarms import few_codes
 
 SMALL: dict[str, Any] = {"latent": 4, "hidden": (32,), "prior": "standard", "learning_rate": 5e-3}
 QUIET: dict[str, Any] = {"sample_every": 0, "progress": "none", "batch_size": 64, "seed": 1, "checkpoint_every": 99}
@@ -46,7 +45,7 @@ def test_forced_collapse_is_flagged_and_a_healthy_training_is_not(
 
 def test_a_code_book_of_few_words_is_flagged() -> None:
     """By the share of codes that batches use: under a tenth in two looks."""
-    alarm = few_codes()
+    (alarm,) = genloom.create("vae/fsq", DataSpec((8, 8, 1)), preset="tiny", compile=False).alarms()
     assert alarm.value(Seen({"usage": 0.02}, dict)) == 0.02
     assert alarm.value(Seen({"kl": 1.0}, dict)) is None
     assert [alarm.sounds(values) for values in ([0.02], [0.02, 0.3], [0.5, 0.09, 0.02])] == [False, False, True]

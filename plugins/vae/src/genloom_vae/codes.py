@@ -13,8 +13,9 @@ from genloom import random
 from genloom.data import DataSpec
 from genloom.errors import ConfigError
 from genloom.metrics import bits_per_dimension
-from genloom.model import GenerativeModel, Phase
+from genloom.model import Alarm, GenerativeModel, Phase
 from genloom.model.networks import full_precision, run_network
+from genloom_vae.alarms import few_codes
 from genloom_vae.code_options import CodeOptions, FSQOptions, VQOptions
 from genloom_vae.code_prior import CodePrior
 from genloom_vae.likelihoods import BernoulliLikelihood, decoder_shape, likelihood_of
@@ -117,6 +118,10 @@ class CodeModel(GenerativeModel):
     def _moved(self) -> list[Any]:
         parts = (self.encoder, self.decoder, self.likelihood)
         return [variable for part in parts for variable in part.trainable_variables]
+
+    def alarms(self) -> list[Alarm]:
+        """Return that of a code book of which hardly a word is used."""
+        return [few_codes()]
 
     def codes_loss(self, batch: dict[str, Any]) -> tuple[Any, dict[str, Any], Any]:
         """Return −log p(x|c) and the commitment of a batch, move what the quantizer learns, and tell of its codes."""
