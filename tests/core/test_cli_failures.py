@@ -32,6 +32,8 @@ CASES = [
     (["train", "vae/conv", "--data", "digits", "--config", "no.toml"], 2, "no configuration file 'no.toml'."),
     (["sequence", "no.toml", "--out", "s"], 2, "There is no sequence 'no.toml'."),
     (["encode", "no-run", "--data", "digits", "--out", "z.npy"], 2, "is not a run"),
+    (["sample", "no-run", "--add", "3"], 2, "--add has no meaning with --mode generate"),
+    (["sample", "no-run", "--mode", "arithmetic", "--subtract", "1"], 2, "--mode arithmetic needs a class to become"),
     (["data", "check", "digitz"], 4, "Did you mean 'digits'?"),
     (["show", "cilp"], 4, "Did you mean 'clip'?"),
     (["plugins", "show", "genlom"], 4, "Did you mean 'genloom'?"),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from genloom import data
+from genloom.cli.encode import scores_of
 from genloom.data.sources.shapes import FACTORS, draw_shapes
 from genloom.errors import DataError
 
@@ -66,6 +67,16 @@ def test_factors_are_uniform_and_independent_and_a_seed_chooses_others() -> None
     other = data.open("toy:shapes", n=100, seed=1)
     assert other.fingerprint != data.open("toy:shapes", n=100).fingerprint
     assert (other.factors.train[:50] != factors.train[:50]).any()
+
+
+def test_held_out_codes_are_scored_against_the_factors_by_encode() -> None:
+    opened = data.open("toy:shapes", n=5000)
+    codes = opened.factors.test.astype(float)
+    found = scores_of({"x_test": codes}, opened)
+    assert found["sap"] == pytest.approx((4 + 2 / 3) / 5, abs=0.05)  # chance is taken off the shape's three values
+    assert found["disentanglement"] > 0.8
+    assert scores_of({"x_test": codes}, data.open("digits")) == {}
+    assert scores_of({"x_test": codes[:, :1]}, opened) == {}
 
 
 def test_options_of_other_toys_and_too_many_pictures_are_refused() -> None:

@@ -16,7 +16,7 @@ from genloom.errors import ConfigError
 if TYPE_CHECKING:
     from genloom.data import Dataset
 
-__all__ = ["encode"]
+__all__ = ["encode", "scores_of"]
 
 
 @click.command()
@@ -46,7 +46,7 @@ def encode(run: str, data: str, out: str, backend: str | None, as_json: bool) ->
     dataset = opened_for(model, data)
     arrays = _codes(model, dataset)
     _save(arrays, path)
-    scores = _scores(arrays, dataset)
+    scores = scores_of(arrays, dataset)
     if as_json:
         shapes = {name: list(array.shape) for name, array in arrays.items()}
         print_json(run=opened.path, out=path, arrays=shapes, **({"disentanglement": scores} if scores else {}))
@@ -56,7 +56,7 @@ def encode(run: str, data: str, out: str, backend: str | None, as_json: bool) ->
         say(path)
 
 
-def _scores(arrays: dict[str, Any], dataset: Dataset) -> dict[str, float]:
+def scores_of(arrays: dict[str, Any], dataset: Dataset) -> dict[str, float]:
     """Return how each dimension of the held-out codes stands for one factor of the data, where factors are known."""
     from genloom.metrics import disentanglement_scores
 
