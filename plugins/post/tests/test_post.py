@@ -189,9 +189,9 @@ def test_pictures_without_a_range_are_refused(name: str) -> None:
         run(f"post/{name}", flat(0.5), UNIT.replace(value_range=None))
 
 
-def test_a_sound_is_no_picture() -> None:
-    with pytest.raises(ConfigError, match="takes image, got audio"):
-        run("post/gamma", np.zeros((1, 64)), SOUND)
+def test_a_signal_is_no_picture() -> None:
+    with pytest.raises(ConfigError, match="takes image, got signal"):
+        run("post/gamma", np.zeros((1, 64)), SOUND.replace(kind="signal"))
 
 
 def test_trim_takes_silence_away_and_lets_the_longest_sound_decide() -> None:
