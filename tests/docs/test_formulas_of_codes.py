@@ -26,7 +26,8 @@ def number(x: Any) -> np.ndarray:
 
 def test_finite_scalars_of_odd_levels_are_the_papers() -> None:
     z = 2.0 * array(50, 2)
-    found = number(FiniteScalars((5, 7)).passed(ops.convert_to_tensor(z)))
+    quantizer = FiniteScalars((5, 7))
+    found = number(quantizer.vectors(quantizer.digits(ops.convert_to_tensor(z))))
     np.testing.assert_allclose(found, np.round(np.array([2, 3]) * np.tanh(z)) / np.array([2, 3]), atol=1e-6)
 
 

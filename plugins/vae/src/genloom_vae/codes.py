@@ -129,13 +129,14 @@ class CodeModel(GenerativeModel):
         z = run_network(self.encoder, x, training=True)
         if self.quantizer.learned:
             self.quantizer.learn(z, self.uniform((self.quantizer.codes,)))
-        e = self.quantizer.passed(z)
+        digits = self.quantizer.digits(z)
+        e = self.quantizer.passed(z, digits)
         self.scale.measure(e, self.step)
         loss = -ops.mean(self.likelihood.log_prob(x, run_network(self.decoder, e, training=True)))
-        usage, perplexity = spread_of(self.quantizer.index(self.quantizer.digits(z)), self.quantizer.codes)
+        usage, perplexity = spread_of(self.quantizer.index(digits), self.quantizer.codes)
         metrics = {"reconstruction": loss, "usage": usage, "perplexity": perplexity}
         if self.quantizer.learned:
-            metrics["commitment"] = ops.mean(self.quantizer.commitment(z))
+            metrics["commitment"] = ops.mean(self.quantizer.commitment(z, digits))
             loss = loss + metrics["commitment"]
         return loss, metrics, float(n)
 

@@ -60,16 +60,16 @@ class Quantizer(keras.layers.Layer, abc.ABC):
     def bounded(self, z: Any) -> Any:
         """Return an encoder's vectors (…, width) as they are compared with those of codes."""
 
-    def passed(self, z: Any) -> Any:
-        """Return the vectors of z's codes, whose gradient is that of `bounded(z)`: straight-through.
+    def passed(self, z: Any, digits: Any) -> Any:
+        """Return the vectors of z's codes, `digits(z)`, with the gradient of `bounded(z)`: straight-through.
 
         Source: Bengio et al. 2013, §5; van den Oord et al. 2017, §3.2.
         """
         own = self.bounded(z)
-        return own + ops.stop_gradient(self.vectors(self.digits(z)) - own)
+        return own + ops.stop_gradient(self.vectors(digits) - own)
 
-    def commitment(self, z: Any) -> Any:
-        """Return what keeps an encoder to its codes, per sample (n,); 0 where it cannot leave them."""
+    def commitment(self, z: Any, digits: Any) -> Any:
+        """Return what keeps an encoder to z's codes, `digits(z)`, per sample (n,); 0 where it cannot leave them."""
         return ops.zeros((int(z.shape[0]),), z.dtype)
 
     def learn(self, z: Any, uniform: Any) -> None:
@@ -162,9 +162,9 @@ class NearestVectors(Quantizer):
         """Return e_i (…, width)."""
         return ops.take(self.table, digits[..., 0], axis=0)
 
-    def commitment(self, z: Any) -> Any:
+    def commitment(self, z: Any, digits: Any) -> Any:
         """Return β ‖z − sg(e)‖² per sample (n,), summed over places (eq. 3, third term)."""
-        return self.beta * per_sample(ops.square(z - ops.stop_gradient(self.vectors(self.digits(z)))))
+        return self.beta * per_sample(ops.square(z - ops.stop_gradient(self.vectors(digits))))
 
     def learn(self, z: Any, uniform: Any) -> None:
         """Move the codes by a batch of vectors z (…, width), and start unused ones anew."""
