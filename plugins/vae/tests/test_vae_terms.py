@@ -144,8 +144,21 @@ def test_a_critic_tells_codes_from_permuted_ones_and_its_logit_is_their_total_co
     loss, values = loss_parts(model)
     assert values["tc"] == pytest.approx(z.mean(), rel=1e-4)
     assert loss == pytest.approx(values["reconstruction"] + 3.0 * values["tc"], rel=1e-5)
-    critic = float(number(model.critic_loss({"x": tensor(X)})[0]))
-    assert critic == pytest.approx(np.logaddexp(0, -z).mean() + np.logaddexp(0, z).mean(), rel=1e-4)
+
+
+def test_a_critic_calls_codes_high_and_permuted_codes_low() -> None:
+    """It sees the product of two equal dimensions, z², which is low where they come from different samples."""
+    codes = keras.Input((2,))
+    product = keras.Model(codes, codes[:, :1] * codes[:, 1:])
+    encoder, decoder = linear(np.array([[2.0, 2.0], [0, 0], [0, 0]]), np.zeros(2)), linear(np.ones((2, 3)), np.zeros(3))
+    options: dict[str, Any] = {"latent": 2, "posterior": "point", "prior": "standard", "tc": 1.0, "tc_by": "critic"}
+    model = VAE(SPEC, encoder=encoder, decoder=decoder, critic=product, **options)
+    loss, metrics, _ = model.critic_loss({"x": tensor(X)})
+    own = np.logaddexp(0, -4 * X[:, 0].astype(np.float64) ** 2).mean()
+    assert float(number(loss)) - own == pytest.approx(
+        np.logaddexp(0, np.outer(2 * X[:, 0], 2 * X[:, 0])).mean(), abs=0.35
+    )
+    assert float(number(metrics["accuracy"])) == pytest.approx(0.75, abs=0.1), "all codes, half of the others"
 
 
 def test_the_decoders_penalties_are_its_weights_and_its_jacobian() -> None:

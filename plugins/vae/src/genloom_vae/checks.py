@@ -68,11 +68,12 @@ def _check_weights(o: Any) -> None:
 
 def _check_posterior(o: Any) -> None:
     form = o.posterior
-    if form == "sphere" and (o.prior != "uniform" or o.latent < 3):
+    if form == "sphere" and o.prior != "uniform":
         raise ConfigError(
-            f"posterior=sphere with prior={o.prior}, latent={o.latent}: codes on a sphere in 3 dimensions or more.",
-            mend="Give prior=uniform and latent=3 or more.",
+            f"posterior=sphere has codes on a sphere, prior={o.prior} has not.", mend="Use prior=uniform."
         )
+    if form == "sphere" and o.latent < 3:
+        raise ConfigError(f"posterior=sphere needs latent=3 at least, got {o.latent}.", mend="Give latent=3 or more.")
     if form != "gaussian" and o.tc and o.tc_by == "batch":
         raise ConfigError(
             f"tc_by=batch needs q(z_j|x) of any code, posterior={form} has none.", mend="Use tc_by=critic."

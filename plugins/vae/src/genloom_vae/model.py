@@ -25,7 +25,7 @@ from genloom_vae.networks import conv_decoder, conv_encoder, encoder_width, late
 from genloom_vae.objective import Pass, Term, means, tiled, total
 from genloom_vae.options import ConvOptions, MLPOptions, RAEOptions, VAEOptions, WAEOptions
 from genloom_vae.posteriors import POSTERIORS, Q
-from genloom_vae.priors import Prior, StandardPrior, UniformPrior, prior_of
+from genloom_vae.priors import Prior, StandardPrior, prior_of
 
 __all__ = ["MLPVAE", "RAE", "VAE", "WAE", "ConvVAE"]
 
@@ -107,10 +107,7 @@ class VAE(GenerativeModel):
     @property
     def target_prior(self) -> Prior:
         """What the codes are drawn towards in training: the prior, unless that is fitted to the codes."""
-        if self.options.prior_fit == "joint":
-            return self.prior
-        form = UniformPrior if self.options.posterior == "sphere" else StandardPrior
-        return form(self.options.latent)
+        return self.prior if self.options.prior_fit == "joint" else StandardPrior(self.options.latent)
 
     # Training.
 

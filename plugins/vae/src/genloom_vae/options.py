@@ -58,8 +58,7 @@ class VAEOptions:
     components: int = option(10, "parts of a mixture or vamp prior, for each label", minimum=1)
     prior_fit: str = option(
         "joint",
-        "how a mixture or flow is learned: joint by the bound, codes by likelihood of codes that are trained towards "
-        "N(0, I) or the uniform sphere",
+        "how a mixture or flow is learned: joint by the bound, codes by likelihood of codes that go towards N(0, I)",
         choices=("joint", "codes"),
     )
     beta: float = option(1.0, "weight of the KL term; 1 is the evidence lower bound", minimum=0.0)
