@@ -135,12 +135,13 @@ def test_a_short_training_uses_most_codes(kind: type[CodeModel], least: float) -
 
 
 @pytest.mark.quality
-@pytest.mark.parametrize(("id", "least"), [("vae/fsq", 0.95), ("vae/vq", 0.8)])
-def test_digits_are_told_in_few_bits_by_codes_that_are_used(id: str, least: float, tmp_path: Path) -> None:
-    options = {"likelihood": "categorical", "conditional": False}
+@pytest.mark.parametrize(("id", "most", "least"), [("vae/fsq", 2.30, 0.95), ("vae/vq", 2.24, 0.8)])
+def test_digits_are_told_in_few_bits_by_codes_that_are_used(id: str, most: float, least: float, tmp_path: Path) -> None:
+    """A Chow–Liu tree needs 2.21; so did `vae/vq` on PyTorch, and the bar leaves room for another engine's noise."""
+    options = {"likelihood": "logistic-mixture", "conditional": False}
     run = genloom.train(id, "digits", preset="tiny", options=options, out=tmp_path / "run")
     results = {entry["name"]: entry["value"] for entry in genloom.evaluate(run)["results"]}
     share = used(genloom.load(run))
     print(f"\n{id}: {results['test_bits']:.3f} bits per value, {share:.1%} of the codes used")
-    assert results["test_bits"] <= 2.30
+    assert results["test_bits"] <= most
     assert share >= least
