@@ -50,8 +50,9 @@ def loss_parts(model: VAE) -> tuple[float, dict[str, float]]:
     return float(number(loss)), {name: float(number(value)) for name, value in values.items()}
 
 
-@pytest.mark.parametrize("kernel", ["multiquadratics", "gaussian"])
-def test_the_discrepancy_is_the_one_written_by_hand(kernel: str) -> None:
+@pytest.mark.parametrize(("kernel", "classes"), [("multiquadratics", 0), ("gaussian", 0), ("gaussian", 2)])
+def test_the_discrepancy_is_the_one_written_by_hand(kernel: str, classes: int) -> None:
+    label = np.arange(7) % max(classes, 1)
     a, b = RNG.normal(size=(7, 3)), RNG.normal(size=(7, 3)) + 0.5
 
     def k(x: np.ndarray, y: np.ndarray) -> float:
@@ -61,9 +62,11 @@ def test_the_discrepancy_is_the_one_written_by_hand(kernel: str) -> None:
         return sum(6 * s / (6 * s + square) for s in (0.1, 0.2, 0.5, 1, 2, 5, 10))
 
     pairs = [(i, j) for i in range(7) for j in range(7)]
-    within = sum(k(a[i], a[j]) + k(b[i], b[j]) for i, j in pairs if i != j) / 42
-    by_hand = within - 2 * sum(k(a[i], b[j]) for i, j in pairs) / 49
-    assert float(number(discrepancy(tensor(a), tensor(b), kernel))) == pytest.approx(by_hand, rel=1e-4)
+    alike = [(i, j) for i, j in pairs if label[i] == label[j]]
+    within = sum(k(a[i], a[j]) + k(b[i], b[j]) for i, j in alike if i != j) / 42
+    by_hand = (within - 2 * sum(k(a[i], b[j]) for i, j in alike) / 49) * max(classes, 1)
+    labels = ops.one_hot(label, classes) if classes else None
+    assert float(number(discrepancy(tensor(a), tensor(b), kernel, labels))) == pytest.approx(by_hand, rel=1e-4)
 
 
 def test_the_total_correlation_of_a_gaussian_has_its_closed_form() -> None:

@@ -27,21 +27,24 @@ def gaussian(squares: Any, size: int) -> Any:
 KERNELS: Mapping[str, Callable[[Any, int], Any]] = {"multiquadratics": multiquadratics, "gaussian": gaussian}
 
 
-def discrepancy(z: Any, other: Any, kernel: str) -> Any:
+def discrepancy(z: Any, other: Any, kernel: str, labels: Any = None) -> Any:
     """Return the unbiased estimate of MMD² between two sets of equal size (Tolstikhin et al. 2018, algorithm 2).
 
     Args:
         z: (n, d), n ≥ 2.
         other: (n, d).
         kernel: a name in `KERNELS`.
+        labels: one-hot (n, classes) of both sets' rows: then codes are compared within each class, for the kernel is
+            multiplied by their number where two labels are equal, and by 0 elsewhere.
 
     Returns:
         A scalar, around 0 (and so at times below it) for one distribution.
     """
     n, size = int(z.shape[0]), int(z.shape[1])
+    alike = 1.0 if labels is None else int(labels.shape[1]) * ops.matmul(labels, ops.transpose(labels))
 
     def mean(a: Any, b: Any, apart: bool) -> Any:
-        values = KERNELS[kernel](_squares(a, b), size)
+        values = KERNELS[kernel](_squares(a, b), size) * alike
         if not apart:
             return ops.mean(values)
         return ops.sum(values * (1.0 - ops.eye(n, dtype=values.dtype))) / (n * (n - 1))

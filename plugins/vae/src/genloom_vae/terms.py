@@ -27,9 +27,7 @@ def divergences(model: VAE) -> list[Term]:
     if o.free_bits:
         found.append(Term("free_bits", lambda p: free_bits(_kl(model, p), o.free_bits, o.latent), o.beta, ramp))
     if o.mmd:
-        found.append(
-            Term("mmd", lambda p: discrepancy(p.z, model.prior_codes(int(p.z.shape[0]), p.labels), o.kernel), o.mmd)
-        )
+        found.append(Term("mmd", lambda p: _discrepancy(model, p), o.mmd))
     if o.adversarial:
         found.append(Term("adversarial", lambda p: ops.softplus(-model.judge(p.z)), o.adversarial))
     if o.tc:
@@ -52,6 +50,12 @@ def penalties(model: VAE) -> list[Term]:
 
 def _kl(model: VAE, p: Pass) -> Any:
     return model.target_prior.kl(p.q, p.z, p.log_q, p.labels)
+
+
+def _discrepancy(model: VAE, p: Pass) -> Any:
+    """Return how far the batch's codes are from the prior's, within each class where samples are asked for by class."""
+    labels = p.labels if model.conditional else None
+    return discrepancy(p.z, model.prior_codes(int(p.z.shape[0]), p.labels), model.options.kernel, labels)
 
 
 def free_bits(parts: Any, nats: float, size: int) -> Any:
