@@ -45,7 +45,7 @@ def test_moments_of_the_latent_follow_the_batches() -> None:
     np.testing.assert_allclose(array(scale.unscaled(scale.scaled(tensor))), z, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(("shape", "grid"), [((8, 8, 1), (2, 2)), ((7, 5, 3), (2, 2)), ((9, 4, 1), (3, 1))])
+@pytest.mark.parametrize(("shape", "grid"), [((7, 5, 3), (2, 2)), ((9, 4, 1), (3, 1))])
 def test_the_latent_keeps_places_on_sides_of_any_length(shape: tuple[int, ...], grid: tuple[int, int]) -> None:
     model = Autoencoder(DataSpec(shape), latent=3, channels=(4, 4), critic_weight=0.0)
     x = np.random.RandomState(2).uniform(size=(2, *shape)).astype("float32")
