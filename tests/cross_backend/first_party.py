@@ -23,12 +23,17 @@ STEPS = 100
 KEPT = 256  # numbers kept of a phase's gradient
 
 UNET = {"channels": (8,), "blocks": 1, "patch": 2, "embedding": 8, "heads": 1, "learning_rate": 2e-4}
+CODE_PRIOR = {"prior_layers": 1, "prior_heads": 2, "prior_width": 16}
 SMALL: dict[str, dict[str, Any]] = {
     "vae/mlp": {"latent": 3, "hidden": (12,), "components": 2},
     "vae/conv": {"latent": 3, "hidden": (12,), "channels": (4, 6), "components": 2},
     "vae/iwae": {"latent": 3, "hidden": (12,), "components": 2, "draws": 3},
     "vae/wae": {"latent": 3, "hidden": (12,)},
     "vae/rae": {"latent": 3, "hidden": (12,), "components": 2},
+    "vae/hierarchical": {"latents": (3, 2), "hidden": (12, 8)},
+    "vae/fsq": {"channels": (6,), "levels": (3, 3), **CODE_PRIOR},
+    "vae/vq": {"channels": (6,), "codes": 12, "width": 4, **CODE_PRIOR},
+    "vae/autoencoder": {"latent": 2, "channels": (6,), "critic_channels": (6,), "critic_start": 0, "balance": False},
     "gan/mlp": {"latent": 4, "hidden": (12, 12)},
     "gan/dcgan": {"latent": 4, "channels": (4, 6)},
     "gan/wgan-gp": {"latent": 4, "channels": (4, 6), "n_critic": 2},
@@ -63,8 +68,8 @@ def model_ids() -> list[str]:
 
 
 def picture_ids() -> list[str]:
-    """Those of pictures, whose samples are continuous; the language plugin compares its own by their logits."""
-    return sorted(component.id for component in _models() if "image" in component.accepts and component.id != LEVELS)
+    """Those whose trained weights are kept: samples of the others are discrete, or as those of one of these."""
+    return sorted(LEARNT)
 
 
 def _models() -> list[Any]:
@@ -84,7 +89,7 @@ def build(id: str, **options: Any) -> Any:
     preset = None if id in SMALL or "tiny" not in find("model", id).presets else "tiny"
     texts = DataSpec((12,), kind="text", dtype="int32", value_range=None, vocabulary=11)
     pictures = DataSpec((8, 8, 1), classes=3, levels=5 if id == LEVELS else 0)
-    spec = pictures if id in (*picture_ids(), LEVELS) else texts
+    spec = pictures if "image" in find("model", id).accepts else texts
     return create(id, spec, preset=preset, seed=5, noise="portable", **{**SMALL.get(id, {}), **options})
 
 

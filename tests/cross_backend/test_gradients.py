@@ -20,7 +20,7 @@ ATTENTION = (
     "diffusion/masked",
     "language/transformer",
 )  # of JAX, which is float32 inside
-HELD_FIXED = ("diffusion/consistency", "diffusion/meanflow")
+HELD_FIXED = ("diffusion/consistency", "diffusion/meanflow", "vae/fsq", "vae/vq")
 
 
 @pytest.fixture(scope="module")

@@ -112,7 +112,7 @@ class HierarchicalVAE(GenerativeModel):
         """Return the share of β that counts at this step (Sønderby et al. 2016, §2.3)."""
         if not self.options.warm_up:
             return 1.0
-        return ops.minimum(ops.cast(self.step, "float32") / self.options.warm_up, 1.0)
+        return ops.minimum(ops.cast(self.step, keras.config.floatx()) / self.options.warm_up, 1.0)
 
     def terms(self, x: Any, labels: Any, noise: Any, training: bool = False) -> dict[str, Any]:
         """Return −log p(x|z), the KL and its levels per sample (n,), of x in the spec's units and noise (n, d)."""
