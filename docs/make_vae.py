@@ -147,7 +147,7 @@ def page(measured: dict[str, Any]) -> str:
         "",
         "A linear VAE on Gaussian data comes within .01 nat per dimension of closed-form probabilistic PCA; the ELBO",
         "is log p(x) at the true posterior; the importance-weighted bound never falls with k; von Mises–Fisher, flows,",
-        "discrepancy and total correlation have their closed forms: `plugins/vae/tests`, on three engines.",
+        "discrepancy and total correlation have their closed forms: `plugins/vae/tests`.",
         "",
     ]
     return "\n".join(lines)
