@@ -128,6 +128,20 @@ def test_counters_that_keras_forgets_are_carried() -> None:
     assert (fresh[1].wait, fresh[1].best, fresh[1].cooldown_counter) == (1, 0.5, 4)
 
 
+def test_counters_are_found_whatever_stands_before_them() -> None:
+    """A callback of one's own that only the first part of a training had moves all others by a place."""
+    early, plateau = keras.callbacks.EarlyStopping("loss"), keras.callbacks.ReduceLROnPlateau("loss")
+    plateau.wait, plateau.best, early.wait = 3, 0.5, 2
+    arrays = gather([early, plateau])
+    fresh = keras.callbacks.ReduceLROnPlateau("loss")
+    scatter([fresh], arrays)
+    assert (fresh.wait, fresh.best) == (3, 0.5)
+    from_before = {name.replace("0-Reduce", "7-Reduce"): array for name, array in arrays.items()}  # numbered by place
+    again, two = keras.callbacks.ReduceLROnPlateau("loss"), [keras.callbacks.EarlyStopping("loss") for _ in range(2)]
+    scatter([*two, again], from_before)
+    assert (again.wait, [each.wait for each in two]) == (3, [2, 0])
+
+
 def test_callbacks_of_ones_own_say_their_state_or_are_named() -> None:
     class Silent(keras.callbacks.Callback):
         def __init__(self) -> None:

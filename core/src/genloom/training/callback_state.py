@@ -5,6 +5,7 @@ A callback of one's own is `Stateful`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -34,7 +35,7 @@ _NOT_STATE = ("model", "_model", "params", "validation_data")
 
 
 def gather(callbacks: Sequence[Any]) -> dict[str, np.ndarray[Any, Any]]:
-    """Return copies of the callbacks' counters as arrays named `callback/<place>-<class>/<attribute>[/<item>]`."""
+    """Return copies of the callbacks' counters as arrays named `callback/<number>-<class>/<attribute>[/<item>]`."""
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     for prefix, callback in _named(callbacks):
         for name, value in _state(callback).items():
@@ -48,6 +49,7 @@ def gather(callbacks: Sequence[Any]) -> dict[str, np.ndarray[Any, Any]]:
 def scatter(callbacks: Sequence[Any], arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
     """Give the callbacks their counters back; to be called after their `on_train_begin`, which resets them."""
     for prefix, callback in _named(callbacks):
+        prefix = _stored(prefix, arrays)
         found: dict[str, Any] = {}
         for name in sorted(arrays):
             if not name.startswith(f"{prefix}/"):
@@ -66,6 +68,13 @@ def scatter(callbacks: Sequence[Any], arrays: Mapping[str, np.ndarray[Any, Any]]
                 setattr(callback, attribute, value)
 
 
+def _stored(name: str, arrays: Mapping[str, Any]) -> str:
+    """Return the name under which counters stand: in checkpoints from before, a callback's place numbered it."""
+    held, kind = {"/".join(each.split("/")[:2]) for each in arrays}, name.partition("-")[2]
+    same = [each for each in held if each.startswith("callback/") and each.partition("-")[2] == kind]
+    return same[0] if len(same) == 1 and name not in held and name.startswith("callback/0-") else name
+
+
 def without_state(callbacks: Iterable[Any]) -> list[str]:
     """Return the classes that seem to keep counters of their own and offer no `get_state`."""
     return [
@@ -78,7 +87,14 @@ def without_state(callbacks: Iterable[Any]) -> list[str]:
 
 
 def _named(callbacks: Sequence[Any]) -> list[tuple[str, Any]]:
-    return [(f"callback/{i}-{type(callback).__name__}", callback) for i, callback in enumerate(callbacks)]
+    """Number callbacks within their class, for a resume may have others beside them."""
+    before: Counter[str] = Counter()
+    named = []
+    for callback in callbacks:
+        kind = type(callback).__name__
+        named.append((f"callback/{before[kind]}-{kind}", callback))
+        before[kind] += 1
+    return named
 
 
 def _state(callback: Any) -> dict[str, Any]:
