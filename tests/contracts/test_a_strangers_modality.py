@@ -161,7 +161,9 @@ def test_it_is_checked_trained_sampled_written_and_reported(tmp_path: Path, comm
     assert (tmp_path / "run" / "samples" / "real.png").is_file()
     command("report", "run")
     assert "data:image/png" in (tmp_path / "run" / "report.html").read_text("utf-8")
-    assert "takes image data, got chess" in command("train", "vae/conv", "--data", "openings:", "--out", "o", code=2)
+    assert "takes image, signal data, got chess" in command(
+        "train", "vae/conv", "--data", "openings:", "--out", "o", code=2
+    )
     # Its values are no amounts, so arithmetic is refused; and without its plugin a run says what it needs.
     told = command("sample", "run", "-n", "2", "--post", "rescale", "--out", "s.npz", code=2)
     assert "takes numeric, got chess" in told

@@ -129,7 +129,7 @@ def test_samples_describe_themselves_in_one_line(images: Samples) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("s.pgn", "Did you mean '.png'?"), ("s.wav", "End the file in .png, .npz")]
+    ("name", "message"), [("s.pgn", "Did you mean '.png'?"), ("s.doc", "End the file in .png, .npz")]
 )
 def test_an_unknown_ending_is_refused_before_drawing(name: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:

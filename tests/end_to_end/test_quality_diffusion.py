@@ -32,6 +32,7 @@ def test_the_short_form_measures_everything(
     found = measured(repository, tmp_path, subprocess_env(), "--quick")
     assert [(row["model"], row["calls"]) for row in found["ring"]] == [
         ("flow", 1), ("flow", 2), ("flow, coupling=ot", 1), ("flow, coupling=ot", 2), ("meanflow", 1), ("meanflow", 2),
+        ("meanflow, rule=halves", 1), ("meanflow, rule=halves", 2),
     ]  # fmt: skip
     assert found["ring"][1]["nll"] > ENTROPY + 0.5  # hardly trained
     assert {row["model"] for row in found["digits"]["models"]} == {"ddpm", "flow"}

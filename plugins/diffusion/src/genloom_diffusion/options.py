@@ -136,8 +136,7 @@ class DiffusionOptions(DenoisingOptions):
 
 def _again(name: str, default: Any) -> Any:
     """Return the declaration of an option of `DiffusionOptions` with another default."""
-    declared = {field.name: field for field in dataclasses.fields(DiffusionOptions)}[name]
-    return dataclasses.field(default=default, metadata=declared.metadata)
+    return dataclasses.field(default=default, metadata=DiffusionOptions.__dataclass_fields__[name].metadata)
 
 
 @dataclasses.dataclass(frozen=True)

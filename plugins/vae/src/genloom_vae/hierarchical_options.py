@@ -17,8 +17,8 @@ _LEVELS = (2, 4)
 
 def _as_declared(name: str) -> Any:
     """Return an option as every variational autoencoder has it."""
-    declared = {field.name: field for field in dataclasses.fields(VAEOptions)}
-    return dataclasses.field(default=declared[name].default, metadata=declared[name].metadata)
+    declared = VAEOptions.__dataclass_fields__[name]
+    return dataclasses.field(default=declared.default, metadata=declared.metadata)
 
 
 @dataclasses.dataclass(frozen=True)

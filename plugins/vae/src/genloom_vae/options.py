@@ -24,8 +24,7 @@ __all__ = [
 
 def _changed(cls: Any, name: str, default: Any) -> Any:
     """Return an option as another class declares it, with another default."""
-    declared = {field.name: field for field in dataclasses.fields(cls)}
-    return dataclasses.field(default=default, metadata=declared[name].metadata)
+    return dataclasses.field(default=default, metadata=cls.__dataclass_fields__[name].metadata)
 
 
 @dataclasses.dataclass(frozen=True)
