@@ -1,7 +1,4 @@
-"""The model interface: a family builds its networks, names its phases and losses, and draws samples.
-
-The update of each phase, its optimizer, the moving average and held-out losses are here once, for every family.
-"""
+"""The model interface: a family builds its networks, names phases and losses, draws samples; the rest is here once."""
 
 from __future__ import annotations
 
@@ -71,8 +68,8 @@ class GenerativeModel(Family, backend.StepMixin, keras.Model, metaclass=_Built):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if dataclasses.is_dataclass(cls.Options):
-            taken = inspect.signature(cls.__init__).parameters.keys() - runs_named_by(cls.Options).keys()
-            check_names(cls.Options, (*RESERVED, *taken), cls.__name__)
+            own = inspect.signature(cls.__init__).parameters.keys() - runs_named_by(cls.Options).keys()
+            check_names(cls.Options, (*RESERVED, *own), cls.__name__)
 
     def __init__(
         self,

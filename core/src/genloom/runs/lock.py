@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import socket
 import time
 from pathlib import Path
 from types import TracebackType
@@ -116,7 +115,7 @@ def holder(run_path: Path) -> dict[str, Any] | None:
     owner = _read(run_path / LOCK_NAME)
     if owner is None:
         return None
-    if owner["host"] != socket.gethostname():
+    if owner["host"] != _host():
         return owner
     started = _started(owner["pid"])
     alive = started is not None and abs(started - owner["started"]) <= CLOCK_TOLERANCE_SECONDS
@@ -126,7 +125,7 @@ def holder(run_path: Path) -> dict[str, Any] | None:
 def held_elsewhere(run_path: Path) -> str | None:
     """Return who holds the run from another host, where nobody here can see whether it lives, and how to end that."""
     owner = holder(run_path)
-    if owner is None or owner["host"] == socket.gethostname():
+    if owner is None or owner["host"] == _host():
         return None
     return f"it is being written by {_named(owner)}.{_removal(run_path / LOCK_NAME, owner)}"
 
@@ -138,13 +137,20 @@ def _named(owner: dict[str, Any]) -> str:
 
 
 def _removal(path: Path, owner: dict[str, Any] | None) -> str:
-    if owner is None or owner["host"] == socket.gethostname():
+    if owner is None or owner["host"] == _host():
         return ""
     return f" If that process no longer runs, remove {str(path)!r}."
 
 
+def _host() -> str:
+    """Return this machine's name."""
+    import socket  # whose constants take a tenth of a command's start, and most commands look at no lock
+
+    return socket.gethostname()
+
+
 def _identity() -> dict[str, Any]:
-    return {"pid": os.getpid(), "host": socket.gethostname(), "started": _started(os.getpid()) or time.time()}
+    return {"pid": os.getpid(), "host": _host(), "started": _started(os.getpid()) or time.time()}
 
 
 def _started(pid: int) -> float | None:

@@ -93,8 +93,7 @@ def train(
         ConfigError: anything unknown, out of range or contradictory, or a resumed run that would change.
         DataError: the data cannot be used.
         NotFoundError: no such model or data source.
-        RunError: a loss or weight became NaN (the last good checkpoint stays), an alarm sounded that was to stop the
-            training (its checkpoint is saved), or no checkpoint is whole.
+        RunError: a loss or weight became NaN, an alarm stopped the training, or no checkpoint is whole.
     """
     lengths = {"epochs": epochs, "steps": steps, "batch_size": batch_size}
     asked = {**settings, **lengths, "stop_when": stop_when, "patience": patience}
