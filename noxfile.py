@@ -34,14 +34,6 @@ TRAINED = (
     *(f"tests/core/test_{name}.py" for name in ("training_loop", "saving", "sampling", "model_step", "promises")),
     "tests/contracts/test_conformance_kit.py",
 )
-# Families whose closed forms TensorFlow, the slowest by far to run eagerly, leaves to the other two: there a family's
-# conformance is tested, and the gradients, losses, weights and samples of tests/cross_backend.
-CLOSED_FORMS = tuple(
-    f"--ignore={path.relative_to(ROOT)}"
-    for family in ("diffusion", "gan", "vae")
-    for path in sorted(ROOT.glob(f"plugins/{family}/tests/test_*.py"))
-    if "conformance" not in path.name
-)
 # A test keeps to one thread, so that many run at a time; what shares a fixture or a training runs in one process, and
 # files begin in the order in which they are found, those marked `long` first.
 SLOWEST = ("--durations", "20", "--durations-min", "2")
@@ -76,14 +68,11 @@ def tests(session: nox.Session, backend: str) -> None:
     """The suite on one engine, with no other installed; classes and files stay together on one process.
 
     Torch, the quickest to start, also runs what knows no engine, and the comparisons with a library that runs on torch.
-    Unless arguments choose what runs, TensorFlow leaves `CLOSED_FORMS` out, and on JAX the plugins' own tests run in
-    `isolated`, which comes last.
+    On JAX the plugins' own tests run in `isolated`, which comes last; unless arguments choose what runs.
     """
     everywhere = backend == "torch"
     install(session, *everything(backend), groups=("test", *(["live"] if everywhere else [])))
     chosen = () if everywhere else ("-m", "not gpu and not quality and not any_engine")
-    if backend == "tensorflow" and not session.posargs:
-        chosen += CLOSED_FORMS
     if backend == "jax" and not session.posargs:
         chosen += ("tests",)
         session.notify("isolated", posargs=[])

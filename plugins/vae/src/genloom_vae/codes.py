@@ -64,7 +64,10 @@ class CodeModel(GenerativeModel):
         super().__init__(spec, options, **values)
         o = self.options
         if o.prior_width % o.prior_heads:
-            raise ConfigError(f"prior_heads={o.prior_heads} must divide prior_width={o.prior_width}.")
+            raise ConfigError(
+                f"prior_heads={o.prior_heads} must divide prior_width={o.prior_width}.",
+                mend="Give another of the two, such as prior_heads=4 and prior_width=128.",
+            )
         self.quantizer = self.quantizer_of(o)
         self.likelihood = likelihood_of(spec, o)
         if self.in_bits:
